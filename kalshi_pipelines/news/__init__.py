@@ -1,9 +1,9 @@
-"""News: articles that matter to markets, found within a budget, and never trusted.
+"""News about markets and events: articles found within a budget and treated as untrusted.
 
-Belongs here: providers of articles, what is looked for, the budget of searches, normalisation and grouping, links to
-markets and events, sentiment and full-text search. Does not belong here: Dagster (``defs.news``), how rows are kept
-(``warehouse``), and what an answer of a vendor must look like (``contracts.declared.other_vendors``).
+Belongs here: providers of articles, search targets, the search budget, normalisation and grouping of articles, links to
+markets and events, sentiment and full-text search. Does not belong here: Dagster (``defs.news``), storage of rows
+(``warehouse``), and the contracts of vendors (``contracts.declared.other_vendors``).
 
-Every text of an article is a stranger's: it is cleaned once, where it comes in (``untrusted``), and only ever stored,
-counted and shown.
+Text of an article is untrusted. ``untrusted`` cleans each text once on arrival. Later code only stores, counts and
+shows the text.
 """

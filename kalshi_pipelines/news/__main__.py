@@ -1,6 +1,6 @@
-"""``python -m kalshi_pipelines.news``: search articles, say what is tracked, see the budget.
+"""The command line of news: search articles, choose tracked items, and show the budget.
 
-Texts of articles are strangers' texts: they are shown as one harmless line each.
+Titles and addresses of articles are untrusted. Each is printed as one harmless line.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _MOST_LINE: Final = 160
 
 
 def main(command_line: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; return the exit status."""
+    """Run one command and return the exit status."""
     arguments = _parser().parse_args(command_line)
     command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = arguments.command
     try:
@@ -46,24 +46,24 @@ def main(command_line: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.news", description="News of markets and events.")
+    parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines.news", description="Search and track news.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    search = commands.add_parser("search", help="show stored articles that have all the words")
+    search = commands.add_parser("search", help="show the stored articles that contain all given words")
     search.add_argument("words", nargs="+")
-    search.add_argument("--most", type=int, default=20, metavar="N", help="how many at most (20)")
+    search.add_argument("--most", type=int, default=20, metavar="N", help="show at most N articles (default: 20)")
     search.set_defaults(command=_search)
-    track_parser = commands.add_parser("track", help="look for news of a market or event in every run")
+    track_parser = commands.add_parser("track", help="search for news about a market or event in every run")
     track_parser.add_argument("ticker")
     track_parser.add_argument(
-        "--query", action="append", default=[], help="ask this instead of the title; may be repeated"
+        "--query", action="append", default=[], help="search for this text instead of the titles; can be repeated"
     )
     track_parser.set_defaults(command=_track)
-    untrack_parser = commands.add_parser("untrack", help="look for news of it no longer; what was found stays")
+    untrack_parser = commands.add_parser("untrack", help="stop searching for a market or event; keep its articles")
     untrack_parser.add_argument("ticker")
     untrack_parser.set_defaults(command=_untrack)
-    commands.add_parser("tracked", help="show what is tracked").set_defaults(command=_list_tracked)
-    commands.add_parser("targets", help="show what the next run will ask for").set_defaults(command=_targets)
-    commands.add_parser("budget", help="show what searches may cost and have cost today").set_defaults(command=_budget)
+    commands.add_parser("tracked", help="show the tracked markets and events").set_defaults(command=_list_tracked)
+    commands.add_parser("targets", help="show the searches of the next run").set_defaults(command=_targets)
+    commands.add_parser("budget", help="show the search budget and the money spent today").set_defaults(command=_budget)
     return parser
 
 
@@ -74,17 +74,17 @@ def _search(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engin
         print(f"{published}  {neutral(article.source_domain, 40)}  {neutral(article.title, _MOST_LINE)}")
         print(f"    {visible(article.url)}")
     if not found:
-        print("No article has all these words.")
+        print("No article contains all these words.")
 
 
 def _track(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
     item = track(engine, arguments.ticker, arguments.query)
-    print(f"The {item.item_type} {item.ticker} is tracked: {', '.join(item.queries) or 'its titles are asked for'}.")
+    print(f"Tracking {item.item_type} {item.ticker}. Searches: {', '.join(item.queries) or 'its titles'}")
 
 
 def _untrack(arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
     untrack(engine, arguments.ticker)
-    print(f"{neutral(arguments.ticker, 100)} is no longer tracked.")
+    print(f"Stopped tracking {neutral(arguments.ticker, 100)}.")
 
 
 def _list_tracked(_arguments: argparse.Namespace, _settings: Settings, engine: sa.Engine) -> None:
@@ -92,28 +92,28 @@ def _list_tracked(_arguments: argparse.Namespace, _settings: Settings, engine: s
     for item in items:
         last = "never" if item.last_collected_us is None else moment(item.last_collected_us)
         queries = neutral("; ".join(item.queries), _MOST_LINE) or "its titles"
-        print(f"{item.item_type:<7}{neutral(item.ticker, 80)}  last collected {last}  asks for {queries}")
+        print(f"{item.item_type:<7}{neutral(item.ticker, 80)}  last collected: {last}  searches: {queries}")
     if not items:
-        print("Nothing is tracked: `python -m kalshi_pipelines.news track TICKER`.")
+        print("Nothing is tracked. Track an item with `python -m kalshi_pipelines.news track TICKER`.")
 
 
 def _targets(_arguments: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
     with engine.connect() as connection:
         targets = targets_of(connection, NewsOptions.from_settings(settings).selected_events)
     for target in targets:
-        why = "tracked" if target.is_tracked else "much traded"
+        why = "tracked" if target.is_tracked else "most traded"
         queries = neutral("; ".join(target.queries), _MOST_LINE)
         print(f"{target.item_type:<7}{neutral(target.ticker, 80)}  {why}  {queries}")
     if not targets:
-        print("Nothing: no item is tracked, and no event was traded in the day before the last ingest of markets.")
+        print("No searches: nothing is tracked, and no event traded in the 24 hours before the last ingest of markets.")
 
 
 def _budget(_arguments: argparse.Namespace, settings: Settings, engine: sa.Engine) -> None:
     state = budget_state(engine, NewsOptions.from_settings(settings), now_us())
-    print(f"Today (UTC) ${dollars(state.spent_today):.4f} of ${dollars(state.day_limit):.4f} are spent or set aside,")
-    print(f"${dollars(state.remaining_today):.4f} remain; a run may spend ${dollars(state.run_limit):.4f}.")
+    print(f"Today (UTC) ${dollars(state.spent_today):.4f} of ${dollars(state.day_limit):.4f} are spent or reserved.")
+    print(f"${dollars(state.remaining_today):.4f} remain. One run can spend ${dollars(state.run_limit):.4f}.")
     if state.unsettled:
-        print(f"{state.unsettled} calls have no known price and count with what was set aside for them.")
+        print(f"{state.unsettled} calls have no known price. Each counts with its reservation.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Addresses of articles: what can be one, and what two of the same article have in common.
+"""Validation and canonical form of article addresses, without network access.
 
-Nothing here asks the network; which hosts may be asked is in ``fetching``.
+``fetching`` decides which hosts may be contacted.
 """
 
 import ipaddress
@@ -35,18 +35,18 @@ _PORTS: Final = {"http": 80, "https": 443}
 
 
 class InvalidAddress(ExpectedError, ValueError):
-    """It is no address of a public page; the text says why, without the address."""
+    """An address that cannot belong to a public page. The message gives the reason without quoting the address."""
 
 
 def canonical_address(address: str) -> tuple[str, str]:
-    """The one form of all addresses of an article, and its site.
+    """Return the canonical address of an article, and the article's site.
 
-    Scheme, capitals of the host, default ports, fragments, tracking parameters, the order of the others, and the
-    variants for phones and AMP make no difference. ``www.`` is dropped, so the form is a key more than a link: the
-    address as it came is kept in ``news_article_sources``.
+    Addresses of the same article share one canonical address. It ignores the scheme, capitals of the host, default
+    ports, fragments, tracking parameters, the order of parameters, and variants for phones and AMP. It also drops
+    ``www.``, so it is a key and may not work as a link. ``news_article_sources`` keeps the address as received.
 
     Raises:
-        InvalidAddress: It is no ``http`` or ``https`` address of a public host.
+        InvalidAddress: The address is not an ``http`` or ``https`` address of a public host.
     """
     address = address.strip()
     if len(address) > MOST_ADDRESS:
@@ -74,10 +74,10 @@ def canonical_address(address: str) -> tuple[str, str]:
 
 
 def public_host(host: str) -> str:
-    """The host in small ASCII letters.
+    """Return the host in lower-case ASCII.
 
     Raises:
-        InvalidAddress: It can not be a host of the public internet.
+        InvalidAddress: The host cannot be on the public internet.
     """
     host = host.rstrip(".").lower()
     if not host.isascii():
@@ -105,7 +105,7 @@ def _is_ip(host: str) -> bool:
 
 
 def _inside_amp(host: str, path: str) -> str | None:
-    """The address an AMP cache shows a copy of."""
+    """Return the original address of a page in an AMP cache; None for any other page."""
     found = None
     if host in ("google.com", "www.google.com"):
         found = _GOOGLE_AMP.match(path)

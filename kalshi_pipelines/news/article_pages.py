@@ -1,6 +1,6 @@
-"""Texts of articles that came without one, from their own pages. Only where an operator asks for it.
+"""Texts of articles that came without text, fetched from their own pages if an operator enables it.
 
-Pages are fetched from the public internet and nowhere else (``fetching``), a few a run, one after the other.
+Pages are fetched only from the public internet (see ``fetching``), at most 50 in a run, one after the other.
 """
 
 import re
@@ -27,19 +27,19 @@ _TEXTS: Final = ("text/html", "application/xhtml+xml", "text/plain")
 
 @dataclass(frozen=True)
 class PageCounts:
-    """How many pages gave a text, and how many did not."""
+    """Counts of pages that gave a text and of pages that failed."""
 
     read: int = 0
     failed: int = 0
 
 
 def page_fetcher() -> Fetcher:
-    """What pages are fetched with: nothing private is trusted."""
+    """Return a fetcher that trusts no private address."""
     return Fetcher(limits=_LIMITS)
 
 
 def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> PageCounts:
-    """Fetch the pages of this run's articles that have no text, and keep what they say."""
+    """Fetch the pages of this run's articles without text, and store their texts."""
     article, source = news_articles.c, news_article_sources.c
     with run.engine.connect() as connection:
         wanted = connection.execute(
@@ -69,10 +69,10 @@ def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> PageCo
 
 
 def text_of(page: FetchedPage, text_characters: int) -> str:
-    """What a page says.
+    """Return the clean text of a page.
 
     Raises:
-        NotFetched: It is no text, or an empty one.
+        NotFetched: The page is not text or has no text.
     """
     kind = page.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() not in _TEXTS:

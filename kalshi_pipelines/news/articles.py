@@ -1,4 +1,4 @@
-"""From what a provider returned to an article that can be stored, or to a reason why not."""
+"""Conversion of a provider's entry into a storable article, or into the reason for its rejection."""
 
 import json
 from dataclasses import dataclass
@@ -16,28 +16,28 @@ MOST_TITLE: Final = 500
 MOST_SNIPPET: Final = 500
 _MOST_NAME: Final = 500
 _MOST_PAYLOAD: Final = 2_000
-_EARLIEST_US: Final = 631_152_000_000_000  # 1990: older dates are those of broken clocks and empty fields
+_EARLIEST_US: Final = 631_152_000_000_000  # 1990-01-01: earlier dates come from broken clocks and empty fields
 
 
 class RejectedArticle(ExpectedError, ValueError):
-    """An entry that is no article; the text says why, without quoting it."""
+    """A provider's entry that is no article. The message gives the reason without quoting the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewsArticle:
-    """An article as it is stored: clean text, canonical address.
+    """A storable article with clean text and a canonical address.
 
     Attributes:
-        url: Its canonical address: the key.
-        link: The address as the provider gave it.
-        title: Its title, one line.
+        url: The canonical address, which is the article's key.
+        link: The address as received from the provider.
+        title: The title on one line.
         source_domain: The site.
-        published_us: When it was published; ``None`` if that is not known.
-        language: As a tag in small letters; ``None`` if that is not known.
-        snippet: How its text begins; ``None`` if it came without text.
-        text: Its text, as much as is kept.
-        sketch: What its text is compared by; ``None`` if there is too little.
-        provider_id: The provider's own key of it.
+        published_us: The time of publication in microseconds since 1970 UTC; ``None`` if unknown.
+        language: The language tag in lower case; ``None`` if unknown.
+        snippet: The beginning of the text; ``None`` if the provider sent no text.
+        text: The text, cut to the configured length.
+        sketch: The sketch that compares the text with others; ``None`` if the text is too short.
+        provider_id: The provider's own key of the article.
     """
 
     url: str
@@ -53,12 +53,12 @@ class NewsArticle:
 
 
 def article_of(raw: RawArticle, text_characters: int, now_us: int) -> NewsArticle:
-    """The article a provider returned.
+    """Return the storable article of a provider's entry.
 
-    A time of publication in the future, or from before the web, is no time: it becomes unknown.
+    A time of publication before 1990 or more than a day in the future becomes unknown.
 
     Raises:
-        RejectedArticle: It has no usable address or no title.
+        RejectedArticle: The entry has no usable address or no title.
     """
     try:
         url, site = canonical_address(raw.url)
@@ -89,6 +89,6 @@ def _credible_time(published_us: int | None, now_us: int) -> int | None:
 
 
 def payload_of(raw: RawArticle) -> bytes:
-    """What is kept of an entry that is no article: as JSON, cut."""
+    """Return the address, title and key of a rejected entry as shortened JSON for the quarantine."""
     shown = {"url": raw.url[:_MOST_PAYLOAD], "title": (raw.title or "")[:_MOST_PAYLOAD], "id": raw.provider_id}
     return json.dumps(shown).encode()[: 2 * _MOST_PAYLOAD]

@@ -1,6 +1,7 @@
-"""The budget of news: a paid call is made only if what it may cost was set aside, by the day's and the run's limits.
+"""The budget of news searches, for each UTC day and each run.
 
-What is set aside stays charged if the process dies, if no answer comes, or if the answer does not say what it cost.
+A paid call is sent only after its highest possible price is reserved. The reservation stays charged if the process
+dies, no answer comes, or the answer has no price.
 """
 
 from collections.abc import Callable
@@ -19,11 +20,11 @@ PURPOSE = "news"
 
 
 class BudgetExhausted(ExpectedError):
-    """The budget has no room for a call, so it was not made; the text says which limit it would break."""
+    """A call was not sent because it could exceed the budget. The message names the limit."""
 
 
 def budget_of(vendor: str, options: NewsOptions, ingest_run_id: int | None = None) -> Budget:
-    """What news may spend at a vendor."""
+    """Return the news budget at a vendor, for the day and optionally for one run."""
     return Budget(
         vendor,
         PURPOSE,
@@ -36,11 +37,11 @@ def budget_of(vendor: str, options: NewsOptions, ingest_run_id: int | None = Non
 def search_within_budget(
     engine: sa.Engine, provider: NewsProvider, query: NewsQuery, budget: Budget, clock: Callable[[], int] = now_us
 ) -> ProviderAnswer:
-    """Ask a provider, within a budget.
+    """Search at a provider if the budget allows the highest possible price of the call.
 
     Raises:
-        BudgetExhausted: The call could break the budget. It was not made.
-        ProviderFailed: There is no usable answer. What the call may have cost is charged, unless it is certain that it
+        BudgetExhausted: The call could exceed the budget and was not sent.
+        ProviderFailed: The provider gave no usable answer. The reservation stays charged, unless the call certainly
             cost nothing.
     """
     if provider.vendor is None:
@@ -67,7 +68,7 @@ def budget_state(
     vendor: str = VENDOR,
     ingest_run_id: int | None = None,
 ) -> BudgetState:
-    """The budget at a vendor as it stands now."""
+    """Return the state of the news budget at a vendor at a given time."""
     budget = budget_of(vendor, options, ingest_run_id)
     with engine.connect() as connection:
         return BudgetState(

@@ -1,7 +1,7 @@
-"""One collection of news: every target at every provider, within the budget, answer by answer.
+"""One collection of news: a search for every target at every provider, within the budget.
 
-A watermark says up to when a provider was asked for a market or event. It moves when every query for it was answered
-and stored, and only then.
+A watermark is the time up to which a provider was searched for a market or event. The watermark moves only after every
+query for the item was answered and stored.
 """
 
 import logging
@@ -33,7 +33,7 @@ from kalshi_pipelines.warehouse.tables import tracked_items, watermarks
 
 logger = logging.getLogger(__name__)
 
-#: Publishers and crawlers are late: each search looks back a little before the last one.
+#: Publishers and crawlers are late, so each search overlaps the previous search by six hours.
 _OVERLAP_US: Final = 6 * 3_600 * 1_000_000
 _WATERMARK: Final = BulkWrite(watermarks, ("name", "position_us", "ingest_run_id"))
 _MOST_PROBLEMS: Final = 20
@@ -41,7 +41,7 @@ _MOST_PROBLEMS: Final = 20
 
 @dataclass
 class _Tally:
-    """What one provider did so far."""
+    """Counts and problems of one provider so far."""
 
     provider: NewsProvider
     calls: int = 0
@@ -73,22 +73,22 @@ def collect_news(
     clock: Callable[[], int] = now_us,
     pages: Fetcher | None = None,
 ) -> CollectionReport:
-    """Ask every provider for everything that is tracked or selected, and store what they answer.
+    """Search every provider for all tracked and selected items, and store the answers.
 
-    A call that fails, or that the budget has no room for, is in the report; the others go on.
+    A call that fails or exceeds the budget appears in the report. The other calls continue.
 
     Args:
         engine: A warehouse at head.
-        providers: Who is asked, in this order.
-        options: The limits.
-        environment: Which exchange's markets the warehouse holds.
-        dagster_run_id: The run it is part of.
-        report: Told after each answer how far the collection is.
-        clock: The present instant.
-        pages: What pages of articles are fetched with, if they are; it is closed afterwards.
+        providers: The providers to search, in this order.
+        options: The limits of the collection.
+        environment: The environment of the markets in the warehouse.
+        dagster_run_id: The Dagster run that the collection is part of.
+        report: Receives the progress after each answer.
+        clock: Returns the current time in microseconds since 1970 UTC.
+        pages: Fetches the pages of articles if the options ask for pages. It is closed afterwards.
 
     Raises:
-        NewsFailed: Calls were made, and not one was answered.
+        NewsFailed: Calls were made, and every call failed.
         AlreadyRunning: Another run collects news into this warehouse.
     """
     with IngestRun(engine, SUBJECT, environment, dagster_run_id=dagster_run_id, report=report) as run:
@@ -130,7 +130,7 @@ class _Collection:
         self.pages = PageCounts()
 
     def search_provider(self, provider: NewsProvider, targets: Sequence[Target]) -> None:
-        """Ask one provider for everything, or just read it."""
+        """Search one provider for every target, or read a provider that takes no queries."""
         tally = _Tally(provider)
         self._tallies.append(tally)
         if not provider.takes_queries:
@@ -140,7 +140,7 @@ class _Collection:
             self._search_target(tally, target)
 
     def report(self, targets: int) -> CollectionReport:
-        """What was done so far."""
+        """Return the report of the collection so far."""
         stored = self._stored
         state = budget_state(self._run.engine, self._options, self._clock(), ingest_run_id=self._run.run_id)
         return CollectionReport(
@@ -200,7 +200,7 @@ class _Collection:
             )
 
     def _search(self, tally: _Tally, query: NewsQuery, origin: AnswerOrigin) -> bool:
-        """Ask and store; whether that went well."""
+        """Search and store the answer. Return whether the search succeeded."""
         provider = tally.provider
         paid = provider.vendor is not None
         if tally.stopped is None and paid and tally.calls >= self._options.searches:
@@ -235,7 +235,7 @@ class _Collection:
         tally.failed += 1
         tally.problems[text] = tally.problems.get(text, 0) + 1
         self.differences += failure.differences
-        # Who could not be reached has shown nothing of the contract.
+        # A provider that was not reached gave no answer to compare with its contract.
         self.answers_compared += bool(failure.differences)
         if failure.is_fatal:
             tally.stopped = text

@@ -1,4 +1,4 @@
-"""What the answers of a news run showed of their vendor's contract, recorded like what any ingest sees."""
+"""Contract findings from the answers of a news run."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ def record_differences(
     differences: Sequence[Difference],
     dagster_run_id: str | None,
 ) -> None:
-    """Put what was seen into the findings, if a vendor with a contract was asked at all."""
+    """Record the differences as findings if at least one answer was compared with a contract."""
     if not answers:
         return
     run = begin_run(engine, environment, RunSource.INGEST, now_us(), dagster_run_id)

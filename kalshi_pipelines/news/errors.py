@@ -1,7 +1,7 @@
-"""What makes a news run fail, in one sentence with its remedy."""
+"""Errors of news runs and news commands."""
 
 from kalshi_pipelines.errors import ExpectedError
 
 
 class NewsFailed(ExpectedError):
-    """No news could be collected, or a command can not be done; the text says why and what to do next."""
+    """A failed collection, or a command that cannot be done. The message gives the reason and the next step."""

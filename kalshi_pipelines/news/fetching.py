@@ -1,8 +1,8 @@
-"""The one door from news to the web: bounded GETs that never reach a private network, and where they were sent.
+"""Bounded HTTP GET requests from news to the public web. All pages and feeds are fetched here.
 
-An address is looked up first, and the connection is made to what was found and checked, so that a name can not point
-elsewhere a moment later. Redirects are followed by hand, each checked like the first address. Proxies are not used: a
-proxy would look names up itself.
+A host name is resolved once, its addresses are checked, and the connection goes to a checked address. The name
+therefore cannot point to a private network a moment later. Each redirect is checked like the first address. Proxies
+are not used, because a proxy would resolve names itself.
 """
 
 import ipaddress
@@ -28,19 +28,19 @@ _MOST_HEADERS: Final = {"User-Agent": "kalshi-pipelines", "Accept-Encoding": "gz
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=20, write=10, pool=10)
 
-#: All addresses of a host and port.
+#: A function that returns all IP addresses of a host and port.
 Resolver = Callable[[str, int], list[str]]
 
 
 class NotFetched(ExpectedError):
-    """A page could not be fetched, or may not be; the text says why in one clause, without credentials."""
+    """A page could not be fetched or must not be fetched. The message gives the reason without credentials."""
 
     is_retryable = True
 
 
 @dataclass(frozen=True)
 class FetchLimits:
-    """How much one page may cost: bytes after unpacking, seconds for all of it, redirects."""
+    """Limits of one page: bytes after unpacking, total seconds, and number of redirects."""
 
     most_bytes: int = 4 * 1024 * 1024
     seconds: float = 30.0
@@ -49,7 +49,7 @@ class FetchLimits:
 
 @dataclass(frozen=True)
 class FetchedPage:
-    """A page: its bytes, where it came from in the end, and its headers by lower-case name."""
+    """A fetched page: its bytes, its final address, and its headers by lower-case name."""
 
     body: bytes
     url: str
@@ -57,10 +57,10 @@ class FetchedPage:
 
 
 def resolve_host(host: str, port: int) -> list[str]:
-    """The addresses a name has, as the computer looks them up.
+    """Return the IP addresses of a host name from the operating system's resolver.
 
     Raises:
-        NotFetched: It has none.
+        NotFetched: The host name is unknown.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -70,14 +70,14 @@ def resolve_host(host: str, port: int) -> list[str]:
 
 
 class Fetcher:
-    """Fetches pages of the public web.
+    """A client that fetches pages of the public web.
 
     Args:
-        trusted: Origins such as ``http://127.0.0.1:8000`` that an operator configured: only these may be private, and
-            only for the addresses that begin with one. A redirect to another private address is refused all the same.
-        limits: What a page may cost.
-        resolver: Looks names up.
-        network: Stands in for the network in tests.
+        trusted: Configured origins such as ``http://127.0.0.1:8000`` that may be private. A redirect to any other
+            private address is refused.
+        limits: The limits of one page.
+        resolver: Resolves host names.
+        network: Replaces the network in tests.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Fetcher:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close all connections."""
         self._http.close()
 
     def fetch(self, url: str, headers: Mapping[str, str] | None = None) -> FetchedPage:
-        """The page at an address.
+        """Fetch the page at an address, following redirects.
 
         Raises:
-            NotFetched: It may not be asked for, there is no such page, or it is too long or too slow.
+            NotFetched: The address is not allowed, or the page is missing, too long or too slow.
         """
         give_up = time.monotonic() + self._limits.seconds
         for _ in range(self._limits.redirects + 1):
@@ -141,7 +141,7 @@ class Fetcher:
         )
 
     def _request(self, url: str, headers: dict[str, str]) -> httpx.Request:
-        """A request to an address that was looked up and may be asked."""
+        """Return a request to a resolved and checked IP address."""
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port
@@ -166,17 +166,17 @@ class Fetcher:
         return request
 
     def _body(self, response: httpx.Response, give_up: float) -> bytes:
-        """The answer's bytes, unpacked no further than they may be long."""
+        """Read and unpack the answer up to the limit of bytes."""
         packing = response.headers.get("content-encoding", "")
         chunks = unpack(packing, response.iter_raw(65_536), self._limits.most_bytes)
         return read_bounded(chunks, self._limits.most_bytes, give_up, self._limits.seconds)
 
 
 def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Chunks of an answer as they are meant; of what is packed, never more at once than may come in all.
+    """Yield the unpacked chunks of an answer. One unpacked chunk is at most one byte longer than the limit.
 
     Raises:
-        NotFetched: It is packed in a way that was not asked for, or badly.
+        NotFetched: The content encoding is unsupported or the packed data is damaged.
     """
     packing = packing.strip().lower()
     if packing in ("", "identity"):
@@ -197,10 +197,10 @@ def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def read_bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: float) -> bytes:
-    """All chunks of an answer, as long as they are not too many and come in time.
+    """Join the chunks of an answer within a limit of bytes and time.
 
     Raises:
-        NotFetched: They are, or do not.
+        NotFetched: The answer is too long or too slow.
     """
     body = bytearray()
     for chunk in chunks:
@@ -213,10 +213,10 @@ def read_bounded(chunks: Iterable[bytes], most: int, give_up: float, seconds: fl
 
 
 def refuse_private(address: str) -> None:
-    """Refuse what is not of the public internet.
+    """Refuse an IP address outside the public internet.
 
     Raises:
-        NotFetched: The address is private, of this computer, of the network's own, or of a special purpose.
+        NotFetched: The IP address is private, local to this computer or network, or reserved for a special purpose.
     """
     found = ipaddress.ip_address(address.partition("%")[0])
     inside = getattr(found, "ipv4_mapped", None) or getattr(found, "sixtofour", None)
@@ -232,10 +232,10 @@ _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 
 
 def origin(url: str) -> str:
-    """Scheme, host and port of an address.
+    """Return scheme, host and port of an address.
 
     Raises:
-        ValueError: It is no address.
+        ValueError: The address is malformed.
     """
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,4 +1,4 @@
-"""Which language a text is in: as its provider says, else by the commonest words of a few languages."""
+"""The language of a text, from its provider or from the most common words of six languages."""
 
 import re
 from collections import Counter
@@ -26,7 +26,7 @@ _LANGUAGES_OF: Final = {
 
 
 def language_of(stated: str | None, text: str) -> str | None:
-    """The language as a tag in small letters; ``None`` if nobody says and the text is too short or mixed to tell."""
+    """Return the language tag in lower case, as stated or as detected; ``None`` if the text is too short or mixed."""
     if stated and len(stated) <= 35 and _TAG.fullmatch(stated.strip()):
         return stated.strip().replace("_", "-").lower()
     hits: Counter[str] = Counter()
@@ -41,5 +41,5 @@ def language_of(stated: str | None, text: str) -> str | None:
 
 
 def is_english(language: str | None) -> bool:
-    """Whether a text is English as far as is known; one of an unknown language counts as English."""
+    """Return whether a language is English. An unknown language counts as English."""
     return language is None or language.partition("-")[0] == ENGLISH

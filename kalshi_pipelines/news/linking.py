@@ -1,6 +1,7 @@
-"""From what searches returned, and what feeds brought unasked, to links between articles and markets or events.
+"""Links between articles and markets or events, from search results and from feeds without a query.
 
-Every pair is scored once. A link an old database had is scored, too, and stays whatever its score.
+Every pair of an article and an item is scored once. A link from an old database gets a score as well, and is kept
+even if the score is low.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +41,7 @@ from kalshi_pipelines.warehouse.tables import (
 SUBJECT: Final = "news_market_links"
 _WATERMARK: Final = "news links"
 _BATCH: Final = 500
-#: What a collection wrote while the last linking began was not seen by it; to link again changes nothing.
+#: A collection can write while linking reads, so each linking overlaps the last by an hour. Linking twice is harmless.
 _OVERLAP_US: Final = 3_600 * 1_000_000
 _FEED_PROVIDERS: Final = "feed %"
 _ORIGIN_COLUMNS: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")
@@ -49,7 +50,7 @@ _TABLES: Final = {"market": (news_article_markets, "ticker"), "event": (news_art
 
 @dataclass(frozen=True)
 class _Pair:
-    """An article that may be about a market or event, with who says so."""
+    """An article and a market or event it may be about, with the provider, query and rank that suggest the link."""
 
     article_id: int
     item_type: str
@@ -68,14 +69,14 @@ def link_news(
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
 ) -> LinkingReport:
-    """Link articles that were found since the last time to the markets and events they are about.
+    """Link articles found since the last linking to the markets and events they are about.
 
     Args:
         engine: A warehouse at head.
-        environment: Which exchange's markets it holds.
-        selected_events: How many of the most traded events take part in what feeds bring unasked.
-        dagster_run_id: The run it is part of.
-        clock: The present instant.
+        environment: The environment of the markets in the warehouse.
+        selected_events: The number of most traded events that feed articles are compared with.
+        dagster_run_id: The Dagster run that the linking is part of.
+        clock: Returns the current time in microseconds since 1970 UTC.
 
     Raises:
         AlreadyRunning: Another run links news in this warehouse.
@@ -110,7 +111,7 @@ def link_news(
 
 
 def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
-    """What searches returned since then."""
+    """Return the pairs that searches found since the last linking."""
     find = news_finds.c
     rows = connection.execute(
         sa.select(find.news_article_id, find.item_type, find.ticker, find.provider, find.query, find.rank)
@@ -121,7 +122,7 @@ def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
 
 
 def _unscored_links(connection: sa.Connection) -> Iterator[_Pair]:
-    """Links without a score, as an old database had them; they stay."""
+    """Yield the links without a score that came from an old database."""
     for item_type, (table, key) in _TABLES.items():
         rows = connection.execute(sa.select(table.c.news_article_id, table.c[key]).where(table.c.relevance.is_(None)))
         for article_id, ticker in rows:
@@ -129,7 +130,7 @@ def _unscored_links(connection: sa.Connection) -> Iterator[_Pair]:
 
 
 def _best_pairs(pairs: Iterable[_Pair]) -> list[_Pair]:
-    """Each article with each market or event once, as it was found best."""
+    """Return each pair of article and item once, keeping the first occurrence."""
     best: dict[tuple[str, str, int], _Pair] = {}
     for pair in pairs:
         best.setdefault((pair.item_type, pair.ticker, pair.article_id), pair)
@@ -137,7 +138,7 @@ def _best_pairs(pairs: Iterable[_Pair]) -> list[_Pair]:
 
 
 def _feed_matches(connection: sa.Connection, since: int, targets: Sequence[Target]) -> list[_Pair]:
-    """What feeds brought since then, with every target whose words it has many of."""
+    """Return recent feed articles, each paired with the targets whose words it shares."""
     source = news_article_sources.c
     rows = connection.execute(
         sa.select(source.news_article_id, source.provider, news_articles.c.title, news_articles.c.text_snippet)
@@ -167,14 +168,14 @@ def _batches(pairs: Iterable[_Pair]) -> Iterator[list[_Pair]]:
 
 
 def _link(connection: sa.Connection, pairs: Sequence[_Pair], now: int) -> dict[str, int]:
-    """Score and link; how many links to markets and events there are, and how many pairs were not related."""
+    """Score and link the pairs. Return the number of market links, event links and unrelated pairs."""
     articles = _articles(connection, {pair.article_id for pair in pairs})
     subjects = _subjects(connection, pairs)
     rows: dict[str, list[Row]] = {"market": [], "event": []}
     for pair in pairs:
         subject = subjects.get((pair.item_type, pair.ticker))
         if subject is None:
-            continue  # tracked, but the exchange never listed it
+            continue  # a tracked ticker that the exchange never listed
         score = relevance(subject, *articles[pair.article_id])
         if score >= pair.least:
             origin = (score, METHOD, pair.provider, pair.query, pair.rank, now)

@@ -1,4 +1,4 @@
-"""What one collection of news may do, as the settings say: how much is looked for, kept and paid."""
+"""The limits of a news collection, read from the settings."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,15 +15,15 @@ class NewsOptions:
     """The limits of a collection.
 
     Attributes:
-        results: Articles a query asks for at most.
-        searches: Calls of paid providers in a run at most.
-        selected_events: How many of the day's most traded events are looked for beside what is tracked.
-        lookback_us: How far back the first search of a market or event looks.
-        text_characters: How much of an article's text is kept.
-        run_microdollars: What a run may spend.
-        day_microdollars: What all runs together may spend in a UTC day; 0 is nothing.
-        fetches_articles: Whether pages of articles that came without text are fetched.
-        sentiment_days: The windows that sentiment is summed up over.
+        results: The highest number of articles for one query.
+        searches: The highest number of calls of paid providers in one run.
+        selected_events: The number of most traded events to search for in addition to tracked items.
+        lookback_us: The period that the first search for an item covers, in microseconds.
+        text_characters: The number of characters kept of an article's text.
+        run_microdollars: The budget of one run in micro-dollars.
+        day_microdollars: The budget of all runs in a UTC day in micro-dollars; 0 allows no paid call.
+        fetches_articles: Whether to fetch the pages of articles that came without text.
+        sentiment_days: The lengths of sentiment windows in days.
     """
 
     results: int = 10
@@ -38,7 +38,7 @@ class NewsOptions:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The options that the settings say."""
+        """Return the options given by the settings."""
         return cls(
             results=settings.news_results,
             searches=settings.news_searches,

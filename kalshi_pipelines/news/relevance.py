@@ -1,11 +1,12 @@
-"""How much an article has to do with a market or event: a score of words, the same on every computer.
+"""The relevance of an article to a market or event: a deterministic score from shared words.
 
-The score is the weight of the subject's words that the article has, divided by the weight of all of them. A word weighs
-by what it is: names, and numbers beside them, 3; other words 1; words that stand in every title of a prediction market
-(*win*, *above*, *price*) 0.3. In the title a word counts fully, in the text 0.6. Who shares no name with a subject that
-has names scores at most 0.3.
+The score is the weight of the subject's words that appear in the article, divided by the weight of all its words.
+Names weigh 3, numbers 1.5 and other words 1. Words of every prediction market (*win*, *above*, *price*) weigh 0.3. A
+word in the article's title counts fully, and a word only in the text counts 0.6. If the subject has names and the
+article shares no name, the score is at most 0.3.
 
-It is a filter and a weight, not a judgement: an article that scores 1 uses the words of the market, no more.
+The score only compares words. An article that scores 1 uses the words of the market, which does not prove that it is
+about the market.
 """
 
 from dataclasses import dataclass
@@ -14,9 +15,9 @@ from typing import Final
 from kalshi_pipelines.news.words import STOP_WORDS, is_number, stem, words, words_as_written
 
 METHOD: Final = "words 1"
-#: Below this an article that a search returned is not linked.
+#: The lowest score at which an article from a search is linked.
 LEAST_FOUND: Final = 0.2
-#: Below this an article that nobody searched for, but a feed brought, is not linked.
+#: The lowest score at which an article from a feed without a query is linked.
 LEAST_FROM_FEED: Final = 0.55
 _NAME: Final = 3.0
 _NUMBER: Final = 1.5
@@ -39,11 +40,11 @@ _USUAL_WORDS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Subject:
-    """The words of a market's or event's titles, each with its weight.
+    """The words of the titles of a market or event, with their weights.
 
     Attributes:
-        weights: By stem.
-        names: Those that are written like names.
+        weights: The weight of each word by its stem.
+        names: The stems of words that are written like names.
     """
 
     weights: dict[str, float]
@@ -51,12 +52,12 @@ class Subject:
 
     @property
     def total(self) -> float:
-        """The weight of all words."""
+        """The sum of all weights."""
         return sum(self.weights.values())
 
 
 def subject_words(text: str) -> Subject:
-    """The words of a subject. The first word's capital says nothing, so it is a name only if it is one elsewhere."""
+    """Return the weighted words of a subject. The first word is a name only if all its letters are capitals."""
     weights: dict[str, float] = {}
     names: set[str] = set()
     for position, (word, written) in enumerate(words_as_written(text)):
@@ -77,12 +78,12 @@ def subject_words(text: str) -> Subject:
 
 
 def stems_of(text: str | None) -> frozenset[str]:
-    """The stems of a text's words, as far as it is read."""
+    """Return the stems of the words in the first 3,000 characters of a text."""
     return frozenset(map(stem, words(text[:_MOST_TEXT]))) if text else frozenset()
 
 
 def relevance(subject: Subject, title: frozenset[str], text: frozenset[str]) -> float:
-    """How much an article with these words is about a subject, 0 to 1, to three decimals."""
+    """Return the relevance of an article with these words to a subject, from 0 to 1, to three decimals."""
     total = subject.total
     if not total:
         return 0.0

@@ -1,4 +1,4 @@
-"""What the steps of a news run say they did; every figure ends up as metadata or as a check."""
+"""Reports of the steps of a news run. Each figure is shown as metadata or used by a check."""
 
 from dataclasses import dataclass, field
 
@@ -10,11 +10,11 @@ class BudgetState:
     """The news budget of today and of one run, in micro-dollars.
 
     Attributes:
-        day_limit: What may be spent in a UTC day.
-        spent_today: What is spent, or still set aside, since midnight UTC.
-        run_limit: What one run may spend.
-        spent_by_run: What the run spent or set aside; 0 where no run is meant.
-        unsettled: How many calls of today have no known price: they count with what was set aside for them.
+        day_limit: The limit of a UTC day.
+        spent_today: The amount spent or reserved since midnight UTC.
+        run_limit: The limit of one run.
+        spent_by_run: The amount spent or reserved by the run; 0 if the state is for no run.
+        unsettled: The number of today's calls without a known price, which count with their reservations.
     """
 
     day_limit: int
@@ -25,26 +25,26 @@ class BudgetState:
 
     @property
     def remaining_today(self) -> int:
-        """What is left of the day; never negative."""
+        """The amount left for today, never negative."""
         return max(self.day_limit - self.spent_today, 0)
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more was spent than allowed: the vendor charged more than its published price."""
+        """Whether more was spent than a limit allows, because a vendor charged more than its published price."""
         return self.spent_today > self.day_limit or self.spent_by_run > self.run_limit
 
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What one provider did in a run.
+    """The calls to one provider in a run.
 
     Attributes:
-        provider: Its name.
-        calls: Calls that were made.
-        failed: Calls without a usable answer.
-        articles: Articles it returned.
-        not_sent: Queries that were not sent, each with why: no budget, too many searches.
-        problems: Why calls failed, each different text once; safe to show.
+        provider: The provider's name.
+        calls: The number of calls.
+        failed: The number of calls without a usable answer.
+        articles: The number of articles returned.
+        not_sent: One sentence for each reason, such as an exhausted budget, with the number of queries not sent.
+        problems: The different messages of failed calls, safe to show.
     """
 
     provider: str
@@ -57,23 +57,23 @@ class SearchReport:
 
 @dataclass(frozen=True)
 class CollectionReport:
-    """What a collection did.
+    """The report of a collection.
 
     Attributes:
-        run_id: Key of its row in ``ingest_runs``.
-        seconds: How long it took.
-        targets: Markets and events that were looked for.
-        searches: What each provider did.
-        read: Articles that came in, an article as often as it was returned.
-        written: Articles that are new, or of which something new is known.
-        unchanged: Articles that were known as they came.
-        rejected: Entries that are no article: no usable address, no title; they are in quarantine.
-        new_groups: Stories among the new articles that no article told before.
-        in_known_groups: New articles that tell a story that was known.
-        pages_read: Articles whose pages were fetched for their text.
-        pages_failed: Articles whose pages could not or may not be fetched.
+        run_id: The key of the run's row in ``ingest_runs``.
+        seconds: The duration in seconds.
+        targets: The number of markets and events searched for.
+        searches: The calls to each provider.
+        read: Articles received, counting each copy of an article.
+        written: Articles that are new or that gained new facts.
+        unchanged: Articles that were already stored with the same facts.
+        rejected: Entries without a usable address or title, which go to quarantine.
+        new_groups: New articles that are the first of their story.
+        in_known_groups: New articles that repeat a known story.
+        pages_read: Articles whose pages gave a text.
+        pages_failed: Articles whose pages gave no text or must not be fetched.
         budget: The budget after the run.
-        differences: How answers differ from their vendors' contracts.
+        differences: Differences between answers and their vendors' contracts.
     """
 
     run_id: int
@@ -93,27 +93,27 @@ class CollectionReport:
 
     @property
     def duplicate_share(self) -> float:
-        """Which share of the new articles tells a story that another article tells, 0 to 1."""
+        """The share of new articles that repeat a known story, from 0 to 1."""
         new = self.new_groups + self.in_known_groups
         return self.in_known_groups / new if new else 0.0
 
     @property
     def has_failed_entirely(self) -> bool:
-        """Whether calls were made and none was answered."""
+        """Whether calls were made and every call failed."""
         calls = sum(each.calls for each in self.searches)
         return calls > 0 and calls == sum(each.failed for each in self.searches)
 
 
 @dataclass(frozen=True)
 class LinkingReport:
-    """What a linking did.
+    """The report of a linking.
 
     Attributes:
         considered: Pairs of an article and a market or event that were scored.
-        markets: Links to markets that are new or changed.
-        events: Links to events that are new or changed.
-        unrelated: Pairs that were found by a search but have too little in common to be linked.
-        method: The name and version of the score.
+        markets: Links to markets that were written.
+        events: Links to events that were written.
+        unrelated: Pairs that were not linked because they share too few words.
+        method: The name and version of the relevance score.
     """
 
     considered: int
@@ -125,13 +125,13 @@ class LinkingReport:
 
 @dataclass(frozen=True)
 class ScoringReport:
-    """What a scoring did.
+    """The report of a scoring.
 
     Attributes:
-        articles: Articles that were scored now.
-        windows: Rows of sums that were written, one for a market or event and a length of window.
+        articles: The number of articles scored in this run.
+        windows: The number of window rows written, one for each item and length of window.
         method: The name and version of the lexicon.
-        labels: How many of the articles scored now read positive, negative and neutral.
+        labels: The numbers of positive, negative and neutral articles scored in this run.
     """
 
     articles: int

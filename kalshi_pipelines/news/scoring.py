@@ -1,7 +1,7 @@
-"""Sentiment of articles, and its sums: for each market and event, over the days before the end of a UTC day.
+"""Sentiment of articles, and its summary for each market and event over windows that end with a UTC day.
 
-A story counts once, however many copies of it there are: its score is the mean of theirs. It weighs the best relevance
-of its articles times the best confidence. Articles in other languages than English are counted nowhere.
+A story counts once, even if it has many copies. Its score is the mean of the scores of its articles. Its weight is
+the highest product of relevance and confidence among its articles. Articles that are not in English do not count.
 """
 
 import json
@@ -32,7 +32,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 SUBJECT: Final = "news_sentiment"
 _BATCH: Final = 500
-#: Links an old database had are in no window until they are scored.
+#: The relevance assumed for a link from an old database that has no score yet.
 _UNSCORED: Final = 0.5
 _NEUTRAL: Final = 0.1
 _SENTIMENTS: Final = BulkWrite(
@@ -67,7 +67,7 @@ _LINKS: Final = (("market", news_article_markets, "ticker"), ("event", news_arti
 
 @dataclass(frozen=True)
 class _ScoredArticle:
-    """How one article of one market or event reads."""
+    """The sentiment and weight of one article linked to one market or event."""
 
     story: int
     at_us: int
@@ -78,7 +78,7 @@ class _ScoredArticle:
 
 @dataclass(frozen=True)
 class _Window:
-    """The stories of one market or event in one stretch of time."""
+    """The stories of one market or event in one window."""
 
     articles: int
     without_published_time: int
@@ -91,7 +91,7 @@ class _Window:
 
     @property
     def weighted_score(self) -> float:
-        """The mean of the stories by their weights; of all of them alike where none weighs anything."""
+        """The weighted mean of the scores, or the plain mean if all weights are 0."""
         if not self.weight:
             return fmean(self.scores)
         return sum(score * weight for score, weight in zip(self.scores, self.weights, strict=True)) / self.weight
@@ -105,7 +105,7 @@ def score_sentiment(
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
 ) -> ScoringReport:
-    """Score the articles this version of the lexicon has not scored, and sum up markets and events.
+    """Score the articles that this version of the lexicon has not scored, and write windows of markets and events.
 
     Raises:
         AlreadyRunning: Another run scores the news of this warehouse.
@@ -131,7 +131,7 @@ def score_sentiment(
 
 
 def _next_articles(engine: sa.Engine) -> list[sa.Row[Any]]:
-    """Some articles that are linked, English, and not scored by this method."""
+    """Return a batch of linked English articles that this method has not scored."""
     article, scored = news_articles.c, news_sentiments.c
     done = sa.exists().where(scored.news_article_id == article.news_article_id, scored.method == METHOD)
     linked = sa.or_(*[sa.exists().where(table.c.news_article_id == article.news_article_id) for _, table, _ in _LINKS])

@@ -1,4 +1,4 @@
-"""Full-text search of articles: the index of the warehouse, asked with words and not with a language of its own."""
+"""Full-text search of articles through the index of the warehouse. Search text is words, never query syntax."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _MOST_WORDS: Final = 16
 
 @dataclass(frozen=True)
 class FoundArticle:
-    """An article that has all the words of a search."""
+    """An article that contains all words of a search."""
 
     news_article_id: int
     title: str
@@ -25,9 +25,9 @@ class FoundArticle:
 
 
 def search_articles(engine: sa.Engine, text: str, most: int = 20) -> list[FoundArticle]:
-    """The articles that have every word of a text, the best first, at most so many.
+    """Return up to ``most`` articles that contain every word of a text, the best match first.
 
-    Words are cut to their stems by the database, as those of the articles are. Nothing of the text is syntax.
+    The database reduces words to their stems, in searches as in articles. No part of the text is query syntax.
     """
     terms = list(dict.fromkeys(words(text)))[:_MOST_WORDS]
     if not terms:
@@ -37,7 +37,7 @@ def search_articles(engine: sa.Engine, text: str, most: int = 20) -> list[FoundA
 
 
 def search_of(terms: Sequence[str], dialect: str) -> sa.Select[Any]:
-    """The statement that finds articles with all of some words, the best first."""
+    """Return the SQL statement that finds articles with all given words, the best match first."""
     article = news_articles.c
     columns = (
         article.news_article_id,

@@ -1,14 +1,16 @@
-"""How an English text reads, by a lexicon of its own: words of good and bad tidings, negations and degrees.
+"""The sentiment of English text, from a lexicon of good words, bad words, negations and degrees.
 
-It is the tone of the words, not what they mean for a market: *rates cut* reads negative, whoever profits. The method:
+The score is the tone of the words and ignores their effect on a market: *rates cut* is negative for every market.
+The method:
 
-* a word of the lexicon is worth 1 or 2, good or bad; in the title it counts twice;
-* a negation in the three words before turns it round and halves it; a word of degree before it makes it half as
-  strong again, or weaker;
-* the score is ``s / sqrt(s * s + 15)``, between -1 and 1; above 0.1 it is positive, below -0.1 negative;
-* the confidence grows with the number of words found, from 0.2 without any to 0.95, and says nothing more.
+* A word of the lexicon counts 1 or 2, as good or bad. Words in the title count twice.
+* A negation among the three words before it reverses and halves the word. A degree directly before it makes the word
+  1.5 times stronger or weaker.
+* The score is ``s / sqrt(s * s + 15)`` for a sum ``s``, between -1 and 1. It is positive above 0.1 and negative below
+  -0.1.
+* The confidence grows with the number of words found, from 0.2 without any word to 0.95. It measures nothing else.
 
-The version is part of the method's name, and belongs to the row: change a word or a rule, and it has to be raised.
+Each row stores the method's name, which contains a version. Raise the version after any change of a word or a rule.
 """
 
 import math
@@ -82,13 +84,13 @@ _MOST_KEYWORDS: Final = 10
 
 @dataclass(frozen=True)
 class Sentiment:
-    """How a text reads.
+    """The sentiment of a text.
 
     Attributes:
-        score: From -1 to 1, to four decimals.
+        score: A number from -1 to 1 with four decimals.
         label: ``positive``, ``negative`` or ``neutral``.
-        confidence: From 0.2 to 0.95: how many words it rests on.
-        keywords: The words it rests on, those that count most first.
+        confidence: A number from 0.2 to 0.95 that grows with the number of lexicon words found.
+        keywords: The lexicon words found, the strongest first.
     """
 
     score: float
@@ -98,7 +100,7 @@ class Sentiment:
 
 
 def sentiment_of(title: str, text: str | None) -> Sentiment:
-    """How an article reads."""
+    """Return the sentiment of an article from its title and text."""
     found: dict[str, float] = {}
     hits = _add(found, title, _IN_TITLE) + _add(found, (text or "")[:_MOST_TEXT], 1.0)
     total = sum(found.values())
@@ -109,7 +111,7 @@ def sentiment_of(title: str, text: str | None) -> Sentiment:
 
 
 def _add(found: dict[str, float], text: str, weight: float) -> int:
-    """Add the lexicon's words of a text; how many there are."""
+    """Add the lexicon words of a text to the sums by word. Return the number of lexicon words."""
     written = words(text)
     hits = 0
     for position, word in enumerate(written):

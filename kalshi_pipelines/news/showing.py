@@ -1,6 +1,6 @@
-"""What people are shown of the news that is stored: headlines, links, moods, and whether any of it is recent.
+"""Rows and figures of stored news for people: headlines, links, sentiment, duplicates and freshness.
 
-Belongs here: a few rows and figures, as harmless lines of text. Does not belong here: how a user interface draws them.
+Belongs here: a few rows and figures as harmless lines of text. Does not belong here: their layout in a user interface.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ from kalshi_pipelines.warehouse.tables import (
     news_sentiment_windows,
 )
 
-#: How old news may be: runs are due every six hours, and one may fail.
+#: The age in microseconds at which the last collection is too old. Runs are due every six hours, and one may fail.
 OLDEST_US: Final = 26 * HOUR_US
 RATE_DAYS: Final = 7
-#: Above this, providers are asked the same thing over and over.
+#: The highest usual share of duplicates. A higher share means that queries repeat each other.
 MOST_DUPLICATES: Final = 0.8
 _FEWEST_FOR_A_RATE: Final = 20
 _MOST_TITLE: Final = 80
@@ -36,12 +36,12 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class NewsFreshness:
-    """When news was last collected.
+    """The age of the last successful collection of news.
 
     Attributes:
-        is_fresh: Whether that is less than 26 hours ago.
-        last_us: When it ended; ``None`` if it never did.
-        sentence: The same for people, with what to do.
+        is_fresh: Whether the last successful collection ended less than 26 hours ago.
+        last_us: The end of that collection in microseconds since 1970 UTC; ``None`` if none succeeded.
+        sentence: The result as a sentence for people, with the command to run if news is old.
     """
 
     is_fresh: bool
@@ -51,11 +51,11 @@ class NewsFreshness:
 
 @dataclass(frozen=True)
 class DuplicateRate:
-    """How many of the articles of the last days tell a story that another one told first.
+    """The share of articles of the last seven days that repeat a known story.
 
     Attributes:
-        articles: Articles collected.
-        copies: Those among them that are not the first of their story.
+        articles: The number of articles collected.
+        copies: The number of those articles that are not the first of their story.
     """
 
     articles: int
@@ -63,35 +63,35 @@ class DuplicateRate:
 
     @property
     def share(self) -> float:
-        """The share of copies, 0 to 1."""
+        """The share of copies among the articles, from 0 to 1."""
         return self.copies / self.articles if self.articles else 0.0
 
     @property
     def is_usual(self) -> bool:
-        """Whether it is below the bound; a handful of articles says nothing."""
+        """Whether the share is at most 80 %. Fewer than 20 articles always count as usual."""
         return self.articles < _FEWEST_FOR_A_RATE or self.share <= MOST_DUPLICATES
 
     @property
     def sentence(self) -> str:
-        """The same for people."""
-        text = f"{self.copies} of {self.articles} articles of {RATE_DAYS} days tell a story that was known"
-        return text if self.is_usual else f"{text}: look at the queries of what is tracked and at the feeds"
+        """The duplicate rate as a sentence for people."""
+        text = f"{self.copies} of {self.articles} articles of the last {RATE_DAYS} days repeat a known story."
+        return text if self.is_usual else f"{text} Check the queries of tracked items and the feeds."
 
 
 def news_freshness(engine: sa.Engine, environment: str, now_us: int) -> NewsFreshness:
-    """Whether a collection of an environment succeeded within 26 hours."""
+    """Return whether a collection of news succeeded in the last 26 hours, and the sentence that says so."""
     runs = ingest_runs.c
     wanted = (runs.subject == "news_articles") & (runs.environment == environment) & (runs.status == "succeeded")
     with engine.connect() as connection:
         last = connection.scalar(sa.select(sa.func.max(runs.finished_us)).where(wanted))
     if last is not None and now_us - last < OLDEST_US:
-        return NewsFreshness(True, last, f"the last collection of news of {environment} succeeded {moment(last)}")
-    since = "ever" if last is None else f"since {moment(last)}"
-    return NewsFreshness(False, last, f"no collection of news of {environment} succeeded {since}: run `{_COMMAND}`")
+        return NewsFreshness(True, last, f"The last collection of {environment} news succeeded at {moment(last)}.")
+    since = "yet" if last is None else f"since {moment(last)}"
+    return NewsFreshness(False, last, f"No collection of {environment} news succeeded {since}. Run `{_COMMAND}`.")
 
 
 def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
-    """The rate over the articles collected in the last days."""
+    """Return the duplicate rate of the articles collected in the last seven days."""
     articles = news_articles.c
     is_copy = sa.case((articles.group_id != articles.news_article_id, 1), else_=0)
     with engine.connect() as connection:
@@ -102,7 +102,7 @@ def duplicate_rate(engine: sa.Engine, now_us: int) -> DuplicateRate:
 
 
 def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
-    """The newest stories with who tells them; their other copies are left out."""
+    """Return the newest stories with their outlets, leaving out copies of a story."""
     articles = news_articles.c
     found = (
         sa.select(articles.title, articles.source_domain, articles.published_us)
@@ -122,7 +122,7 @@ def newest_headlines(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
-    """The links of the last day with any, one a story, the most relevant ones first."""
+    """Return the most relevant links of the last day that has links, leaving out copies of a story."""
     found = sa.union_all(
         *(
             sa.select(links.c[ticker].label("ticker"), links.c.relevance, links.c.linked_us, news_articles.c.title)
@@ -150,7 +150,7 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def sentiment_rows(engine: sa.Engine, most: int) -> list[Row]:
-    """The newest sums of sentiment, those of the most stories first: counts beside the score, which alone misleads."""
+    """Return the newest sentiment windows, most stories first. Counts stand beside the score, which alone misleads."""
     windows = news_sentiment_windows.c
     last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
     chosen = (

@@ -1,18 +1,19 @@
-"""Which articles tell the same story: copies of an agency's text, and titles that an editor changed.
+"""Grouping of articles that tell the same story: copies of an agency's text, and articles with an edited title.
 
-The rules, in this order; nothing is drawn by chance, and the same articles in the same order give the same stories:
+The rules below apply in this order. The result is deterministic: the same articles in the same order give the same
+stories.
 
-1. Two articles published more than three days apart are never of one story. One whose time is not known was published
-   up to a week before it was found: if that is more than three days from another, only the same title or text counts.
-2. Numbers of the titles that contradict each other, or words of opposite directions (*rises*, *falls*), keep two
-   articles apart, whatever else they share.
-3. Titles with the same words are of one story.
-4. If one title has all words of the other but one, and at least four in common, they are.
-5. If both have texts that begin alike, they are as long as the titles share a word and no name is exchanged.
-6. Else they are if the titles share most of their words and what differs is no name: *High in Miami* is not *High in
-   Boston*.
+1. Two articles published more than three days apart never share a story. An undated article was published up to a
+   week before it was found. If an undated article is more than three days from another, only the same title or text
+   joins them.
+2. Contradicting numbers in the titles, or words of opposite directions (*rises*, *falls*), keep two articles apart.
+3. Articles whose titles have the same words share a story.
+4. Articles share a story if one title lacks at most one word of the other, and at least four words are shared.
+5. Articles share a story if their texts begin alike, their titles share a word, and no name is exchanged.
+6. Articles share a story if their titles share most words and no name is exchanged. *High in Miami* and *High in
+   Boston* exchange a name.
 
-An article joins the story it is most like and stays there: stories are never merged or split afterwards.
+An article joins the most similar story and stays there. Stories are never merged or split afterwards.
 """
 
 import re
@@ -25,9 +26,9 @@ from typing import Final
 
 from kalshi_pipelines.news.words import STOP_WORDS, is_number, stem, words_as_written
 
-#: Two articles of one story were published at most so far apart.
+#: The longest time between two articles of one story, in microseconds.
 WINDOW_US: Final = 3 * 86_400 * 1_000_000
-#: An article without a time was published at most so long before it was collected, as far as stories go.
+#: The longest time assumed between publication and collection of an undated article, in microseconds.
 UNDATED_US: Final = 7 * 86_400 * 1_000_000
 _SKETCH_SIZE: Final = 24
 _SKETCH_WORDS: Final = 80
@@ -42,10 +43,10 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: A word in more titles than this finds only the newest of them, if it is among the rarest of its title.
+#: The number of titles at which a word becomes common. Common words find only the newest titles.
 _COMMON: Final = 64
 _RAREST: Final = 4
-#: How much more like one story than any other an article has to be.
+#: The lead in similarity that an article needs to join one of several matching stories.
 _CLEARLY: Final = 0.02
 _MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
@@ -82,16 +83,16 @@ _DIRECTION: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What of an article is compared.
+    """The features of an article that grouping compares.
 
     Attributes:
-        published_us: When it was published, or collected if that is not known.
-        tokens: The stems of its title's words, without those that say nothing.
-        names: Those of them that are written like names, if the title's other words are not.
+        published_us: The time of publication, or of collection if unknown, in microseconds since 1970 UTC.
+        tokens: The stems of the title's words without stop words.
+        names: The stems written like names. In a title with mostly capitals, every word can be a name.
         numbers: The numbers of the title.
-        directions: What its title says of up and down, and the like.
-        sketch: The smallest hashes of runs of words its text begins with; empty if it is too short.
-        is_dated: Whether it is known when it was published.
+        directions: Directions in the title, such as up or down, each as a pair of axis and side.
+        sketch: The smallest hashes of word runs at the beginning of the text; empty if the text is too short.
+        is_dated: Whether the time of publication is known.
     """
 
     published_us: int
@@ -104,7 +105,7 @@ class Features:
 
 
 def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: bool = True) -> Features:
-    """What is compared of an article with a clean title."""
+    """Return the features of an article with a clean title."""
     core = _core_title(title)
     tokens: set[str] = set()
     directions: set[tuple[int, int]] = set()
@@ -123,7 +124,7 @@ def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: b
         elif not as_written[0].islower():
             names.add(stemmed)
             capitals += 1
-    # Where most words have capitals, capitals say nothing: then each word might be a name.
+    # In a title with mostly capitals, a capital does not mark a name, so each word might be a name.
     if capitals * 4 >= len(tokens) * 3:
         names = {token for token in tokens if token not in _DIRECTION}
     unpack = frozenset(_unpack(sketch)) if sketch else frozenset()
@@ -133,7 +134,7 @@ def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: b
 
 
 def sketch_of(text: str | None) -> bytes | None:
-    """What two texts that begin alike have in common: the smallest hashes of runs of four words; 4 bytes each."""
+    """Return the smallest hashes of four-word runs at the beginning of a text, 4 bytes each; None if it is short."""
     if not text:
         return None
     begun = text[:_SKETCH_CHARACTERS].casefold().translate(_PUNCTUATION).split()[:_SKETCH_WORDS]
@@ -149,14 +150,14 @@ def _unpack(sketch: bytes) -> Iterable[int]:
 
 
 def _core_title(title: str) -> str:
-    """A title without what agencies put before it and outlets behind it."""
+    """Return a title without an agency's prefix and an outlet's suffix."""
     core = _AGENCY.sub("", title)
     without_outlet = _OUTLET.sub("", core)
     return without_outlet if len(without_outlet) * 2 >= len(core) else core
 
 
 def likeness(one: Features, other: Features) -> float:
-    """How alike two articles are, above 0 only if they tell the same story."""
+    """Return the similarity of two articles, which is above 0 only if they tell the same story."""
     shared = one.tokens & other.tokens
     if not shared or _are_contradictory(one, other):
         return 0.0
@@ -167,7 +168,7 @@ def likeness(one: Features, other: Features) -> float:
 
 
 def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], titles: float) -> float:
-    """How alike two articles of about the same time are whose titles share some words."""
+    """Return the similarity of two articles from about the same time whose titles share words."""
     only_one, only_other = one.tokens - shared, other.tokens - shared
     exchanged = not (only_one.isdisjoint(one.names) or only_other.isdisjoint(other.names))
     texts = _alike(one.sketch, other.sketch) if one.sketch and other.sketch else None
@@ -186,7 +187,7 @@ def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], t
 
 
 def _likeness_of_undated(one: Features, other: Features, titles: float) -> float:
-    """How alike two articles are whose times are far apart; only copies count, and only if a time is not known."""
+    """Return the similarity of two articles that are days apart: 0 unless the later is an undated copy."""
     may_be_older = max(one, other, key=lambda article: article.published_us)
     gap = abs(one.published_us - other.published_us)
     if may_be_older.is_dated or gap > UNDATED_US:
@@ -206,7 +207,7 @@ def _are_contradictory(one: Features, other: Features) -> bool:
 
 
 def _are_different_stories(one: Features, other: Features) -> bool:
-    """Whether two articles are of two stories for certain, not just not alike enough."""
+    """Return whether two articles certainly tell different stories. Low similarity alone is not enough."""
     if _are_contradictory(one, other):
         return True
     shared = len(one.tokens & other.tokens)
@@ -218,17 +219,17 @@ def _are_different_stories(one: Features, other: Features) -> bool:
 
 
 def _alike(one: frozenset[int], other: frozenset[int]) -> float:
-    """The share of runs of words two texts have in common, from the smallest hashes of both."""
+    """Return the estimated share of word runs that two texts have in common, from their sketches."""
     smallest = sorted(one | other)[:_SKETCH_SIZE]
     both = one & other
     return sum(value in both for value in smallest) / len(smallest)
 
 
 class Stories:
-    """The stories that are known, and those of new articles.
+    """An index of known stories that finds the story of a new article.
 
     Args:
-        known: Articles of the last days, each with the number of its story.
+        known: Recent articles, each with the number of its story.
     """
 
     def __init__(self, known: Iterable[tuple[int, Features]] = ()) -> None:
@@ -240,7 +241,7 @@ class Stories:
             self.add(story, article)
 
     def add(self, story: int, article: Features) -> None:
-        """Remember an article of a story."""
+        """Add an article to a story."""
         position = len(self._articles)
         self._articles.append(article)
         self._story_of.append(story)
@@ -250,7 +251,7 @@ class Stories:
                 self._positions_by_key[window, key].append(position)
 
     def story_of(self, article: Features) -> int | None:
-        """The story the article is most like; ``None`` if it is the first of its own, or fits two stories as well."""
+        """Return the story most similar to the article; ``None`` if no story matches or two match equally well."""
         scores: dict[int, float] = {}
         for position in self._candidates(article):
             score = likeness(article, self._articles[position])
@@ -265,12 +266,15 @@ class Stories:
         return ordered[0]
 
     def _has_contradiction(self, article: Features, story: int) -> bool:
-        """A short title is like many stories; what it leaves out is in the others of its story."""
+        """Return whether any member of a story with several articles certainly tells a different story.
+
+        A short title resembles many stories, and the other members hold the words that it leaves out.
+        """
         members = self._members[story]
         return len(members) > 1 and any(_are_different_stories(article, member) for member in members)
 
     def _candidates(self, article: Features) -> Sequence[int]:
-        """The articles worth comparing, those with most in common first."""
+        """Return positions of the articles to compare, most shared keys first."""
         window = article.published_us // WINDOW_US
         others = [*range(_earliest(article) // WINDOW_US - 1, window), window + 1]
         lists = []
@@ -295,7 +299,7 @@ class Stories:
 
 
 def _earliest(article: Features) -> int:
-    """The earliest an article can have been published."""
+    """Return the earliest possible time of publication in microseconds since 1970 UTC."""
     return article.published_us if article.is_dated else article.published_us - UNDATED_US
 
 

@@ -1,6 +1,6 @@
-"""Articles into the warehouse: new ones, what is new of known ones, who found them for whom, and their stories.
+"""Storage of provider answers: new articles, new facts of known articles, their sources, search results and stories.
 
-All that one answer of a provider leads to is one transaction.
+One answer of a provider is stored in one transaction.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ _FINDS: Final = BulkWrite(
     ("item_type", "ticker", "news_article_id", "provider", "query", "rank", "found_us", "ingest_run_id"),
     keep=("found_us", "ingest_run_id"),
 )
-#: What a later answer may add to an article, and what it is called in the table.
+#: Columns that a later answer can fill in, each with the attribute of `NewsArticle` that holds the value.
 _FILLABLE: Final = {
     "published_us": "published_us",
     "text_snippet": "snippet",
@@ -58,7 +58,7 @@ _FILLABLE: Final = {
 
 @dataclass(frozen=True)
 class StoredCounts:
-    """What became of the articles of one answer."""
+    """Counts of stored, unchanged and rejected articles of one answer."""
 
     written: int = 0
     unchanged: int = 0
@@ -69,7 +69,7 @@ class StoredCounts:
 
 @dataclass(frozen=True)
 class AnswerOrigin:
-    """Who was asked what, for which market or event; for none if the provider is just read."""
+    """The provider, query and target of an answer. The target is ``None`` for a provider without queries."""
 
     provider: str
     query: str = ""
@@ -79,14 +79,14 @@ class AnswerOrigin:
 def store_answer(
     connection: sa.Connection, origin: AnswerOrigin, answer: ProviderAnswer, text_characters: int, stamp: Stamp
 ) -> StoredCounts:
-    """Store what a provider answered; entries that are no article go to the quarantine.
+    """Store a provider's answer, with rejected entries in the quarantine.
 
     Args:
-        connection: Inside the transaction that also accounts for the answer.
-        asking: Who was asked what for whom.
-        answer: What was answered.
-        text_characters: How much of a text is kept.
-        stamp: When, and by which run.
+        connection: A connection in the transaction that also counts the answer.
+        origin: The provider, query and target of the answer.
+        answer: The answer to store.
+        text_characters: The number of characters kept of each text.
+        stamp: The time and run of the storage.
     """
     articles: dict[str, tuple[int, NewsArticle]] = {}
     rejected: list[UnstorableRecord] = []
@@ -147,7 +147,7 @@ def _insert(
 
 
 def _fill_gaps(connection: sa.Connection, row: Mapping[str, Any], article: NewsArticle) -> bool:
-    """Fill in what was not known of an article; nothing that is known is changed."""
+    """Fill in missing facts of a stored article and keep known facts. Return whether any fact was added."""
     values = {
         column: getattr(article, name)
         for column, name in _FILLABLE.items()
@@ -163,7 +163,7 @@ def _fill_gaps(connection: sa.Connection, row: Mapping[str, Any], article: NewsA
 def _assign_stories(
     connection: sa.Connection, new: Sequence[NewsArticle], ids: Mapping[str, int], stamp: Stamp
 ) -> StoredCounts:
-    """Give each new article its story."""
+    """Assign a story to each new article."""
     if not new:
         return StoredCounts()
     described = [
@@ -198,7 +198,7 @@ def _assign_stories(
 def _recent_articles(
     connection: sa.Connection, described: Sequence[Features], without: frozenset[int]
 ) -> Iterable[tuple[int, Features]]:
-    """The articles that could be of the same stories, with the numbers of their stories."""
+    """Yield stored articles that could share a story with the new articles, each with its story's number."""
     columns = news_articles.c
     first = min(each.published_us for each in described) - UNDATED_US
     last = max(each.published_us for each in described) + UNDATED_US
@@ -232,7 +232,7 @@ def _record_sources(
     ids: Mapping[str, int],
     stamp: Stamp,
 ) -> set[str]:
-    """Note that this provider returned them; those it had not returned before."""
+    """Record this provider as a source of the articles. Return the addresses of articles it had not returned before."""
     columns = news_article_sources.c
     known_ids = set(
         connection.scalars(

@@ -1,8 +1,8 @@
-"""What is looked for: what people track, and the most traded events of the day; in the words of their titles.
+"""The targets of news searches: tracked items and the most traded events, with queries from their titles.
 
-An event counts as traded by the contracts its markets traded in the last 24 hours, as the last ingest of markets read
-it; placeholders and combos do not count, nor do events whose markets are all over. What is tracked comes first, what
-waited longest before the rest, so that a small budget gets round.
+The rank of an event is the number of contracts that its markets traded in 24 hours, as read by the last ingest of
+markets. Placeholders, combos and events without active markets do not count. Tracked items come first. Within each
+group the item with the oldest search comes first, so that a small budget reaches every item in time.
 """
 
 import json
@@ -28,14 +28,14 @@ _NOT_ALNUM: Final = re.compile(r"[^\w\s$%.,'/&+-]")
 
 @dataclass(frozen=True)
 class Target:
-    """A market or event that news is looked for.
+    """A market or event to search news for.
 
     Attributes:
         item_type: ``market`` or ``event``.
-        ticker: Its ticker.
-        subject: What it is about, in the words of its titles: what relevance is judged by.
-        queries: What is asked of providers.
-        is_tracked: Whether somebody tracks it; else it was selected.
+        ticker: The ticker.
+        subject: The words of the titles, which relevance is measured by.
+        queries: The queries sent to providers.
+        is_tracked: Whether the item is tracked. Otherwise it is one of the most traded events.
     """
 
     item_type: str
@@ -45,12 +45,12 @@ class Target:
     is_tracked: bool
 
     def watermark(self, provider: str) -> str:
-        """The name of the watermark up to which a provider was asked for it."""
+        """Return the name of the watermark of this item at a provider."""
         return f"news {provider} {self.item_type} {self.ticker}"
 
 
 def targets_of(connection: sa.Connection, selected_events: int) -> list[Target]:
-    """Everything that news is looked for, in the order of its turn."""
+    """Return all targets in the order of their searches."""
     tracked = _tracked_targets(connection)
     known = {(target.item_type, target.ticker) for target in tracked}
     selected = [
@@ -62,7 +62,7 @@ def targets_of(connection: sa.Connection, selected_events: int) -> list[Target]:
 
 
 def query_of(subject: str) -> str:
-    """What is asked for a subject: its words without question marks and the words that make it a question."""
+    """Return the query for a subject: its words without a question mark and leading question words."""
     text = _NOT_ALNUM.sub(" ", plain_text(subject, 2 * MOST_QUERY).rstrip("?"))
     text = " ".join(_QUESTION_WORDS.sub("", text).split())
     if len(text) > MOST_QUERY:
@@ -71,7 +71,7 @@ def query_of(subject: str) -> str:
 
 
 def subject_of(*titles: str | None) -> str:
-    """Titles as one text, without what is said twice or says nothing."""
+    """Join titles into one text, leaving out repeated titles and plain yes or no."""
     kept: list[str] = []
     for title in titles:
         clean = plain_text(title or "", 2 * MOST_QUERY)
@@ -137,7 +137,7 @@ def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
 
 
 def _last_searches(connection: sa.Connection) -> dict[tuple[str, str], int]:
-    """When each market and event was last asked for by any provider."""
+    """Return the time of the last search for each market and event at any provider."""
     name = watermarks.c.name
     last: dict[tuple[str, str], int] = {}
     for text, position in connection.execute(sa.select(name, watermarks.c.position_us).where(name.like("news %"))):

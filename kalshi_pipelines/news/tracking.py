@@ -1,4 +1,4 @@
-"""What people track: markets and events that news is looked for in every run."""
+"""Tracked items: markets and events that every run searches news for."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse.tables import events, markets, tracked_items
 
 @dataclass(frozen=True)
 class TrackedItem:
-    """A market or event that is tracked; without queries its titles are asked for."""
+    """A tracked market or event. Without queries of its own, its titles are searched for."""
 
     ticker: str
     item_type: str
@@ -24,10 +24,10 @@ class TrackedItem:
 
 
 def track(engine: sa.Engine, ticker: str, queries: list[str]) -> TrackedItem:
-    """Track a market or event of the warehouse from now on, with these queries or those of its titles.
+    """Track a market or event of the warehouse, with the given queries or with its titles.
 
     Raises:
-        NewsFailed: There is no such market or event, or a query has no words.
+        NewsFailed: The warehouse has no such market or event, or the queries are empty or too many.
     """
     ticker = ticker.strip().upper()
     cleaned = [query_of(query) for query in queries]
@@ -46,10 +46,10 @@ def track(engine: sa.Engine, ticker: str, queries: list[str]) -> TrackedItem:
 
 
 def untrack(engine: sa.Engine, ticker: str) -> None:
-    """Track a market or event no longer; what was found stays.
+    """Stop tracking a market or event, and keep its articles.
 
     Raises:
-        NewsFailed: It is not tracked.
+        NewsFailed: The market or event is not tracked.
     """
     ticker = ticker.strip().upper()
     item = tracked_items.c
@@ -62,7 +62,7 @@ def untrack(engine: sa.Engine, ticker: str) -> None:
 
 
 def list_tracked(engine: sa.Engine, *, every: bool = False) -> list[TrackedItem]:
-    """What is tracked; with ``every`` also what was once."""
+    """Return the tracked items; with ``every`` also the items that are no longer tracked."""
     item = tracked_items.c
     select = sa.select(
         item.ticker, item.item_type, item.search_queries, item.is_active, item.last_collected_us

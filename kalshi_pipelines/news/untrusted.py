@@ -1,7 +1,7 @@
-"""A stranger's text made harmless: no markup, no control, bidirectional or invisible character, never too long.
+"""Cleaning of untrusted text: removal of markup and of control, bidirectional and invisible characters, and cutting.
 
-Every text of an article goes through here before anything else looks at it. Time and memory grow with the length of
-the text and nothing else, and what is far longer than what is kept is cut first.
+Every text of an article is cleaned here before other code reads it. Time and memory grow linearly with the length of
+the text. Text far longer than the kept length is cut before it is read.
 """
 
 import html
@@ -10,14 +10,14 @@ import unicodedata
 from functools import lru_cache
 from typing import Final
 
-#: How much longer than what is kept a text may be before it is cut unread: markup takes room.
+#: The ratio of text read to text kept. More text is read than kept because markup takes room.
 _MARKUP_FACTOR: Final = 8
 _LEAST_READ: Final = 4_096
 _MOST_UNPACKING: Final = 3
 _TAG: Final = re.compile(r"</?[A-Za-z]|<[!?]")
 _TAG_NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)")
 _COULD_BE_TAG: Final = re.compile(r"<(?=[A-Za-z!/?])")
-#: What is between these and their end is no text.
+#: Elements whose content is not text for readers.
 _UNREAD: Final = frozenset({"script", "style", "noscript", "template", "iframe", "object", "svg", "math", "head"})
 _INLINE: Final = frozenset(
     {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub"}
@@ -31,11 +31,11 @@ _DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
 
 
 def plain_text(text: str, most: int, read: int = 0) -> str:
-    """Text on one line, at most so many characters long: what a reader would see of it, and nothing a program would.
+    """Return the visible text on one line, at most ``most`` characters long, without markup.
 
-    Markup that was escaped is unpacked, a few times at most, because feeds escape theirs once or twice. What could
-    still be a tag afterwards loses its bracket. Of the text eight times as much is read as is kept, or ``read``
-    characters if that is more.
+    Feeds escape their markup once or twice, so escaped markup is unescaped up to three times. A remaining ``<`` that
+    could begin a tag is replaced. Text is cut before reading to the largest of 8 * ``most``, 4,096 and ``read``
+    characters.
     """
     text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):
@@ -48,13 +48,13 @@ def plain_text(text: str, most: int, read: int = 0) -> str:
 
 
 def strip_invisible(text: str) -> str:
-    """Text on one line without characters that control, reorder, hide or pile up."""
+    """Return text on one line without control, bidirectional and invisible characters or stacks of combining marks."""
     text = _NOT_ASCII.sub(_visible, text)
     return " ".join(_TOO_MANY_MARKS.sub(r"\1", unicodedata.normalize("NFC", text)).split())
 
 
 def shorten(text: str, most: int) -> str:
-    """Text cut to at most so many characters, between words if that is not far away."""
+    """Return text cut to at most ``most`` characters, at a space if the last 40 characters have one."""
     if len(text) <= most:
         return text
     if most < 2:
@@ -77,7 +77,7 @@ def _visible(found: re.Match[str]) -> str:
 
 
 def _without_markup(text: str) -> str:
-    """What is outside of tags. A tag or comment that does not end takes the rest with it."""
+    """Return the text outside tags and comments. A tag or comment without an end removes the rest of the text."""
     if "<" not in text:
         return text
     parts: list[str] = []
@@ -97,7 +97,7 @@ def _without_markup(text: str) -> str:
 
 
 def _tag_at(text: str, lower: str, start: int) -> tuple[str, int]:
-    """The name of the tag or comment that starts there, and where the text goes on; -1 if it does not."""
+    """Return the name of the tag at a position and the position after it; -1 if the tag or comment has no end."""
     if text.startswith("<!--", start):
         end = text.find("-->", start + 4)
         return "", end + 3 if end >= 0 else -1
@@ -113,7 +113,7 @@ def _tag_at(text: str, lower: str, start: int) -> tuple[str, int]:
 
 
 def _lower(text: str) -> str:
-    """Small ASCII letters; `str.lower` may change the length of other text."""
+    """Return text with ASCII capitals in lower case. `str.lower` may change the length of other text."""
     return text.translate(_ASCII_CAPITALS)
 
 

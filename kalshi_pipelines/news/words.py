@@ -1,10 +1,10 @@
-"""Words of titles and texts, in the one way that grouping, relevance and queries compare them."""
+"""Splitting of titles and texts into comparable words, shared by grouping, relevance, sentiment and search."""
 
 import re
 from functools import lru_cache
 from typing import Final
 
-#: Words that say nothing of what a text is about.
+#: Words that are too common to describe the subject of a text.
 STOP_WORDS: Final = frozenset(
     str.split(
         "a about after again all also am an and any are as at be because been before being between both but by "
@@ -20,22 +20,22 @@ _THOUSANDS: Final = re.compile(r",(?=\d{3}\b)")
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in small letters, in their order; ``1,000`` and ``1000`` are the same."""
+    """Return the words of a text in order and in lower case, with ``1,000`` written as ``1000``."""
     return [_normal(word) for word in _WORD.findall(text.casefold())]
 
 
 def words_as_written(text: str) -> list[tuple[str, str]]:
-    """The words of a text as `words` gives them, each with how it is written."""
+    """Return the words of a text as `words` does, each with its original spelling."""
     return [(_normal(word.casefold()), word) for word in _WORD.findall(text)]
 
 
 def content_words(text: str) -> list[str]:
-    """The words that say what a text is about, cut to their stems, in their order."""
+    """Return the stems of the words of a text without stop words, in order."""
     return [stem(word) for word in words(text) if word not in STOP_WORDS]
 
 
 def is_number(word: str) -> bool:
-    """Whether a word begins with a digit: an amount, a year, a score."""
+    """Return whether a word begins with a digit, as an amount, a year or a score does."""
     return word[:1].isdigit()
 
 
@@ -49,7 +49,7 @@ def _normal(word: str) -> str:
 
 @lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
-    """A word without the commonest English endings: ``rates`` and ``rate``, ``raised`` and ``raises`` are the same."""
+    """Return a word without common English endings, so that ``rates`` and ``rate`` share a stem."""
     if len(word) < 4 or not word.isascii() or not word.isalpha():
         return word
     for ending, instead in (("sses", "ss"), ("ies", "y"), ("ing", ""), ("ed", ""), ("es", ""), ("s", "")):

@@ -49,7 +49,7 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 @pytest.fixture
 def news_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxProcess]:
-    """A sandbox with news for this test alone; the runs of this process read it."""
+    """A sandbox with news for this test alone, which the runs of this process read."""
     options = SandboxOptions(markets=300, combos=5, tick_seconds=0, tier="unlimited", warm=False)
     with running_sandbox(options) as sandbox:
         monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
@@ -84,7 +84,7 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvalu
 
 
 def here(**more: str) -> dict[str, str]:
-    """Return the KALSHI_ variables of this process, and more, for a command."""
+    """Return the KALSHI_ variables of this process, plus the given ones, for a command."""
     return {name: value for name, value in os.environ.items() if name.startswith("KALSHI_")} | more
 
 

@@ -1,4 +1,4 @@
-"""A warehouse with a few markets and events that news can be about."""
+"""A warehouse with a few markets and events for news tests."""
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET
 
 @pytest.fixture
 def stocked(engine: sa.Engine) -> sa.Engine:
-    """Two events, the storm traded more than the game, each with a market; and an event nobody trades."""
+    """A warehouse with a storm event, a game event and an untraded event. The storm is traded more than the game."""
     with writing(engine) as connection:
         for table in (tables.ingest_runs, tables.series):
             connection.execute(sa.insert(table), LEGAL[table])

@@ -1,4 +1,4 @@
-"""All addresses of an article come down to one; what is no address of a public page is refused."""
+"""Canonical addresses of articles, and refusal of addresses outside the public web."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Pages of articles are read only where asked, only from public hosts, and only for articles without a text."""
+"""Article pages are fetched only if configured, only from public hosts, and only for articles without text."""
 
 import httpx
 import pytest

@@ -1,4 +1,4 @@
-"""The budget of news holds whatever happens to the processes that share it."""
+"""The news budget holds even if processes that share it are killed."""
 
 import multiprocessing
 import random
@@ -25,7 +25,7 @@ PROCESSES = 8
 
 
 class PricedProvider:
-    """A provider that costs what a test says, ten cents at most."""
+    """A provider whose calls have the price that a test gives."""
 
     name, vendor, takes_queries = "priced", VENDOR, True
 
@@ -49,7 +49,7 @@ class PricedProvider:
         (7_000, 7_000, 0),
         (0, 0, 0),
         (None, 10_000, 1),
-        (12_000, 12_000, 0),  # a vendor that charges more than it says is believed
+        (12_000, 12_000, 0),  # the price in the answer counts even if it is above the reservation
         (ProviderFailed("refused", is_charged=False), 0, 0),
         (ProviderFailed("cut off"), 10_000, 1),
         (KeyboardInterrupt(), 10_000, 1),
@@ -87,7 +87,7 @@ def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.En
     url = engine.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["exa_py", "kalshi_pipelines_tests.support.news.spender"])
-    searches = context.RawValue("i", 0)  # a lock would stay locked by who is killed
+    searches = context.RawValue("i", 0)  # no lock, because a killed process would never release it
 
     def spender() -> multiprocessing.process.BaseProcess:
         process = context.Process(target=spend, args=(url, exa_url, DAY, searches), daemon=True)
@@ -101,7 +101,7 @@ def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.En
     while running and time.monotonic() < give_up:
         time.sleep(chance.uniform(0, 0.02))
         victim = chance.choice(running)
-        # No kill before work has begun: a process that never searched proves nothing.
+        # Kill only after a search has begun, because killing an idle process proves nothing.
         if killed < PROCESSES and searches.value > killed and victim.is_alive():
             victim.kill()
             killed += 1

@@ -1,4 +1,4 @@
-"""Settings decide who is asked; whoever is left out is said to be, and no key goes where it does not belong."""
+"""Settings choose the providers, each skipped provider has a reason, and keys stay with their vendors."""
 
 import pytest
 import respx

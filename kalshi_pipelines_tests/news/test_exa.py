@@ -1,4 +1,4 @@
-"""Exa through its SDK: what is asked, what is read, what it may cost, and what a strange answer leads to."""
+"""Exa through its SDK: requests, answers, prices and failures."""
 
 import copy
 import json
@@ -32,7 +32,7 @@ ANSWER: dict[str, Any] = {
 
 
 def find(answer: object = ANSWER, status: int = 200, asked: list[Any] | None = None, **more: Any) -> ProviderAnswer:
-    """What a search gives that is answered so; the requests that were sent are put into a list."""
+    """Search Exa with a prepared answer, and collect the sent requests in a list."""
     body = answer if isinstance(answer, bytes) else json.dumps(answer)
     with responses.RequestsMock() as exa:
         exa.post("https://api.exa.ai/search", body=body, status=status, content_type="application/json", **more)
@@ -101,7 +101,7 @@ def test_error_status_decides_charge_and_whether_the_run_goes_on(status: int, ch
         find({"error": f"no, {KEY}"}, status, asked, headers={"Location": "https://evil.example/search"})
     assert (failure.value.is_charged, failure.value.is_fatal) == (charged, fatal)
     assert KEY not in str(failure.value)
-    assert len(asked) == 1  # a redirect is not followed with the key
+    assert len(asked) == 1  # a redirect must not be followed with the key
 
 
 def test_rate_limited_search_is_retried_after_the_requested_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def test_every_recorded_search_is_read_completely(recordings: Path) -> None:
 
 
 def test_every_search_incident_is_detected_or_harmless(recordings: Path) -> None:
-    """The drift file's own mutations, where they are of searches; others belong to the contract checks."""
+    """Apply the recorded incidents of Exa's search. Contract checks cover the other incidents."""
     drift = recordings.parent / "drift" / "incidents.json"
     if not drift.is_file():
         pytest.skip("the incidents are not on this machine")
@@ -176,7 +176,7 @@ def test_every_search_incident_is_detected_or_harmless(recordings: Path) -> None
 
 
 def mutated(response: dict[str, Any], operations: list[dict[str, Any]]) -> tuple[dict[str, Any], int]:
-    """The answer after an incident; what an incident does to a request leaves the answer as it is."""
+    """Return the answer and status after an incident. Changes of a request leave the answer unchanged."""
     changed, status = copy.deepcopy(response), 200
     for operation in operations:
         if operation["op"] == "http":

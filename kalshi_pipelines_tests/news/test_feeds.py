@@ -1,4 +1,4 @@
-"""Feeds are read as they are meant, and those that would do harm are refused unread."""
+"""RSS and Atom feeds are read correctly, and harmful feeds are refused before parsing."""
 
 from pathlib import Path
 

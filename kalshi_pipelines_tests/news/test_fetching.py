@@ -1,4 +1,4 @@
-"""Pages are fetched from the public internet only, however they are led elsewhere, and never without end."""
+"""Pages are fetched only from the public internet, within limits of bytes, time and redirects."""
 
 import gzip
 import zlib

@@ -1,4 +1,4 @@
-"""A collection that is killed leaves whole answers, true counts, and watermarks of nothing that was not stored."""
+"""A killed collection leaves complete answers, correct counts and no watermark ahead of the stored articles."""
 
 import multiprocessing
 import os
@@ -31,7 +31,7 @@ ANSWERS: dict[str, ScriptedAnswer] = {
 
 
 class DeadlyProvider(ScriptedProvider):
-    """Kills its process when it is asked about the game."""
+    """A provider that kills its own process when the query is about the game."""
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
         if query.text == GAME_QUERY:
@@ -40,7 +40,7 @@ class DeadlyProvider(ScriptedProvider):
 
 
 def collect_and_die(url: str) -> None:
-    """Collect until the provider kills the process."""
+    """Collect news until the provider kills the process."""
     collect_news(open_engine(url), [DeadlyProvider(ANSWERS)], NewsOptions(), Environment.SANDBOX, clock=lambda: NOW)
 
 

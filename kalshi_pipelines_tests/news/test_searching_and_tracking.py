@@ -1,4 +1,4 @@
-"""Stored articles are found by their words, and people say what is tracked; on the command line, too."""
+"""Full-text search, tracked items, and the command line of news."""
 
 import pytest
 import sqlalchemy as sa
@@ -110,12 +110,12 @@ def test_commands_print_their_results(
         return capsys.readouterr().out
 
     assert "Nothing is tracked" in run("tracked")
-    assert "is tracked: Zelda path" in run("track", STORM, "--query", "Zelda path")
-    assert "last collected never" in run("tracked")
+    assert "Searches: Zelda path" in run("track", STORM, "--query", "Zelda path")
+    assert "last collected: never" in run("tracked")
     assert run("targets").splitlines()[0].startswith(f"event  {STORM}  tracked  Zelda path")
     assert "Zelda nears Florida" in run("search", "zelda", "florida")
-    assert "No article has all these words." in run("search", "nothing")
+    assert "No article contains all these words." in run("search", "nothing")
     assert "$0.0000 of $1.0000" in run("budget")
-    assert "no longer tracked" in run("untrack", STORM)
+    assert "Stopped tracking" in run("untrack", STORM)
     assert main(["untrack", STORM]) == 2
     assert "is not tracked" in capsys.readouterr().err

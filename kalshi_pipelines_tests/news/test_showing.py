@@ -1,4 +1,4 @@
-"""What people are shown of news: the newest, the strongest, sums with their counts, and whether any of it is recent."""
+"""Headlines, links, sentiment, duplicates and freshness as shown to people."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def insert(engine: sa.Engine, table: sa.Table, *rows: dict[str, Any]) -> None:
 
 @pytest.fixture
 def run(engine: sa.Engine) -> int:
-    """The key of a run that rows can belong to; markets and events are there, too."""
+    """The key of a run that rows can refer to, in a warehouse with a series, an event and a market."""
     done = {"status": "succeeded", "started_us": NOW - 9, "finished_us": NOW - 1}
     insert(engine, tables.ingest_runs, {"subject": "news_articles"} | done)
     for table in (tables.series, tables.events, tables.markets):

@@ -1,4 +1,4 @@
-"""Copies of a story are found, other stories like it are not."""
+"""Copies of a story are grouped, and similar but different stories stay apart."""
 
 from collections import Counter
 
@@ -79,7 +79,7 @@ def test_same_text_under_another_title_is_one_story() -> None:
 
 
 def assign_stories(corpus: list[CorpusArticle]) -> list[int]:
-    """The story each article is given, as a collection gives them: one after the other."""
+    """Return the story of each article, assigned one article after the other as in a collection."""
     stories, of_page, given = Stories(), {}, []
     for position, article in enumerate(corpus):
         page, _ = canonical_address(article.url)

@@ -1,4 +1,4 @@
-"""A stranger's text comes out as one line without markup or hidden characters, in time that grows with its length."""
+"""Untrusted text becomes one line without markup or hidden characters, in time linear in its length."""
 
 import time
 import unicodedata
@@ -60,5 +60,5 @@ def test_cleaning_time_grows_linearly(piece: str) -> None:
         return time.process_time() - begun
 
     seconds(1_000)
-    # Ten times the text may take ten times as long; a hundred times would be quadratic.
+    # Text ten times as long may take ten times as long. A factor of a hundred would be quadratic.
     assert seconds(1_000_000) < 40 * max(seconds(100_000), 0.005)

@@ -1,1 +1,1 @@
-"""Where articles come from: one file for each provider, all of them behind ``protocol.NewsProvider``."""
+"""Providers of articles: one file for each kind of provider, and the protocol ``NewsProvider`` they share."""

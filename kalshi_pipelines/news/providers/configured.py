@@ -1,4 +1,4 @@
-"""Which providers the settings ask for, and why the others are left out."""
+"""The providers chosen by the settings, and the reasons why others are skipped."""
 
 import hashlib
 from collections import Counter
@@ -13,7 +13,7 @@ from kalshi_pipelines.news.providers.feeds import FeedProvider
 from kalshi_pipelines.news.providers.protocol import NewsProvider
 from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
 
-#: Feeds of public institutions whose news markets are settled by; free, and asked for by nobody's key.
+#: Free feeds of public institutions whose news settles markets. They need no key.
 DEFAULT_FEEDS: Final = (
     "https://www.federalreserve.gov/feeds/press_all.xml",
     "https://www.bls.gov/feed/bls_latest.rss",
@@ -27,12 +27,12 @@ _NONE: Final = "none"
 
 @dataclass(frozen=True)
 class ConfiguredProviders:
-    """The providers of a run; used in a with block, they give their connections back at its end.
+    """The providers of a run. A ``with`` block closes their connections at its end.
 
     Attributes:
-        providers: Those that are asked.
-        skip_reasons: Why others are not, one sentence each.
-        fetcher: What feeds are fetched with.
+        providers: The providers to search or read.
+        skip_reasons: The reason for each kind of provider that is skipped, as a sentence.
+        fetcher: The client that fetches feeds.
     """
 
     providers: tuple[NewsProvider, ...]
@@ -48,14 +48,14 @@ class ConfiguredProviders:
 
 
 def configured_providers(settings: Settings, sandbox_url: str | None) -> ConfiguredProviders:
-    """The providers the settings ask for.
+    """Return the providers chosen by the settings.
 
     Args:
-        settings: What is configured.
-        sandbox_url: An address of the sandbox of this run; ``None`` if there is none.
+        settings: The settings that choose providers.
+        sandbox_url: An address of this run's sandbox; ``None`` if the run has no sandbox.
 
     Raises:
-        InvalidSettings: A feed's address can not be one.
+        InvalidSettings: The address of a feed is invalid.
     """
     exa = _exa(settings, sandbox_url)
     feeds = _feeds(settings, sandbox_url)
@@ -72,7 +72,7 @@ def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:
     if not settings.news_searches:
         return "Exa is skipped because KALSHI_NEWS_SEARCHES is 0."
     if settings.environment is Environment.SANDBOX:
-        # The real key is for the real Exa only.
+        # The real key is sent only to the real Exa.
         if sandbox_url is None:
             return "Exa is skipped because this run has no sandbox."
         return ExaProvider(
@@ -95,7 +95,7 @@ def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
                 "KALSHI_NEWS_FEEDS holds an address that is not http or https, or that has a password.",
                 "Write addresses of feeds, separated by spaces, or `none`.",
             )
-    # Only what an operator names may be on a private network.
+    # Only a feed that an operator configured may be on a private network.
     trusted = frozenset() if addresses == list(DEFAULT_FEEDS) else frozenset(map(origin, addresses))
     fetcher = Fetcher(trusted)
     places = Counter(map(_place, addresses))
@@ -105,7 +105,7 @@ def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
 
 
 def _place(address: str) -> str:
-    """Host and path, which are safe to show; what follows may hold a key."""
+    """Return host and path, which are safe to show. The query string may hold a key."""
     parts = urlsplit(address)
     return f"{parts.hostname}{parts.path}"
 

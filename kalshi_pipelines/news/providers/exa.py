@@ -1,10 +1,11 @@
-"""Exa's search, through the vendor's own ``exa-py``.
+"""Exa's search through the vendor's SDK ``exa-py``.
 
-The SDK says what a request looks like and reads the answer. How it is sent is ours, because the SDK would follow a
-redirect with the key, wait ten minutes and read an answer of any length: so its ``request`` is overridden.
+The SDK builds the request and reads the answer. This module overrides the SDK's ``request`` and sends the request
+itself. The SDK would follow a redirect with the key, wait ten minutes and read an answer of any length.
 
-Prices (exa.ai/docs/reference/pricing, November 2026): a search with ten results and their texts costs $0.007, each
-further result $0.001. Until March 2026 it was $0.005 and $0.001 for each text. What is set aside covers both.
+Prices (exa.ai/docs/reference/pricing, November 2026): a search with ten results and their texts costs $0.007. Each
+further result costs $0.001. Until March 2026 a search cost $0.005 and each text $0.001. The reservation covers both
+price lists.
 """
 
 import datetime as dt
@@ -31,9 +32,9 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 _SECONDS: Final = 60.0
 _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
-#: These say that nothing was searched.
+#: HTTP statuses of searches that did not run and cost nothing.
 _NOT_CHARGED: Final = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 422, 429})
-#: These will be the answer to every other query of the run, too.
+#: HTTP statuses that every other search of the run would get too, each with its reason and remedy.
 _FATAL: Final = {
     401: ("the key is refused", "Check EXA_API_KEY."),
     402: ("the account has no credit left", "Top it up at dashboard.exa.ai."),
@@ -44,13 +45,13 @@ _FATAL: Final = {
 
 
 class ExaProvider:
-    """Exa's search.
+    """Exa's search as a news provider.
 
     Args:
         key: The API key.
-        environment: The environment whose contract findings an unusual answer belongs to.
-        base_url: Where Exa is; the sandbox's address in tests and demos.
-        text_characters: How much text of each result is asked for; 0 is none.
+        environment: The environment that contract findings are recorded for.
+        base_url: The address of Exa, or of the sandbox in tests and demos.
+        text_characters: The number of characters of text to request for each result; 0 requests no text.
     """
 
     name = "exa"
@@ -67,14 +68,14 @@ class ExaProvider:
         return f"ExaProvider({self._base_url})"
 
     def most_microdollars(self, query: NewsQuery) -> int:
-        """A search, and every result as if it were beyond the ten that are included."""
+        """Return the price of a search plus the price of every result, although ten results are included."""
         return _SEARCH_MICRODOLLARS + _RESULT_MICRODOLLARS * query.most_results
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
-        """Search.
+        """Search Exa once.
 
         Raises:
-            ProviderFailed: There is no usable answer.
+            ProviderFailed: Exa gave no usable answer.
         """
         exchange = _Exchange(self._base_url, self._environment)
         client = _client(self._key, self._base_url, exchange)
@@ -105,7 +106,7 @@ class ExaProvider:
 
 
 class _Exchange:
-    """One request and its answer: sent by ourselves, compared with the vendor's contract."""
+    """One request to Exa, sent without the SDK, and its answer, compared with the vendor's contract."""
 
     def __init__(self, base_url: str, environment: str) -> None:
         self._base_url = base_url
@@ -114,7 +115,7 @@ class _Exchange:
         self.differences: tuple[Difference, ...] = ()
 
     def request(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> Any:  # noqa: ANN401
-        """The JSON object Exa answers; what the SDK takes for it."""
+        """Send the request and return the JSON object of the answer, as the SDK expects it."""
         status = 0
         for attempt in range(1, _ATTEMPTS + 1):
             status, answer_headers = self._post(endpoint, data, headers)
@@ -133,7 +134,7 @@ class _Exchange:
         return answer
 
     def _post(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> tuple[int, dict[str, str]]:
-        import requests  # noqa: PLC0415  # comes with the SDK
+        import requests  # noqa: PLC0415  # a dependency of the SDK
 
         give_up = time.monotonic() + _SECONDS
         try:
@@ -159,7 +160,7 @@ class _Exchange:
         except (requests.RequestException, OSError, ValueError) as error:
             raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
         except Exception as error:
-            # urllib3's own errors come through when its stream is read.
+            # Reading the raw stream raises urllib3's own errors instead of those of requests.
             if type(error).__module__.startswith("urllib3"):
                 raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
             raise
@@ -184,10 +185,10 @@ class _Exchange:
 
 
 def _client(key: str, base_url: str, exchange: _Exchange) -> Any:  # noqa: ANN401  # the SDK has no types
-    from exa_py import Exa  # noqa: PLC0415  # seconds: it brings other vendors' SDKs along
+    from exa_py import Exa  # noqa: PLC0415  # takes seconds: the SDK imports other vendors' SDKs
 
     class BoundedExa(Exa):
-        """The SDK with requests that are bounded, and never follow a redirect."""
+        """The SDK with bounded requests that never follow a redirect."""
 
         def request(self, endpoint: str, data: Any = None, *_: Any, **__: Any) -> Any:  # noqa: ANN401
             return exchange.request(endpoint, data or {}, self.headers)
@@ -210,7 +211,7 @@ def _text(value: object) -> str | None:
 
 
 def _instant(text: object) -> int | None:
-    """An ISO time; one without a zone is UTC. An empty one, as Exa is known to send, is unknown."""
+    """Return an ISO 8601 time in microseconds, reading a missing zone as UTC. Exa is known to send empty times."""
     if not isinstance(text, str) or not text:
         return None
     try:
@@ -222,7 +223,7 @@ def _instant(text: object) -> int | None:
 
 
 def _moment(us: int) -> str:
-    """A time as Exa takes it: ISO 8601, UTC, to the millisecond."""
+    """Return a time in the format that Exa accepts: ISO 8601, UTC, to the millisecond."""
     return instant(us).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -241,7 +242,7 @@ def _message(body: bytes) -> str:
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:
-    """Seconds until the next attempt: as Exa says, else a little longer each time."""
+    """Return the seconds until the next attempt, from Exa's header or growing with each attempt."""
     try:
         seconds = float(retry_after) if retry_after else float(attempt)
     except ValueError:

@@ -1,6 +1,6 @@
-"""RSS and Atom feeds: feedparser reads bytes that were fetched and bounded before, never an address.
+"""RSS and Atom feeds. feedparser receives bytes that were fetched within limits, never an address.
 
-A feed whose address holds ``{query}`` is asked once for each query; any other is read once a run.
+A feed whose address holds ``{query}`` is read once for each query. Any other feed is read once a run.
 """
 
 import calendar
@@ -17,7 +17,7 @@ from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, 
 QUERY: Final = "{query}"
 _MOST_TAGS: Final = 100_000
 _MOST_ENTRIES: Final = 500
-#: Beyond this a feed has to be XML without faults: guessing what was meant takes too long.
+#: A feed with more characters must be well-formed XML, because repairing broken XML takes too long.
 _MOST_GUESSED: Final = 512 * 1024
 _DECLARED: Final = re.compile(
     rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})["'][^>]{0,200}?\?>"""
@@ -25,7 +25,7 @@ _DECLARED: Final = re.compile(
 _DECLARATION: Final = re.compile(r"^\s*<\?xml[^>]{0,400}\?>")
 _FORBIDDEN: Final = re.compile(r"<!\s*(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 _ENCODINGS: Final = re.compile(r"utf-?8|utf-?16(le|be)?|us-ascii|ascii|iso-8859-\d{1,2}|latin-?1|windows-125\d|cp125\d")
-#: What a parser written for friendly feeds may raise at others.
+#: Errors that feedparser raises on hostile or damaged feeds.
 _PARSER_ERRORS: Final = (
     ArithmeticError,
     AssertionError,
@@ -39,16 +39,16 @@ _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xf
 
 
 class MalformedFeed(ExpectedError, ValueError):
-    """The bytes are no feed, or one that may do harm; the text says which."""
+    """Bytes that are no feed, or a feed that could do harm. The message gives the reason."""
 
 
 class FeedProvider:
-    """One feed.
+    """One RSS or Atom feed as a news provider.
 
     Args:
-        address: Its address, with ``{query}`` where a query goes.
-        fetcher: Fetches it.
-        mark: Tells it from another feed at the same place.
+        address: The address of the feed, with ``{query}`` in place of the query.
+        fetcher: The client that fetches the feed.
+        mark: A suffix of the name that distinguishes feeds at the same host and path.
     """
 
     vendor: None = None
@@ -57,7 +57,7 @@ class FeedProvider:
         self._address = address
         self.fetcher = fetcher
         parts = urlsplit(address)
-        # A query of the address may hold a key.
+        # The query string of an address may hold a key, so the name leaves it out.
         self.name = f"feed {parts.hostname or ''}{parts.path}{mark and f' {mark}'}"
         self.takes_queries = QUERY in address
 
@@ -65,14 +65,14 @@ class FeedProvider:
         return f"FeedProvider({self.name})"
 
     def most_microdollars(self, query: NewsQuery) -> int:
-        """Feeds cost nothing."""
+        """Return 0, because feeds cost nothing."""
         return 0
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
         """Read the feed.
 
         Raises:
-            ProviderFailed: There is no usable feed.
+            ProviderFailed: The feed cannot be fetched or read.
         """
         try:
             fetched = self.fetcher.fetch(self._address.replace(QUERY, quote_plus(query.text)))
@@ -85,12 +85,12 @@ class FeedProvider:
 
 
 def articles_of(body: bytes) -> list[RawArticle]:
-    """The entries of a feed.
+    """Return the entries of a feed.
 
     Raises:
-        MalformedFeed: It is none, or has a document type, entities or too many elements.
+        MalformedFeed: The bytes are no feed, or the feed has a document type, entities or too many tags.
     """
-    import feedparser  # noqa: PLC0415  # half a second
+    import feedparser  # noqa: PLC0415  # the import takes half a second
 
     text = _decoded(body)
     try:
@@ -108,7 +108,7 @@ def articles_of(body: bytes) -> list[RawArticle]:
 
 
 def _decoded(body: bytes) -> str:
-    """The text of a feed without its XML declaration, once it is certain that it declares nothing else."""
+    """Return the text of a feed without its XML declaration, after refusing document types and entities."""
     declared = _DECLARED.match(body)
     encoding = next((name for mark, name in _MARKS if body.startswith(mark)), None)
     if encoding is None:
@@ -156,7 +156,7 @@ def _text(value: object) -> str | None:
 
 
 def _instant(parsed: time.struct_time | None) -> int | None:
-    """A time as feedparser read it, which is UTC; ``None`` for what is no time."""
+    """Return a UTC time from feedparser in microseconds; None if the time is missing or invalid."""
     if parsed is None:
         return None
     try:

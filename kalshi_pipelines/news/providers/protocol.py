@@ -1,4 +1,4 @@
-"""What a provider of articles is: a query in, raw articles out. A new provider is one file with one such class."""
+"""The interface of news providers: a query in, raw articles out. A new provider is one class in a file of its own."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,12 +8,12 @@ from kalshi_pipelines.errors import ExpectedError
 
 
 class ProviderFailed(ExpectedError):
-    """A provider gave no usable answer; the text says which, why, and what to do. It never holds a key.
+    """A provider gave no usable answer. The message names the provider and the reason, and never holds a key.
 
     Attributes:
-        is_charged: Whether the call may have cost money: it was sent, and no answer says that it cost nothing.
-        is_fatal: Whether asking again in the same run is pointless, as with a key that is refused.
-        differences: How the answer differs from the vendor's contract, if that is why.
+        is_charged: Whether the call may have cost money. It may if it was sent and no answer shows that it was free.
+        is_fatal: Whether further calls in the same run would fail too, for example because the key is refused.
+        differences: Differences between the answer and the vendor's contract.
     """
 
     is_retryable = True
@@ -35,13 +35,13 @@ class ProviderFailed(ExpectedError):
 
 @dataclass(frozen=True)
 class NewsQuery:
-    """One question to a provider.
+    """One query to a provider.
 
     Attributes:
-        text: What is looked for; empty for providers that can only be read.
-        since_us: Only articles published from here on, if the provider can tell; microseconds since 1970 UTC.
-        until_us: Only articles published before.
-        most_results: How many articles are wanted at most.
+        text: The text to search for; empty for providers without queries.
+        since_us: The earliest time of publication in microseconds since 1970 UTC, if the provider can filter.
+        until_us: The latest time of publication in microseconds since 1970 UTC, if the provider can filter.
+        most_results: The highest number of articles wanted.
     """
 
     text: str
@@ -52,14 +52,14 @@ class NewsQuery:
 
 @dataclass(frozen=True)
 class RawArticle:
-    """An article as a provider gave it; nothing of it is cleaned or checked.
+    """An article as received from a provider, neither cleaned nor checked.
 
     Attributes:
-        url: Its address.
-        title: Its title, possibly with markup; ``None`` if the provider knows none.
-        published_us: When it was published; ``None`` if that is not known or can not be read.
-        text: Its text or summary, possibly with markup.
-        language: As the provider says.
+        url: The address.
+        title: The title, possibly with markup; ``None`` if the provider gives no title.
+        published_us: The time of publication in microseconds since 1970 UTC; ``None`` if unknown or unreadable.
+        text: The text or summary, possibly with markup.
+        language: The language stated by the provider.
         provider_id: The provider's own key of the article.
     """
 
@@ -73,14 +73,14 @@ class RawArticle:
 
 @dataclass(frozen=True)
 class ProviderAnswer:
-    """What a provider answered to one query.
+    """A provider's answer to one query.
 
     Attributes:
-        articles: In the provider's order, the best first.
-        cost_microdollars: What it says the call cost; ``None`` if it does not say.
-        request_id: The provider's name of the call.
-        left_out: Entries beyond what was asked for.
-        differences: How the answer differs from the vendor's contract.
+        articles: Articles in the provider's order, the best first.
+        cost_microdollars: The price stated in the answer, in micro-dollars; ``None`` if the answer has no price.
+        request_id: The provider's identifier of the call.
+        left_out: The number of entries beyond the limit of the query.
+        differences: Differences between the answer and the vendor's contract.
     """
 
     articles: tuple[RawArticle, ...]
@@ -91,26 +91,26 @@ class ProviderAnswer:
 
 
 class NewsProvider(Protocol):
-    """A place articles come from."""
+    """A source of articles."""
 
     @property
     def name(self) -> str:
-        """Its name in rows and reports: ``exa``, ``feed www.bls.gov``."""
+        """The provider's name in rows and reports, such as ``exa`` or ``feed www.bls.gov``."""
 
     @property
     def vendor(self) -> str | None:
-        """Whose budget a call is charged to; ``None`` if calls cost nothing."""
+        """The vendor whose budget pays for calls; ``None`` if calls are free."""
 
     @property
     def takes_queries(self) -> bool:
-        """Whether it is asked once for each query, or just read once a run."""
+        """Whether the provider is searched once for each query. Otherwise it is read once a run."""
 
     def most_microdollars(self, query: NewsQuery) -> int:
-        """What a call costs at most; set aside before it is made."""
+        """Return the highest possible price of a call, which is reserved before the call."""
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
-        """Ask.
+        """Return the articles for a query.
 
         Raises:
-            ProviderFailed: There is no usable answer.
+            ProviderFailed: The provider gave no usable answer.
         """

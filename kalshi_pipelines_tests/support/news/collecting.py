@@ -1,4 +1,4 @@
-"""Two events that news can be about, and helpers that collect news of them and read what was stored."""
+"""Tickers and queries of two events, and helpers that collect news and read the stored rows."""
 
 from typing import Any
 

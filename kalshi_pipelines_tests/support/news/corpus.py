@@ -1,7 +1,7 @@
-"""A corpus of articles of which it is known who copied whom: wire stories, their copies, and other stories like them.
+"""A generated corpus of news articles with known stories: originals, their copies, and similar other stories.
 
-Stories come in families that differ in one thing only, a place, a team, a number, a direction, a week, so that what is
-alike without being the same is as common as what is the same.
+Stories come in families that differ in one thing only: a place, a team, a number, a direction or a week. Similar but
+different stories are therefore as common as copies.
 """
 
 import random
@@ -53,7 +53,7 @@ _CHANGES = (
 
 @dataclass(frozen=True)
 class CorpusArticle:
-    """An article of the corpus and the story it tells; articles with the same page are one article."""
+    """An article of the corpus with the number of its story. Entries with the same page number are one article."""
 
     story: int
     page: int
@@ -104,7 +104,7 @@ def _body(random_: random.Random, title: str) -> str:
 
 
 def _edited(random_: random.Random, title: str) -> str:
-    """A title as another desk prints it: one or two changes an editor makes."""
+    """Return a title with one or two changes that an editor at another outlet might make."""
     for _ in range(random_.randint(1, 2)):
         kind = random_.randrange(7)
         split = title.split()
@@ -127,7 +127,7 @@ def _edited(random_: random.Random, title: str) -> str:
 
 
 def _variant(random_: random.Random, url: str) -> str:
-    """Another address of the same page."""
+    """Return another address of the same page."""
     scheme, rest = url.split("://")
     host, path = rest.split("/", 1)
     kind = random_.randrange(6)
@@ -145,7 +145,7 @@ def _variant(random_: random.Random, url: str) -> str:
 
 
 def articles(count: int, seed: int = 1) -> list[CorpusArticle]:
-    """So many articles or a few more, in the order of their publication."""
+    """Return at least ``count`` articles in the order of their publication."""
     return sorted(_generated(count, random.Random(seed)), key=lambda each: (each.published_us, each.url))
 
 
@@ -156,7 +156,7 @@ def _generated(count: int, random_: random.Random) -> Iterator[CorpusArticle]:
         title = _titles(random_)
         published = START_US + random_.randrange(30) * DAY_US + random_.randrange(DAY_US)
         if any(abs(published - other) < 9 * DAY_US for other in seen[title]):
-            continue  # the same words in the same week would be the same story to anybody
+            continue  # the same title within nine days would be the same story
         seen[title].append(published)
         story += 1
         text = _body(random_, title)

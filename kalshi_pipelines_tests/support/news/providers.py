@@ -1,4 +1,4 @@
-"""Providers for tests: they answer what a test says, and remember what they were asked."""
+"""A news provider for tests that gives prepared answers and records its queries."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ ScriptedAnswer = ProviderAnswer | ProviderFailed
 
 
 class ScriptedProvider:
-    """A provider whose answers are given by query; any other query is answered with nothing."""
+    """A provider with prepared answers by query text. Any other query gets an empty answer."""
 
     def __init__(
         self,
@@ -36,17 +36,17 @@ class ScriptedProvider:
 
 
 def reply(*articles: RawArticle, cost: int | None = 0) -> ProviderAnswer:
-    """An answer with these articles."""
+    """Return a provider's answer with the given articles."""
     return ProviderAnswer(articles, cost, "request-1")
 
 
 def article(
     path: str = "a", title: str = "Toronto wins the series", published_us: int | None = None, text: str | None = None
 ) -> RawArticle:
-    """An article of a public site."""
+    """Return a raw article of a public site."""
     return RawArticle(f"https://news.example/{path}", title, published_us, text, provider_id=path)
 
 
 def query_texts(queries: Sequence[NewsQuery]) -> list[str]:
-    """What was asked."""
+    """Return the texts of queries."""
     return [query.text for query in queries]

@@ -1,4 +1,4 @@
-"""A process that searches until the budget has no room: started by tests, and killed by them at any moment."""
+"""A process that searches until the budget is exhausted. Tests start it and kill it at any moment."""
 
 import ctypes
 import time
@@ -14,7 +14,7 @@ WEEK_US = 7 * 86_400_000_000
 
 
 def spend(warehouse_url: str, exa_url: str, day_microdollars: int, searches: ctypes.c_int) -> None:
-    """Search with 25 results at most, again and again; count the searches that were begun."""
+    """Search repeatedly for at most 25 results, and count the searches that were started."""
     engine = open_engine(warehouse_url)
     provider = ExaProvider("sandbox", "sandbox", exa_url, text_characters=200)
     budget = budget_of(VENDOR, NewsOptions(day_microdollars=day_microdollars))
