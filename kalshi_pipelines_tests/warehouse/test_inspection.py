@@ -12,7 +12,7 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 REFUSED = {
     "newer than the code": ("UPDATE alembic_version SET version_num = '0999'", "Install the newer version"),
     "two revisions": ("INSERT INTO alembic_version VALUES ('0003')", "stamped with 2 revisions"),
-    "a revision nobody knows": ("UPDATE alembic_version SET version_num = 'feedbeef'", "does not know"),
+    "an unknown revision": ("UPDATE alembic_version SET version_num = 'feedbeef'", "does not know"),
     "no revision": ("DELETE FROM alembic_version", "no revision in alembic_version"),
 }
 STAMP_TABLE = "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"

@@ -234,14 +234,14 @@ def test_rehearsal_reports_what_the_upgrade_then_does(old: LegacyDatabase, tmp_p
     before = old.path.read_bytes()
     said: list[str] = []
     with rehearse(engine, "sandbox") as rehearsal:
-        foretold = rehearsal.report
+        rehearsed = rehearsal.report
         rows = write_changed_rows(rehearsal.changed_rows, tmp_path / "changes.csv", said.append, most=5)
     assert old.path.read_bytes() == before
     assert files_beside(old.path) == {"changes.csv"}
     assert (rows, len(said)) == (len(old.odd_rows), 5)
     done = migrate(engine, "sandbox", silent)
-    assert (foretold.before, foretold.after, foretold.applied) == (done.before, done.after, done.applied)
-    assert foretold.adoption == done.adoption
+    assert (rehearsed.before, rehearsed.after, rehearsed.applied) == (done.before, done.after, done.applied)
+    assert rehearsed.adoption == done.adoption
     engine.dispose()
 
 

@@ -357,7 +357,7 @@ ODD_ROWS: Final[tuple[OddRow, ...]] = (
         "markets",
         "quarantined",
         {
-            "status nobody knows": {"ticker": _REFUSED_MARKET, "status": "haunted"},
+            "unknown status": {"ticker": _REFUSED_MARKET, "status": "haunted"},
             "no event": {"ticker": "KXORPHAN-26-T0", "event_ticker": "KXORPHAN-26"},
         },
     ),
