@@ -26,7 +26,7 @@ from kalshi_pipelines.news.reports import CollectionReport, SearchReport
 from kalshi_pipelines.news.storing import SUBJECT, AnswerOrigin, StoredCounts, store_answer
 from kalshi_pipelines.news.targets import Target, targets_of
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.bulk import BulkWrite, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import tracked_items, watermarks
@@ -34,7 +34,7 @@ from kalshi_pipelines.warehouse.tables import tracked_items, watermarks
 logger = logging.getLogger(__name__)
 
 #: Publishers and crawlers are late, so each search overlaps the previous search by six hours.
-_OVERLAP_US: Final = 6 * 3_600 * 1_000_000
+_OVERLAP_US: Final = 6 * HOUR_US
 _WATERMARK: Final = BulkWrite(watermarks, ("name", "position_us", "ingest_run_id"))
 _MOST_PROBLEMS: Final = 20
 

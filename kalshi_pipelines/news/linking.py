@@ -24,7 +24,7 @@ from kalshi_pipelines.news.relevance import (
 from kalshi_pipelines.news.reports import LinkingReport
 from kalshi_pipelines.news.targets import Target, subject_of, targets_of
 from kalshi_pipelines.settings import Environment
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.bulk import BulkWrite, Row, write_rows
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import (
@@ -42,7 +42,7 @@ SUBJECT: Final = "news_market_links"
 _WATERMARK: Final = "news links"
 _BATCH: Final = 500
 #: A collection can write while linking reads, so each linking overlaps the last by an hour. Linking twice is harmless.
-_OVERLAP_US: Final = 3_600 * 1_000_000
+_OVERLAP_US: Final = HOUR_US
 _FEED_PROVIDERS: Final = "feed %"
 _ORIGIN_COLUMNS: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")
 _TABLES: Final = {"market": (news_article_markets, "ticker"), "event": (news_article_events, "event_ticker")}

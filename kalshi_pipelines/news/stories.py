@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from kalshi_pipelines.news.words import STOP_WORDS, is_number, stem, words_as_written
+from kalshi_pipelines.units import DAY_US
 
 #: The longest time between two articles of one story, in microseconds.
-WINDOW_US: Final = 3 * 86_400 * 1_000_000
+WINDOW_US: Final = 3 * DAY_US
 #: The longest time assumed between publication and collection of an undated article, in microseconds.
-UNDATED_US: Final = 7 * 86_400 * 1_000_000
+UNDATED_US: Final = 7 * DAY_US
 _SKETCH_SIZE: Final = 24
 _SKETCH_WORDS: Final = 80
 _SKETCH_CHARACTERS: Final = 800

@@ -14,12 +14,12 @@ from kalshi_pipelines.news.showing import (
     sentiment_rows,
     strongest_links,
 )
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET
 
 NOW = 1_795_348_800_000_000
-DAY = 86_400_000_000
 HOSTILE = "<script>x</script> [a](javascript:b) \u202eback `c`"
 
 
@@ -63,7 +63,7 @@ def test_newest_headlines_show_first_articles_as_harmless_lines(engine: sa.Engin
 
 def test_strongest_links_are_recent_and_sorted_by_relevance(engine: sa.Engine, run: int) -> None:
     articles(engine, {"title": "Weak"}, {"title": "Strong"}, {"title": "Old"}, {"title": "Unscored"}, {"group_id": 2})
-    for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY), (5, 0.95, NOW)):
+    for article, relevance, at_us in ((1, 0.2, NOW - 5), (3, 1.0, NOW - DAY_US), (5, 0.95, NOW)):
         link = {"news_article_id": article, "relevance": relevance, "relevance_method": "m", "linked_us": at_us}
         insert(engine, tables.news_article_markets, link)
     insert(
@@ -85,7 +85,7 @@ def test_sentiment_rows_show_the_newest_window_with_counts(engine: sa.Engine, ru
     insert(
         engine,
         tables.news_sentiment_windows,
-        window | {"ticker": "OLD", "until_us": NOW - DAY},
+        window | {"ticker": "OLD", "until_us": NOW - DAY_US},
         window | {"ticker": "NEW", "until_us": NOW, "previous_weighted_score": None},
     )
     assert sentiment_rows(engine, 5) == [
@@ -114,7 +114,7 @@ def test_freshness_counts_only_successful_runs_of_the_environment(engine: sa.Eng
 
 def test_duplicate_rate_counts_recent_copies_and_ignores_small_samples(engine: sa.Engine, run: int) -> None:
     articles(
-        engine, {"group_id": 1}, {"group_id": 1}, {"group_id": 1, "collected_us": NOW - 8 * DAY}, {"group_id": None}
+        engine, {"group_id": 1}, {"group_id": 1}, {"group_id": 1, "collected_us": NOW - 8 * DAY_US}, {"group_id": None}
     )
     assert duplicate_rate(engine, NOW) == DuplicateRate(articles=3, copies=1)
     assert DuplicateRate(0, 0).is_usual

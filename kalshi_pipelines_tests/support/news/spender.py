@@ -7,10 +7,8 @@ from kalshi_pipelines.news.budget import BudgetExhausted, budget_of, search_with
 from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.providers.exa import VENDOR, ExaProvider
 from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderFailed
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import DAY_US, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
-
-WEEK_US = 7 * 86_400_000_000
 
 
 def spend(warehouse_url: str, exa_url: str, day_microdollars: int, searches: ctypes.c_int) -> None:
@@ -22,7 +20,7 @@ def spend(warehouse_url: str, exa_url: str, day_microdollars: int, searches: cty
         now = now_us()
         searches.value += 1
         try:
-            search_within_budget(engine, provider, NewsQuery("Inflation in Albany", now - WEEK_US, now, 25), budget)
+            search_within_budget(engine, provider, NewsQuery("Inflation in Albany", now - 7 * DAY_US, now, 25), budget)
         except BudgetExhausted:
             return
         except ProviderFailed:
