@@ -1,5 +1,5 @@
-"""The kill switch: stopping every new risk, cancelling what rests, and proving that nothing is left.
+"""The kill switch: it stops new orders, cancels resting orders, and proves that no order rests.
 
-Engaging works with the journal down; nothing here waits for a cap, and nothing here stops a cancel. Releasing is a
-person's decision.
+The switch can be engaged while the journal is down. No cap delays a halt, and nothing here stops a cancel. Only a
+person releases the switch.
 """

@@ -1,4 +1,4 @@
-"""A wait that ends: a disk or a database that hangs, instead of failing, must not hold up what stops trading."""
+"""Waits with a time limit: a disk or a database that hangs must not delay the kill switch."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -9,11 +9,11 @@ Result = TypeVar("Result")
 
 
 class BoundedWait:
-    """Asks for something in a thread of its own, and waits for it no longer than some time.
+    """Runs a call in its own thread and waits a limited time for its result.
 
     Args:
-        what: Who is asked, for the error.
-        seconds: How long an answer is waited for.
+        what: The name of the disk or database, for the error message.
+        seconds: The longest wait for a result.
     """
 
     def __init__(self, what: str, seconds: float) -> None:
@@ -21,23 +21,25 @@ class BoundedWait:
         self._asked: Thread | None = None
 
     def __call__(self, ask: Callable[[], Result]) -> Result:
-        """What is answered. What takes longer goes on by itself; until it ends nothing else is asked, nor waited for.
+        """Return the result of the call.
+
+        A call that takes too long continues in its thread. Until it ends, every further call fails at once.
 
         Raises:
-            TimeoutError: There was no answer in time, or is none yet to what was asked before.
-            Exception: Whatever asking raises.
+            TimeoutError: The call did not end in time, or an earlier call still runs.
+            Exception: The call itself failed with this error.
         """
         if self._asked is not None and self._asked.is_alive():
-            raise TimeoutError(f"{self._what} still hangs: look at its disk or server")
+            raise TimeoutError(f"{self._what} still hangs: check its disk or server")
         answered: Future[Result] = Future()
 
         def run() -> None:
             try:
                 answered.set_result(ask())
-            except BaseException as error:  # noqa: BLE001  # it is raised where the answer is waited for
+            except BaseException as error:  # noqa: BLE001  # the waiting thread raises this error
                 answered.set_exception(error)
 
-        # A daemon: the end of the process does not wait for it.
+        # A daemon thread: the process can end while the call hangs.
         self._asked = Thread(target=run, name=f"waits for {self._what}", daemon=True)
         self._asked.start()
         try:
@@ -46,5 +48,5 @@ class BoundedWait:
             if answered.done():
                 raise
             raise TimeoutError(
-                f"{self._what} did not answer within {self._seconds:g} seconds: look at its disk or server"
+                f"{self._what} did not answer within {self._seconds:g} seconds: check its disk or server"
             ) from None

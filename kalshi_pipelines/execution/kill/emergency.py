@@ -1,7 +1,8 @@
-"""A file that says stop when the journal can not: JSON lines, on the disk before they count.
+"""The emergency file: it stops trading while the journal cannot be written.
 
-It is written before the journal is asked. While it has a line the switch is engaged. Once the journal has its lines, it
-is put away; what a crash leaves of that (``.`` and 32 digits) is read like the file itself.
+The file holds one JSON line for each engagement and is written before the journal. The kill switch is engaged while the
+file has a line. Once the journal has recorded the lines, the file is moved aside under a name that ends in a dot and 32
+digits. If a crash leaves such a file behind, it still counts like the emergency file itself.
 """
 
 import json
@@ -18,17 +19,17 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
-#: What a file is called while it is put away.
+#: The end of the file's name while it is moved aside.
 _SUFFIX_PUT_AWAY: Final = re.compile(r"\.[0-9a-f]{32}")
 
 
 class EmergencyFileUnreadable(ExpectedError):
-    """The file is there and can not be read; the switch counts as engaged."""
+    """The emergency file exists but cannot be read, so the kill switch counts as engaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmergencyLine:
-    """An engagement: who, why, at which level, when (microseconds)."""
+    """One engagement of the kill switch: who engaged it, why, at which level and when (microseconds)."""
 
     by: str
     reason: str
@@ -39,30 +40,30 @@ class EmergencyLine:
 
 @dataclass(frozen=True, slots=True)
 class EmergencyFile:
-    """The file at a path; missing is empty."""
+    """The emergency file at a path. A missing file counts as empty."""
 
     path: Path
 
     def append(self, line: EmergencyLine) -> None:
-        """Add a line; it is on the disk when this returns.
+        """Append a line and flush it to the disk.
 
         Raises:
-            OSError: It can not be written.
+            OSError: The file cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # A line that a crash cut short must not swallow this one.
+        # The leading newline separates this line from one that a crash cut short.
         text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
-        # Somebody may put the file away while it is written.
+        # Another process may move the file aside during the write; then the line is written again.
         while not self._append_once(text):
             pass
 
     def lines(self) -> tuple[EmergencyLine, ...]:
-        """Every engagement in it; a line that is none counts as one, too.
+        """Return every engagement in the file. A line that cannot be parsed counts as an engagement, too.
 
         Raises:
-            EmergencyFileUnreadable: It is there and can not be read.
+            EmergencyFileUnreadable: The file exists but cannot be read.
         """
-        # Read once more at the end: a line may have gone back to it meanwhile.
+        # The file is read again at the end, because another process may have moved a line back into it meanwhile.
         found = [
             *_lines(self.path),
             *(line for aside in self._files_put_away() for line in _lines(aside)),
@@ -71,26 +72,28 @@ class EmergencyFile:
         return tuple(dict.fromkeys(found))
 
     def put_away(self, recorded: Sequence[EmergencyLine]) -> None:
-        """Move it aside once these lines are in the journal; they stay readable beside it. Newer ones stay in it.
+        """Empty the file once the journal has recorded these lines.
+
+        The recorded lines are kept in a file beside it. Newer lines stay in the emergency file.
 
         Raises:
-            OSError: It can not be moved.
+            OSError: The file cannot be moved.
         """
         with suppress(FileNotFoundError):
             self.path.rename(self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}"))
         for aside in self._files_put_away():
-            # Somebody else may put it away at the same time; a line is only let go by who has it in the journal.
+            # Another process may archive the file at the same time. Each process removes only lines it has recorded.
             with suppress(FileNotFoundError):
                 self._archive(aside, recorded)
 
     def _files_put_away(self) -> list[Path]:
-        """What is being put away, or was when a process died."""
+        """Return the files that are moved aside but not yet archived, also by a process that died."""
         try:
             beside = sorted(self.path.parent.iterdir())
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise EmergencyFileUnreadable(f"{self.path.parent} can not be read: {error.strerror}") from None
+            raise _unreadable(self.path.parent, error) from None
         name = self.path.name
         return [
             each for each in beside if each.name.startswith(name) and _SUFFIX_PUT_AWAY.fullmatch(each.name[len(name) :])
@@ -108,7 +111,7 @@ class EmergencyFile:
         aside.unlink()
 
     def _append_once(self, text: bytes) -> bool:
-        """Write to the file; whether it is still the one that is read."""
+        """Write the text. Return whether the file is still at its path, where readers look for it."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, text)
@@ -127,20 +130,26 @@ def _lines(path: Path) -> list[EmergencyLine]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise EmergencyFileUnreadable(f"{path} can not be read: {error.strerror}") from None
+        raise _unreadable(path, error) from None
     return [_line(each) for each in text.splitlines() if each.strip()]
 
 
+def _unreadable(path: Path, error: OSError) -> EmergencyFileUnreadable:
+    return EmergencyFileUnreadable(
+        f"{path} cannot be read: {error.strerror}.", "Make it readable; until then trading is stopped."
+    )
+
+
 def _line(text: bytes) -> EmergencyLine:
-    """An engagement, whatever the line is: one that is none stops, too."""
+    """Return the engagement in a line. A line that cannot be parsed is a level 1 engagement by ``unknown``."""
     try:
         return _parsed_line(json.loads(text))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-        return EmergencyLine("unknown", f"a line that can not be read: {text[:100]!r}", 1, "emergency file", 0)
+        return EmergencyLine("unknown", f"a line that cannot be read: {text[:100]!r}", 1, "emergency file", 0)
 
 
 def _parsed_line(line: dict[str, Any]) -> EmergencyLine:
     at_us = int(line["at_us"])
     if abs(at_us) > LARGEST_INTEGER:
-        raise ValueError("an instant the audit can not hold")
+        raise ValueError("the time is too large for the audit")
     return EmergencyLine(str(line["by"]), str(line["reason"]), int(line["level"]), str(line["source"]), at_us)

@@ -1,4 +1,7 @@
-"""Which order groups a halt has to fence: what the journal knows and what the exchange has, of either one alone all."""
+"""The order groups that a halt must fence: those in the journal and those at the exchange.
+
+If one of the two cannot be read, all groups of the other are fenced.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,18 +20,18 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import DAY_US, now_us
 
-#: No session lives longer; an order of an older one is long past every delay.
+#: Sessions end earlier than this, and a delayed order of an older session can no longer arrive.
 _SESSIONS_SINCE_US: Final = 2 * DAY_US
-#: A halt does not wait longer for what the journal knows; the exchange's own list is enough to go on with.
+#: The longest wait for the journal's groups. After that the halt fences the groups that the exchange lists.
 _MOST_SECONDS: Final = 5.0
 
 Group = tuple[str, int]
-"""Id and shard."""
+"""The id of an order group and the number of its shard."""
 
 
 @dataclass(frozen=True, slots=True)
 class GroupsToFence:
-    """The groups through which an order may still come in, each with its shard."""
+    """Finds the order groups through which an order may still arrive at the exchange."""
 
     journal: Callable[[], Journal]
     portfolio: PortfolioClient
@@ -37,11 +40,12 @@ class GroupsToFence:
     from_journal: BoundedWait = field(default_factory=lambda: BoundedWait("the journal", _MOST_SECONDS))
 
     def __call__(self) -> Iterator[tuple[OrderId, int]]:
-        """The groups now: those of the journal, and those of the exchange it does not know as fenced.
+        """Yield the groups that are not fenced yet, each with its shard: the journal's first, then the exchange's.
 
         Raises:
-            KalshiError: The exchange's list could not be read, so that there may be others; after those of the journal.
-            InvalidTerms: A group's id is none.
+            KalshiError: The exchange's list could not be read, so more groups may exist. The error is raised after
+                the journal's groups were yielded.
+            InvalidTerms: A group's id is malformed.
         """
         listed: list[Group] = []
         unread = None

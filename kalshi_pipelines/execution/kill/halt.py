@@ -1,7 +1,7 @@
-"""Cancel everything and prove that nothing is left: through lost answers, pauses and late orders, until it is proved.
+"""Level 2 of the kill switch: cancel all orders and repeat until a complete reading proves that none rests.
 
-The exchange comes first. The journal is told if it can be, and waited for only so long; a reduction of risk never waits
-for a record.
+Lost answers, pauses of the exchange and late orders only cause further rounds. The halt cancels at the exchange before
+it needs the journal, and waits a limited time for it: a cancel never waits for a record.
 """
 
 import time
@@ -24,15 +24,15 @@ _SECONDS_BETWEEN_ROUNDS: Final = 1.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
 _MARGIN_US: Final = 2 * SECOND_US
-#: A disk that takes longer hangs; everything is canceled all the same.
+#: The longest wait for the emergency file's disk. After that the halt cancels all orders without the file.
 _MOST_SECONDS_TO_WRITE: Final = 5.0
 
 
 class CancelTransport(Protocol):
-    """The reductions of risk a halt uses; ``OrderTransport`` has them."""
+    """The requests of a halt, which only reduce risk. ``OrderTransport`` implements them."""
 
     def cancel_all(self) -> OrderAnswer:
-        """Cancel every order of the sub-account."""
+        """Cancel all orders of the sub-account."""
         ...
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
@@ -45,12 +45,15 @@ class CancelTransport(Protocol):
 
 
 Groups = Callable[[], Iterable[tuple[OrderId, int]]]
-"""The order groups that may still let an order in: id and shard. May raise ``KalshiError``, also after some of them."""
+"""A function that yields id and shard of the order groups through which an order may still arrive.
+
+It may raise ``KalshiError``, also after it has yielded some groups.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class HaltReport:
-    """What a halt came to. Only ``flat`` is proof; without it orders may rest."""
+    """The result of a halt. If ``flat`` is false, orders may still rest."""
 
     flat: bool
     rounds: int
@@ -69,14 +72,14 @@ class Halt:
     """Level 2 of the kill switch.
 
     Args:
-        switch: Engaged before the first cancel.
-        emergency: Written first of all: it is the one place that can not be locked by somebody else.
-        canceling: What can cancel.
-        account: What proves.
-        groups: The order groups to fence.
-        clock_us: The present instant in microseconds.
-        pause: Waits for seconds.
-        checkpoint: Passed after each round's cancels.
+        switch: The kill switch, engaged by the halt.
+        emergency: The emergency file, written first because no other process can lock it.
+        transport: Sends the cancels and triggers.
+        account: Reads the account to prove that no order rests.
+        groups: Yields the order groups to fence.
+        clock_us: Returns the present instant in microseconds.
+        pause: Waits for a number of seconds.
+        checkpoint: Called after the cancels of each round.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class Halt:
         self._within_disk_limit = BoundedWait(f"the disk of {emergency.path}", _MOST_SECONDS_TO_WRITE)
 
     def run(self, by: str, reason: str, patience_seconds: float = 300.0) -> HaltReport:
-        """Stop new risk, cancel everything, and go on until nothing is proved to rest or patience ends."""
+        """Engage the switch and cancel all orders until no order rests or ``patience_seconds`` have passed."""
         problems: list[str] = []
         is_in_file = self._write_emergency_file(by, reason, problems)
         self._cancel_all(problems)
@@ -115,15 +118,18 @@ class Halt:
         return HaltReport(flat, rounds, resting, tuple(problems), engaged)
 
     def _round(self, problems: list[str]) -> tuple[bool, tuple[str, ...]]:
-        """Fence what is not, look, and cancel what rests one by one: whether it was proved that nothing does.
+        """Fence the order groups, read the account and cancel each resting order.
 
-        All is canceled together until that is confirmed, whatever can be read.
+        The request to cancel all orders is repeated until the exchange confirms it, also if the account cannot be read.
+
+        Returns:
+            Whether it is proved that no order rests, and the ids of the orders that rested.
         """
         if not self._all_canceled:
             self._cancel_all(problems)
         is_fenced = self._fence(problems)
         try:
-            if not self._has_caught_up():
+            if not self._wait_for_reads():
                 problems.append("the exchange's reads lag behind the last cancel")
                 return False, ()
             resting = [order for order in self._account.orders(self._clock_us()).orders.values() if order.is_resting]
@@ -138,12 +144,12 @@ class Halt:
         return is_fenced and not resting, tuple(order.order_id for order in resting)
 
     def _write_emergency_file(self, by: str, reason: str, problems: list[str]) -> bool:
-        """Write the emergency file; a disk that is full or gone stops no cancel."""
+        """Write the emergency file, and return whether it was written. A full or missing disk stops no cancel."""
         line = EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us())
         try:
             self._within_disk_limit(lambda: self._emergency.append(line))
         except OSError as error:
-            problems.append(f"{self._emergency.path} can not be written: {error}")
+            problems.append(f"{self._emergency.path} cannot be written: {error}")
             return False
         return True
 
@@ -152,11 +158,11 @@ class Halt:
             return self._switch.engage(by, reason, CANCELS_EVERYTHING)
         except OSError as error:
             return EngagementRecord(
-                None, f"neither journal nor emergency file can be written: {error}", is_on_record=False
+                None, f"neither the journal nor the emergency file can be written: {error}", is_on_record=False
             )
 
-    def _has_caught_up(self) -> bool:
-        """Whether reads tell of the time after the last act; waits a little for that."""
+    def _wait_for_reads(self) -> bool:
+        """Wait a few seconds for the exchange's reads. Return whether they now include the last cancel or trigger."""
         for _ in range(_LOOKS_AT_WATERMARK):
             if self._account.as_of_us() >= self._acted_us:
                 return True
@@ -164,12 +170,15 @@ class Halt:
         return False
 
     def _record_act(self, answer: OrderAnswer) -> OrderAnswer:
-        """Reads count as proof only from after this act, on the exchange's own clock where it told it."""
+        """Remember when this request was answered, because only later reads are proof.
+
+        The time is the exchange's own if the answer contains it.
+        """
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer
 
     def _fence(self, problems: list[str]) -> bool:
-        """Trigger every group; whether all were confirmed, so that nothing late can come in."""
+        """Trigger every order group. Return whether all triggers were confirmed, so that no late order can arrive."""
         confirmed = True
         try:
             for group, shard in self._groups():
@@ -194,6 +203,6 @@ class Halt:
         except InvalidTerms as error:
             problems.append(str(error))
             return
-        # 404: it does not rest any more, or it is on a shard that is down; the next round tells.
+        # 404: the order no longer rests, or its shard is down. The next round shows which.
         if answer.status not in (200, 404):
             problems.append(f"order {order.order_id} was not canceled ({answer.status or answer.detail})")

@@ -1,6 +1,7 @@
-"""Who may say stop: the journal, files, a folder, a variable. One is enough, and unreadable is stop.
+"""The sources of the kill switch: the journal, two files, the data folder and an environment variable.
 
-Whether the exchange and a market's shard trade is asked with each order's market.
+One engaged source stops trading, and a source that cannot be read counts as engaged. The status of the exchange is no
+source: it is checked for each order, together with the order's market.
 """
 
 import os
@@ -17,14 +18,14 @@ from kalshi_pipelines.execution.journal.errors import (
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable
 
-#: Engaged by any value but these.
+#: Values of the variable that do not engage the switch.
 CLEAR_VALUES: Final = ("", "0")
 VARIABLE: Final = "KALSHI_TRADE_KILL"
 
 
 @dataclass(frozen=True, slots=True)
 class KillReading:
-    """What a source says. ``level`` 0 is clear, 1 no new risk, 2 cancel everything, too."""
+    """The state of one source. Level 0 is clear, 1 stops new orders, 2 also cancels all orders."""
 
     source: str
     level: int
@@ -32,48 +33,48 @@ class KillReading:
 
     @property
     def engaged(self) -> bool:
-        """Whether it says stop."""
+        """Whether this source stops trading."""
         return self.level > 0
 
 
 @dataclass(frozen=True, slots=True)
 class KillStatus:
-    """What all sources say."""
+    """The states of all sources."""
 
     readings: tuple[KillReading, ...]
 
     @property
     def engaged(self) -> bool:
-        """Whether any says stop."""
+        """Whether any source stops trading."""
         return any(reading.engaged for reading in self.readings)
 
     @property
     def level(self) -> int:
-        """The highest level any of them says."""
+        """The highest level of all sources."""
         return max((reading.level for reading in self.readings), default=1)
 
     @property
     def why(self) -> str:
-        """Who says stop and why, in one line."""
+        """The engaged sources and their reasons, in one line."""
         return "; ".join(f"{reading.source}: {reading.why}" for reading in self.readings if reading.engaged)
 
 
 class KillSource(Protocol):
-    """Somebody who may say stop."""
+    """A source that can engage the kill switch."""
 
     def read(self) -> KillReading:
-        """What it says now. Never raises: what can not be read says stop."""
+        """Return the source's present state. This never raises: a source that cannot be read counts as engaged."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class JournalSource:
-    """The journal's newest kill event; a journal that can not be opened or read says stop."""
+    """The journal's newest kill event. A journal that cannot be opened or read counts as engaged."""
 
     journal: Callable[[], Journal]
 
     def read(self) -> KillReading:
-        """The newest event."""
+        """Return the state after the newest kill event."""
         try:
             with self.journal().reading() as reading:
                 kill = reading.halts.kill_state()
@@ -86,56 +87,56 @@ class JournalSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file whose presence says stop, whatever is in it."""
+    """A file that engages the kill switch by existing. Its content does not matter."""
 
     path: Path
     needs_folder: bool = False
-    """Whether a folder that is not there says stop, too: a disk that is not mounted hides the file."""
+    """Whether a missing folder engages the switch, too: a disk that is not mounted would hide the file."""
 
     def read(self) -> KillReading:
-        """Whether it is there."""
+        """Return whether the file exists. A file that cannot be looked for counts as existing."""
         try:
             self.path.lstat()
         except FileNotFoundError:
             if self.needs_folder and not self.path.parent.is_dir():
-                return KillReading("file", 1, f"{self.path} can not be looked for: its folder is not there")
-            return KillReading("file", 0, f"{self.path} is not there")
+                return KillReading("file", 1, f"{self.path} cannot be looked for: its folder does not exist")
+            return KillReading("file", 0, f"{self.path} does not exist")
         except OSError as error:
-            return KillReading("file", 1, f"{self.path} can not be looked for: {error.strerror}")
-        return KillReading("file", 1, f"{self.path} is there")
+            return KillReading("file", 1, f"{self.path} cannot be looked for: {error.strerror}")
+        return KillReading("file", 1, f"{self.path} exists")
 
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """The folder of the emergency file: while it is not there, nobody knows whether the file is."""
+    """The folder of the emergency file. A missing folder engages the switch, because it may hide the file."""
 
     path: Path
     needs_absolute_path: bool = False
-    """Whether a path that depends on the folder a run starts in says stop, too."""
+    """Whether a relative path engages the switch, too: it names another folder in each working directory."""
 
     def read(self) -> KillReading:
-        """Whether it is there."""
+        """Return whether the folder is missing or, where that matters, relative."""
         if self.needs_absolute_path and not self.path.is_absolute():
             return KillReading(
-                "data folder", 1, f"{self.path} is another folder wherever a run starts: make KALSHI_DATA_DIR absolute"
+                "data folder", 1, f"{self.path} depends on the folder a run starts in: make KALSHI_DATA_DIR absolute"
             )
         try:
             is_there = self.path.is_dir()
         except OSError as error:
-            return KillReading("data folder", 1, f"{self.path} can not be looked for: {error.strerror}")
+            return KillReading("data folder", 1, f"{self.path} cannot be looked for: {error.strerror}")
         if not is_there:
-            return KillReading("data folder", 1, f"{self.path} is not there: mount its disk, or make it")
-        return KillReading("data folder", 0, f"{self.path} is there")
+            return KillReading("data folder", 1, f"{self.path} does not exist: mount its disk, or create it")
+        return KillReading("data folder", 0, f"{self.path} exists")
 
 
 @dataclass(frozen=True, slots=True)
 class EmergencySource:
-    """What was engaged while the journal could not be written."""
+    """The emergency file, whose lines the journal has not recorded yet."""
 
     file: EmergencyFile
 
     def read(self) -> KillReading:
-        """Its newest line."""
+        """Return the highest level and the newest line of the file."""
         try:
             lines = self.file.lines()
         except EmergencyFileUnreadable as error:
@@ -149,12 +150,15 @@ class EmergencySource:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """The environment variable, in any letters as all settings are; anything but ``0`` or nothing says stop."""
+    """The environment variable ``KALSHI_TRADE_KILL``: any value except ``0`` and the empty one engages the switch.
+
+    Upper and lower case letters of the name are equal, as in all settings.
+    """
 
     variable: str = VARIABLE
 
     def read(self) -> KillReading:
-        """What it is set to now."""
+        """Return whether the variable is set to a value that engages the switch."""
         for name, value in os.environ.items():
             if name.upper() == self.variable and value not in CLEAR_VALUES:
                 return KillReading("environment", 1, f"{name} is set")
@@ -162,7 +166,7 @@ class EnvironmentSource:
 
 
 def read_sources(sources: Sequence[KillSource]) -> KillStatus:
-    """What all of them say; with none it is stop."""
+    """Return the states of all sources. An empty list of sources counts as engaged."""
     if not sources:
         return KillStatus((KillReading("nobody", 1, "there is no source to ask"),))
     return KillStatus(tuple(source.read() for source in sources))

@@ -1,10 +1,14 @@
-"""Engage and release. Engaging never fails quietly: if neither journal nor file can be written, that is the error.
+"""The kill switch: engaging it stops new orders, releasing it permits new sessions.
 
-The file comes first, and the journal is waited for only so long: a database that hangs must not keep anybody from it.
+Engaging writes the emergency file first and then the journal. The wait for the journal is limited, so a database that
+hangs cannot prevent a halt. If neither can be written, engaging raises an error.
 
-A release takes another person than the engagement, a reason, a clean reconciliation begun since of every sub-account
-that was ever traded live, a minute after the last cancel-all (the exchange may cancel orders placed in it), and no
-other source that still says stop.
+A release needs:
+
+- a second person and a reason,
+- a clean reconciliation, newer than the engagement, of every sub-account ever traded live,
+- a minute since the last cancel-all, because the exchange may cancel orders placed in that minute,
+- no other source that is still engaged.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,21 +41,24 @@ from kalshi_pipelines.units import MINUTE_US, now_us
 #: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
 TAIL_OF_CANCEL_ALL_US: Final = MINUTE_US
 CANCELS_EVERYTHING: Final = 2
-#: What keeps an engagement out of the journal; ``TimeoutError`` if it hangs.
+#: Errors that keep an engagement out of the journal. ``TimeoutError`` means that the journal hangs.
 NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused, TimeoutError)
-#: Longer than a lock is waited for; a journal or disk that takes longer hangs.
+#: The longest wait for a journal or disk before it counts as hanging. It is longer than the wait for a database lock.
 MOST_SECONDS: Final = 10.0
 
 
 class NotReleased(ExpectedError):
-    """The switch stays engaged; the message says what is missing."""
+    """A precondition of the release is not met, so the kill switch stays engaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngagementRecord:
-    """Where an engagement is on record: number of the journal's event, or only the emergency file; or nowhere.
+    """Where an engagement is recorded: in the journal, only in the emergency file, or nowhere.
 
-    ``problem`` tells what kept it out of the journal, or the file from being put away.
+    Attributes:
+        seq: The number of the journal's event; None if the journal does not have the engagement.
+        problem: Why the journal could not be written, or why the emergency file could not be emptied.
+        is_on_record: Whether the journal or the emergency file has the engagement.
     """
 
     seq: int | None
@@ -60,15 +67,15 @@ class EngagementRecord:
 
 
 class KillSwitch:
-    """The switch of one account.
+    """The kill switch of one journal.
 
     Args:
         journal: Opens the journal; may fail.
-        emergency: Written before the journal, and put away once that has it.
-        others: Sources beside these two.
-        account: The account whose reconciliation a release needs.
-        clock_us: The present instant in microseconds.
-        most_seconds: How long the journal and the file's disk are waited for, each.
+        emergency: The emergency file, written before the journal and emptied once the journal has its lines.
+        others: The other sources of the switch.
+        account: The account whose reconciliation a release names first.
+        clock_us: Returns the present instant in microseconds.
+        most_seconds: The longest wait, for the journal and for the file's disk each.
     """
 
     def __init__(
@@ -87,20 +94,23 @@ class KillSwitch:
         self._within_disk_limit = BoundedWait(f"the disk of {emergency.path}", most_seconds)
 
     def status(self) -> KillStatus:
-        """What every source says now."""
+        """Return the present state of every source."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency), *self._others))
 
     def is_on_record(self) -> bool:
-        """Whether the journal or the emergency file says stop, or can not be read: that ends with a release only."""
+        """Return whether the journal or the emergency file is engaged or cannot be read.
+
+        Unlike the other sources, these two stay engaged until a release.
+        """
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency))).engaged
 
     def why_engaged(self) -> str | None:
-        """Who says stop and why, or None: what an executor asks before each step."""
+        """Return the engaged sources and their reasons, or None. The executor asks before each step of an order."""
         status = self.status()
         return status.why if status.engaged else None
 
     def engage(self, by: str, reason: str, level: int = 1, source: str = "operator") -> EngagementRecord:
-        """Stop every new risk: in the file, then in the journal. Engaging again, or higher, is another record.
+        """Record an engagement in the emergency file, then in the journal. Each call adds another record.
 
         Raises:
             OSError: Neither the emergency file nor the journal can be written.
@@ -114,30 +124,32 @@ class KillSwitch:
         return EngagementRecord(None, taken) if isinstance(taken, str) else taken
 
     def import_emergency_file(self, by: str) -> EngagementRecord:
-        """Bring what the emergency file says into the journal, if that can be written; it stays in the file if not."""
+        """Record the lines of the emergency file in the journal. If that fails, they stay in the file."""
         taken = self._try_import()
         if isinstance(taken, str):
-            return EngagementRecord(None, f"{by} is on record in {self._emergency.path} only: {taken}")
+            return EngagementRecord(None, f"only {self._emergency.path} has the engagement by {by}: {taken}")
         return taken
 
     def _try_import(self, written: EmergencyLine | None = None) -> EngagementRecord | str:
-        """Where it is on record now, or why only in the file."""
+        """Return where the engagement is recorded, or why only the file has it."""
         try:
             return self._within_journal_limit(lambda: self._import_lines(written))
-        except Exception as error:  # noqa: BLE001  # whatever it is: the file says stop, and a halt goes on
+        except Exception as error:  # noqa: BLE001  # the file stops trading, so no error may end the halt
             return str(error) or type(error).__name__
 
     def _import_lines(self, written: EmergencyLine | None) -> EngagementRecord:
         lines = self._emergency.lines()
         if written is not None and written not in lines:
-            # Somebody took it in since, perhaps to release: it was said after that.
+            # Another process has moved the line into the journal, perhaps to release. This engagement counts as later.
             lines = (*lines, written)
         with self._journal().writing() as transaction:
             seq = _record_lines(transaction, lines)
         try:
             self._emergency.put_away(lines)
         except (EmergencyFileUnreadable, OSError) as error:
-            return EngagementRecord(seq, f"{self._emergency.path} could not be put away and says stop, too: {error}")
+            return EngagementRecord(
+                seq, f"{self._emergency.path} could not be emptied, so it stops trading as well: {error}"
+            )
         return EngagementRecord(seq)
 
     def _engage_without_file(self, line: EmergencyLine, why: OSError) -> EngagementRecord:
@@ -149,21 +161,21 @@ class KillSwitch:
             return EngagementRecord(self._within_journal_limit(engaged))
         except NOT_WRITTEN as error:
             raise OSError(
-                f"{self._emergency.path} can not be written ({why}), the journal not either: {error}"
+                f"{self._emergency.path} cannot be written ({why}), and neither can the journal: {error}"
             ) from why
 
     def release(self, by: str, reason: str) -> int:
-        """Let sessions that are opened from now on trade again; number of the event.
+        """Permit new sessions, and return the number of the journal's event. Stopped sessions stay stopped.
 
         Raises:
-            NotReleased: Something of what it takes is missing.
-            JournalUnavailable: The journal can not be written; a release has no other place.
+            NotReleased: A precondition of the release is not met.
+            JournalUnavailable: The journal cannot be written. A release is recorded nowhere else.
         """
         if not reason.strip() or not by.strip():
-            raise NotReleased("A release needs a name and a reason.")
+            raise NotReleased("A release needs a name and a reason.", "Give both.")
         still = read_sources(self._others) if self._others else None
         if still is not None and still.engaged:
-            raise NotReleased(f"Other sources still say stop: {still.why}. End them first.")
+            raise NotReleased(f"Other sources are still engaged: {still.why}.", "Clear them, then release again.")
         journal = self._journal()
         lines = self._emergency.lines()
         with journal.writing() as transaction:
@@ -173,7 +185,7 @@ class KillSwitch:
             with journal.writing() as transaction:
                 engagements, now = transaction.reading.halts.engagements_since_release(), transaction.now_us
                 if any(each.by_whom == by for each in engagements):
-                    raise NotReleased(f"{by} engaged the switch: somebody else has to release it.")
+                    raise NotReleased(f"{by} engaged the kill switch.", "Let another person release it.")
                 _require_tail_over(engagements, now)
                 rests_on = self._reconciliations_since(transaction.reading, transaction.reading.halts.kill_state(), now)
                 facts = {"reconciliations": [*rests_on.values()]} if len(rests_on) > 1 else {}
@@ -183,44 +195,47 @@ class KillSwitch:
             raise NotReleased(_problem_of(error)) from error
 
     def _reconciliations_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
-        """The clean reconciliation of each sub-account a release rests on; none while nothing was ever sent.
+        """Return the id of the newest clean reconciliation of each sub-account ever traded live.
 
-        The switch is that of the whole journal, so all that was traded from it has to be as the journal says.
+        The switch stops the whole journal, so every sub-account traded from the journal must match it.
 
         Raises:
-            NotReleased: One is missing, or its time is not after the engagement, or is to come.
+            NotReleased: A reconciliation is missing, began before the engagement, or has a time in the future.
         """
         traded = reading.sessions.live_subaccounts(self._account.environment)
         if traded and kill.at_us > now:
             raise NotReleased(
-                "The switch was engaged at a time that is yet to come, by a clock that was ahead, so nothing can be "
-                "since then: look at the clock, engage again, then reconcile."
+                "A clock that was ahead engaged the switch at a time in the future, so no reconciliation can be newer.",
+                "Check the clock, engage the switch again, then run the `reconcile` job.",
             )
         rests_on = {}
         for subaccount in traded:
             last = reading.reconciliations.newest(Account(self._account.environment, subaccount))
             if last is None or not last.clean or not kill.at_us <= last.started_us <= last.finished_us <= now:
                 raise NotReleased(
-                    "A release needs a clean reconciliation made since, as the newest and begun after the engagement, "
-                    f"of every sub-account that was traded; that of {subaccount} is missing: run the `reconcile` job "
-                    f"first, with KALSHI_TRADE_SUBACCOUNT={subaccount} and its key."
+                    "A release needs a clean reconciliation, newer than the engagement, of every sub-account ever "
+                    f"traded live. The newest one of sub-account {subaccount} is missing, older or not clean.",
+                    f"Run the `reconcile` job with KALSHI_TRADE_SUBACCOUNT={subaccount} and its key.",
                 )
             rests_on[subaccount] = last.reconciliation_id
         return rests_on
 
 
 def _require_tail_over(engagements: Sequence[KillState], now: int) -> None:
-    """Make sure that the exchange cancels nothing new any more.
+    """Check that the last cancel-all can no longer cancel new orders.
 
     Raises:
         NotReleased: The last cancel-all is less than a minute ago.
     """
     later_us = None
     for each in reversed(engagements):
-        # One of a clock that was ahead was at the latest when the next one was.
+        # Treat an event with a future timestamp as no later than the event after it.
         at_us = later_us if each.at_us > now and later_us is not None else each.at_us
         if each.level >= CANCELS_EVERYTHING and now - at_us < TAIL_OF_CANCEL_ALL_US:
-            raise NotReleased("The last cancel-all is less than a minute ago: its tail may cancel new orders. Wait.")
+            raise NotReleased(
+                "The last cancel-all is less than a minute ago and may still cancel new orders.",
+                "Wait a minute, then release again.",
+            )
         later_us = at_us
 
 
@@ -231,16 +246,16 @@ def _record_lines(transaction: JournalTransaction, lines: Sequence[EmergencyLine
 
 
 def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping[str, object]) -> int:
-    """Whatever somebody gave as name and reason, and in whatever encoding: it stops."""
+    """Record an engagement. Name, reason and source are shortened and cleaned, so that no text can prevent it."""
     by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
     return transaction.halts.engage(max(1, min(3, line.level)), source, by, reason, facts)
 
 
 def _text(given: str, longest: int) -> str:
-    return given.encode("utf-8", "replace").decode().replace("\0", " ")[:longest] or "not told"
+    return given.encode("utf-8", "replace").decode().replace("\0", " ")[:longest] or "not given"
 
 
 def _problem_of(error: JournalRefused) -> str:
     if error.rule == "kill_not_engaged":
-        return "The switch is not engaged."
+        return "The kill switch is not engaged, so there is nothing to release."
     return str(error)

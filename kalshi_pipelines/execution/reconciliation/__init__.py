@@ -1,5 +1,6 @@
-"""What the exchange knows, held against what the journal knows: the only way an unknown outcome becomes known.
+"""Reconciliation: comparing the exchange's account with the journal, and resolving orders of unknown outcome.
 
-Fence, watermark, complete sweep; fills, settlements, positions and orders of others. Nothing is ever sent again here:
-the one write is the trigger of an order group. Deciding about new orders does not belong here.
+It compares orders, fills, settlements and positions, and finds orders that the journal does not have. An unknown
+outcome is resolved by a fence, a wait for the exchange's reads and a complete sweep. The only write is the trigger of
+an order group; no order is ever sent again. Decisions about new orders do not belong here.
 """

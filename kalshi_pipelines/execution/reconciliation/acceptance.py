@@ -1,6 +1,6 @@
-"""What a person accepts of what a reconciliation found: positions nobody can explain, and facts beyond a cap.
+"""Acceptance: a person accepts positions that no fill explains and clears caps that recorded facts exceeded.
 
-Everything else has to go away by itself: an order of somebody else's is canceled, one of unknown outcome resolved.
+Other differences cannot be accepted: foreign orders have to be canceled, and unknown outcomes have to be resolved.
 """
 
 from collections.abc import Collection
@@ -17,47 +17,53 @@ ACCEPTABLE: Final = frozenset({DifferenceKind.POSITION_DRIFT, DifferenceKind.SCO
 
 
 class NotAccepted(ExpectedError):
-    """Nothing was accepted; the message says why and what to do."""
+    """The differences cannot be accepted as named, so nothing was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What was accepted: centi-contracts by which each market's position was corrected, and how many breaches."""
+    """The correction of each market's position in centi-contracts, and the number of breached caps cleared."""
 
     corrections: dict[str, int]
     breaches: int
 
     def __str__(self) -> str:
         lines = [f"{ticker}: corrected by {amounts.count(by)}" for ticker, by in self.corrections.items()]
-        return "\n".join([*lines, f"breaches reviewed: {self.breaches}"])
+        return "\n".join([*lines, f"breached caps cleared: {self.breaches}"])
 
 
 def accept(
     context: ReconciliationContext, report: ReconciliationReport, tickers: Collection[str], by: str, why: str
 ) -> Acceptance:
-    """Take the exchange's positions of these markets as the journal's own, and clear every breach.
+    """Record the exchange's positions of these markets as the journal's own, and clear every breached cap.
 
     Args:
-        context: Inputs of the reconciliation.
-        report: Made just now.
-        tickers: The markets whose positions drifted: all of them, and no other.
-        by: Who accepts.
-        why: For the audit.
+        context: The inputs of the reconciliation.
+        report: A reconciliation made just now.
+        tickers: All markets whose positions drifted, and no other market.
+        by: The person who accepts.
+        why: The person's reason, for the audit.
 
     Raises:
-        NotAccepted: Nothing differs, something else does, or other markets drifted.
-        KalshiError, UnreadableAccount: The positions can not be read.
-        JournalUnavailable: The journal can not be written.
+        NotAccepted: Nothing differs, there are other differences, or other markets drifted.
+        KalshiError, UnreadableAccount: The positions cannot be read.
+        JournalUnavailable: The journal cannot be written.
     """
     if report.clean:
-        raise NotAccepted("The account is as the journal says.")
+        raise NotAccepted("The account matches the journal, so there is nothing to accept.")
     others = [str(each) for each in report.differences if each.kind not in ACCEPTABLE]
     others += [f"still unknown: {each}" for each in report.unresolved]
     if others:
-        raise NotAccepted(f"Only positions and breached caps can be accepted, and there is more: {'; '.join(others)}.")
+        raise NotAccepted(
+            f"Only positions and breached caps can be accepted, but there are other differences: {'; '.join(others)}.",
+            "Resolve these first.",
+        )
     drifted = sorted(each.subject for each in report.differences if each.kind is DifferenceKind.POSITION_DRIFT)
     if drifted != sorted(tickers):
-        raise NotAccepted(f"The positions that differ are those of {', '.join(drifted) or 'no market'}: name these.")
+        raise NotAccepted(
+            f"The positions that differ are those of {', '.join(drifted) or 'no market'}.",
+            "Name exactly these markets.",
+        )
     holdings = context.exchange.holdings()
     events = {ticker: context.exchange.event_of(ticker) for ticker in drifted}
     with context.journal.writing() as transaction:

@@ -1,7 +1,7 @@
-"""Reads of the exchange as evidence: exact, of our sub-account only, whole or an error.
+"""Reads of one sub-account at the exchange: complete and in exact units, or an error.
 
-Source of the fields: OpenAPI 3.34.0. An order that turns into history between two requests is in one of the two lists
-at least, because the live one is read first.
+The fields are those of OpenAPI 3.34.0. Live orders are read before past orders. An order that ends between the two
+requests is therefore in at least one of the lists.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,14 +31,14 @@ from kalshi_pipelines.units import (
     microseconds,
 )
 
-#: The longest ticker and id of the exchange the journal stores; of other texts only that they can be stored counts.
+#: The longest tickers, ids and other texts of the exchange that the journal stores.
 _LONGEST_TICKER: Final = 120
 _LONGEST_ID: Final = 64
 _LONGEST_TEXT: Final = 200
-#: A billion contracts, and what they cost at most: a record of the audit holds no numbers much larger.
+#: A billion contracts, and the most they can cost. The audit cannot store numbers much larger.
 _MOST_CENTICONTRACTS: Final = 10**11
 _MOST_MICRODOLLARS: Final = 10**15
-#: The exchange's filter is of whole seconds of its own clock.
+#: Reads begin this much earlier, because the exchange filters by whole seconds of its own clock.
 _EARLIER_SECONDS: Final = 5
 
 R = TypeVar("R")
@@ -46,62 +46,62 @@ V = TypeVar("V")
 
 
 class UnreadableAccount(ExpectedError, ValueError):
-    """An answer about the account that nothing can be concluded from; the message says what of it."""
+    """The exchange's answer about the account is malformed, so it proves nothing."""
 
 
 class AccountReader(Protocol):
-    """What a reconciliation reads.
+    """The reads of a reconciliation.
 
-    Every method raises ``KalshiError`` or ``UnreadableAccount`` rather than telling less than there is.
+    Every method raises ``KalshiError`` or ``UnreadableAccount`` rather than return an incomplete result.
     """
 
     def clock_difference_ms(self) -> int | None:
-        """By how much the exchange's clock is ahead of this computer's; None if an answer does not tell."""
+        """Return by how much the exchange's clock is ahead of this computer's, or None if no answer has a date."""
         ...
 
     def as_of_us(self) -> int:
-        """Up to which instant, on the exchange's clock, the other methods tell of everything."""
+        """Return the instant, on the exchange's clock, up to which the other reads are complete."""
         ...
 
     def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
-        """Every order made since, and every one that rests, of a market or of all."""
+        """Return every resting order and every order created since an instant, of one market or of all."""
         ...
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Every fill since, the oldest first."""
+        """Return every fill since an instant, oldest first."""
         ...
 
     def holdings(self) -> dict[str, Holding]:
-        """Positions that are not 0 in markets that have not paid out, by ticker."""
+        """Return the positions other than 0 in markets that have not paid out, by ticker."""
         ...
 
     def settlements(self, since_us: int) -> list[Settlement]:
-        """Every pay-out since, the oldest first."""
+        """Return every settlement since an instant, oldest first."""
         ...
 
     def event_of(self, ticker: str) -> str:
-        """The event a market belongs to."""
+        """Return the ticker of the event that a market belongs to."""
         ...
 
 
 class ExchangeAccount:
-    """One sub-account, read with the given client's key."""
+    """Reads one sub-account with the key of the given client."""
 
     def __init__(self, client: KalshiClient, subaccount: int) -> None:
         self._client, self._read = client, client.portfolio
         self._subaccount = subaccount
 
     def clock_difference_ms(self) -> int | None:
-        """By how much the exchange's clock is ahead, by the Date of an answer just now."""
+        """Ask the exchange now, and return by how much its clock is ahead according to the answer's ``Date``."""
         self.as_of_us()
         return self._client.clock_difference_ms
 
     def as_of_us(self) -> int:
-        """Up to which instant the other reads tell of everything."""
+        """Return the instant up to which the other reads are complete."""
         return self._read.user_data_timestamp_us()
 
     def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
-        """Every order made since, and every one that rests: three lists, all their pages."""
+        """Return every resting order and every order created since an instant: all pages of three lists."""
         since = _seconds(since_us)
         lists = (
             self._read.orders(self._subaccount, ticker=ticker, status="resting"),
@@ -115,11 +115,13 @@ class ExchangeAccount:
         )
         strangers = [order.ticker for order in orders.values() if ticker not in (None, order.ticker)]
         if strangers:
-            raise UnreadableAccount(f"asked for orders of {ticker}, told of {strangers[0][:80]!r}")
+            raise UnreadableAccount(
+                f"The exchange was asked for orders of {ticker} and answered with {strangers[0][:80]!r}."
+            )
         return OrderSweep(orders, sum(rows.pages for rows in lists), combine_digests(rows.sha256 for rows in lists))
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Every fill since, the oldest first."""
+        """Return every fill since an instant, oldest first."""
         since = _seconds(since_us)
         rows = [
             *self._read.fills(self._subaccount, min_ts=since).records,
@@ -129,17 +131,17 @@ class ExchangeAccount:
         return sorted(fills.values(), key=lambda fill: (fill.at_us, fill.fill_id))
 
     def holdings(self) -> dict[str, Holding]:
-        """Positions that are not 0, by ticker."""
+        """Return the positions other than 0, by ticker."""
         held = _each(_holding, self._read.positions(self._subaccount).records)
         return {each.ticker: each for each in held if each.position_centicontracts}
 
     def settlements(self, since_us: int) -> list[Settlement]:
-        """Every pay-out since, the oldest first."""
+        """Return every settlement since an instant, oldest first."""
         rows = self._read.settlements(self._subaccount, min_ts=_seconds(since_us)).records
         return sorted(_each(_settlement, rows), key=lambda each: (each.settled_us, each.ticker))
 
     def event_of(self, ticker: str) -> str:
-        """The event a market belongs to; of one that left the live markets, what its ticker says."""
+        """Return the event of a market. The event of an archived market is derived from its ticker."""
         try:
             event_ticker = self._client.market(ticker).event_ticker
         except NotFound:
@@ -148,7 +150,7 @@ class ExchangeAccount:
         return event
 
     def _is_ours(self, subaccount: int | None) -> bool:
-        """A row that does not say whose it is belongs to what was asked for."""
+        """Return whether a row belongs to our sub-account. A row without a number does, because we asked for ours."""
         return subaccount in (None, self._subaccount)
 
 
@@ -160,7 +162,7 @@ def _each(convert: Callable[[R], V], rows: Iterable[R]) -> list[V]:
     try:
         return [convert(row) for row in rows]
     except ValueError as error:
-        raise UnreadableAccount(f"a row of the account can not be read: {error}") from None
+        raise UnreadableAccount(f"A row of the account cannot be read: {error}.") from None
 
 
 def _order(row: OrderRecord) -> ExchangeOrder:
@@ -205,8 +207,8 @@ def _settlement(row: SettlementRecord) -> Settlement:
     whole = {"yes": DOLLAR_CENTICENTS, "no": 0}.get(row.market_result)
     if whole is None:
         if row.value is None:
-            raise ValueError(f"the settlement of {row.ticker} does not tell what one YES paid")
-        whole = _within("pay-out of a YES", row.value, 0, DOLLAR_CENTICENTS // 100) * 100
+            raise ValueError(f"the settlement of {row.ticker} does not state the payout of a YES")
+        whole = _within("payout of a YES", row.value, 0, DOLLAR_CENTICENTS // 100) * 100
     return Settlement(
         _text(row.ticker, "ticker", _LONGEST_TICKER),
         _text(row.event_ticker, "event's ticker", _LONGEST_TICKER),
@@ -216,9 +218,9 @@ def _settlement(row: SettlementRecord) -> Settlement:
 
 
 def _text(text: str, what: str, longest: int) -> str:
-    """A text the journal can store and everybody can read: no control character, no half of a surrogate pair."""
+    """Return the text if the journal can store it: no control character and no half of a surrogate pair."""
     if not (0 < len(text) <= longest and text.isprintable()):
-        raise ValueError(f"the {what} {text[:80]!a} is empty, too long or can not be printed")
+        raise ValueError(f"the {what} {text[:80]!a} is empty, too long or not printable")
     return text
 
 

@@ -1,7 +1,7 @@
-"""The whole account held against the journal: what rests, what was filled, what is held, what was paid out.
+"""The comparison of the whole account with the journal: orders, fills, positions and settlements.
 
-Facts are posted as they are found, each once; whatever nobody can explain is a difference. The lists of the exchange
-are not of one instant, so a difference counts only if it stays.
+New facts are recorded in the journal, each once. A fact that the journal cannot explain is a difference. The exchange's
+lists are not read at one instant, so the account is read again before a difference counts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """One reading of the whole account."""
+    """One reading of the whole account at the exchange."""
 
     as_of_us: int
     orders: OrderSweep
@@ -38,12 +38,12 @@ class AccountSnapshot:
     settlements: Sequence[Settlement]
     holdings: Mapping[str, Holding]
     events: Mapping[str, str]
-    """The event of every market read of that is not the journal's."""
+    """The event of every market in this reading that the journal does not know."""
 
 
 @dataclass
 class Comparison:
-    """What the account and the journal differ in, and what was learned."""
+    """The differences between account and journal, the orders that were resolved, and counts for the report."""
 
     as_of_us: int | None = None
     differences: list[AccountDifference] = field(default_factory=list)
@@ -51,12 +51,12 @@ class Comparison:
     figures: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
-        """Add to a figure."""
+        """Add a number to one of the counts of the report."""
         self.figures[name] = self.figures.get(name, 0) + number
 
 
 def compare(context: ReconciliationContext) -> Comparison:
-    """Read the account and post what is new, until nothing is left that could be a matter of time."""
+    """Read the account and record new facts, again while a difference may come from lists read at different times."""
     result = Comparison()
     for number in range(context.limits.rounds):
         if number:
@@ -78,7 +78,7 @@ def compare(context: ReconciliationContext) -> Comparison:
 
 
 def _carry_over(before: Comparison, result: Comparison) -> None:
-    """What an earlier round learned and posted is not learned again, and stays told."""
+    """Carry over the facts that an earlier round recorded, because a later round does not find them again."""
     result.resolved[:0] = before.resolved
     for name in ("fills_posted", "settlements_posted", "positions_adopted"):
         if name in before.figures:
@@ -99,7 +99,10 @@ def _compare_once(context: ReconciliationContext) -> Comparison:
 
 
 def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
-    """From when on everything is read: before the oldest open order and the last clean reconciliation."""
+    """Return the start of the reading: an hour before the oldest open order and the last clean reconciliation.
+
+    It never begins before the account's first live session.
+    """
     if first_us is None:
         return context.clock_us()
     with context.journal.reading() as reading:
@@ -111,7 +114,7 @@ def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
 
 
 def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
-    # Asked first: what is read later can only be newer.
+    # The instant is asked for first, so that the lists are at least as new.
     as_of_us = context.exchange.as_of_us()
     orders = context.exchange.orders(since_us)
     holdings = context.exchange.holdings()
@@ -126,7 +129,7 @@ def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnaps
         ours |= {fill.order_id for fill in recent_fills if reading.orders.intent_id_of_order(fill.order_id) is not None}
         counted = {market.ticker for market in reading.ledger.markets(context.account)}
         foreign = {each.ticker for each in reading.ledger.foreign_orders(context.account)}
-    # A fill of our own counts whenever it was: the exchange's clock may be behind ours.
+    # A fill of our own order counts even if it is older: the exchange's clock may be behind ours.
     fills = [fill for fill in recent_fills if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
     strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
@@ -137,7 +140,7 @@ def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnaps
 
 
 class _SnapshotPosting:
-    """One reading of the account, taken into the journal in one transaction."""
+    """Records one reading of the account in the journal, in one transaction."""
 
     def __init__(
         self,
@@ -149,11 +152,11 @@ class _SnapshotPosting:
         self._account = context.account
         self._transaction, self._snapshot, self._result = transaction, snapshot, result
         self._too_long_us = context.limits.unknown_too_long_us
-        #: Without a session nobody traded, and there are no caps that facts could be held against.
+        # Without a live session nothing was traded, and there are no caps to compare facts with.
         self._has_ledger = transaction.reading.sessions.first_live_session_us(context.account) is not None
 
     def post(self) -> None:
-        """Post what is new, move what ended, and note what differs."""
+        """Record new facts, update orders that ended, and collect the differences."""
         for fill in self._snapshot.fills:
             self._post_fill(fill)
         for order in self._snapshot.orders.orders.values():
@@ -190,7 +193,7 @@ class _SnapshotPosting:
                 now = self._transaction.reading.orders.intent(intent.intent_id)
                 if now.fees_microdollars > now.fee_bound_microdollars:
                     most = amounts.money(now.fee_bound_microdollars)
-                    detail = f"{amounts.money(now.fees_microdollars)}, at most {most} were expected"
+                    detail = f"the fees are {amounts.money(now.fees_microdollars)}, but the bound was {most}"
                     self._add_difference(DifferenceKind.FEE_ABOVE_BOUND, now.client_order_id, detail)
             return
         event = self._event_of(fill.ticker)
@@ -208,7 +211,7 @@ class _SnapshotPosting:
         never = end_contradiction(intent, order)
         wrong += [] if never is None else [never]
         posted = intent.filled_centicontracts
-        # An order that was seen to end did arrive, once: that needs no fence, if its fills say the same.
+        # An order that has ended at the exchange has arrived, so no fence is needed if all its fills are recorded.
         is_proved = intent.state is OrderState.UNKNOWN and posted == order.filled_centicontracts
         if wrong:
             self._add_difference(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
@@ -216,7 +219,7 @@ class _SnapshotPosting:
             self._record_end(intent, order)
         if posted < order.filled_centicontracts:
             filled = amounts.count(order.filled_centicontracts)
-            detail = f"{filled} are filled, {amounts.count(posted)} are told as fills"
+            detail = f"the order says {filled} are filled, its fills add up to {amounts.count(posted)}"
             self._add_difference(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
 
     def _record_end(self, intent: Intent, order: ExchangeOrder) -> None:
@@ -248,11 +251,11 @@ class _SnapshotPosting:
         self._add_difference(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
     def _report_missing_orders(self) -> None:
-        """Orders that rest by the journal, and that a complete reading of what rests does not have."""
+        """Report orders that rest in the journal but are missing from the exchange's complete list."""
         there = {order.client_order_id for order in self._snapshot.orders.orders.values()}
         for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
             if intent.client_order_id not in there:
-                detail = f"order {intent.order_id} of {intent.ticker} is not told of"
+                detail = f"order {intent.order_id} of {intent.ticker} is missing from the exchange's list"
                 self._add_difference(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
         rests = {order.order_id for order in self._snapshot.orders.orders.values() if order.is_resting}
         for foreign in self._transaction.reading.ledger.foreign_orders(self._account):
@@ -275,14 +278,14 @@ class _SnapshotPosting:
         self._compare_positions()
         for scope in self._transaction.reading.ledger.breached_scopes(self._account):
             self._add_difference(
-                DifferenceKind.SCOPE_BREACHED, scope, "facts went beyond its cap; a person has to review it"
+                DifferenceKind.SCOPE_BREACHED, scope, "recorded facts exceed its cap; a person has to review it"
             )
 
     def _positions(self) -> dict[str, int]:
         return counted_positions(self._transaction, self._account)
 
     def _adopt_positions(self) -> None:
-        """Count what was held before the first session, once: what the fills since then do not explain."""
+        """Record, once, the positions from before the first session that no fill since then explains."""
         counted = self._positions()
         for ticker, holding in self._snapshot.holdings.items():
             taken = take_over(
@@ -296,7 +299,7 @@ class _SnapshotPosting:
             self._result.count("positions_adopted", int(taken != 0))
         for beyond in self._transaction.reading.ledger.exceeded_caps(self._account):
             self._add_difference(
-                DifferenceKind.SCOPE_BREACHED, beyond, "what was held before the first session is beyond it"
+                DifferenceKind.SCOPE_BREACHED, beyond, "positions from before the first session exceed it"
             )
 
     def _compare_positions(self) -> None:
@@ -314,7 +317,7 @@ class _SnapshotPosting:
         ):
             age_us = self._transaction.now_us - intent.planned_us
             if age_us > self._too_long_us:
-                detail = f"since {age_us // 60_000_000} minutes"
+                detail = f"for {age_us // 60_000_000} minutes"
                 self._add_difference(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail)
 
     def _event_of(self, ticker: str) -> str:

@@ -1,4 +1,4 @@
-"""Whether an order of the exchange is the one we sent: pure judgements of a sweep."""
+"""Whether an order at the exchange is the one we sent. These functions judge a sweep and read nothing themselves."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,24 +11,24 @@ from kalshi_pipelines.execution.orders.states import NEVER_THERE, OrderState
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The one order of an intent, as it was meant."""
+    """The exchange has exactly one order of the intent, with the terms that were sent."""
 
     order: ExchangeOrder
 
     @property
     def state(self) -> OrderState:
-        """The state it proves."""
+        """The state that the order proves."""
         return STATE_OF[self.order.status]
 
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """A complete sweep does not have it."""
+    """A complete sweep does not contain an order of the intent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """What the exchange has can not have come of what we sent."""
+    """The orders at the exchange contradict the order we sent."""
 
     why: str
 
@@ -37,14 +37,14 @@ Match = Found | NotThere | Diverged
 
 
 def match_intent(intent: Intent, sweep: OrderSweep) -> Match:
-    """What a complete sweep says of an intent."""
+    """Return what a complete sweep proves about an intent."""
     found = sweep.of_client(intent.client_order_id)
     if intent.order_id is not None and intent.order_id in sweep.orders:
         found = list({order.order_id: order for order in [*found, sweep.orders[intent.order_id]]}.values())
     if not found:
         if intent.filled_centicontracts or intent.reported_filled_centicontracts:
             filled = amounts.count(max(intent.filled_centicontracts, intent.reported_filled_centicontracts or 0))
-            return Diverged(f"{filled} of it are filled, and no list of orders has it")
+            return Diverged(f"{filled} are filled, but no list of orders contains the order")
         nameless = [order for order in sweep.orders.values() if _may_be_order_of(intent, order)]
         return Diverged(f"an order of its group has no client order id: {_ids(nameless)}") if nameless else NotThere()
     if len(found) > 1:
@@ -54,14 +54,17 @@ def match_intent(intent: Intent, sweep: OrderSweep) -> Match:
 
 
 def _may_be_order_of(intent: Intent, order: ExchangeOrder) -> bool:
-    """Whether an order nobody put a name to came through the intent's own group: then its absence is not proved."""
+    """Return whether an order without a client order id came through the intent's group.
+
+    Such an order may be the intent's own, so the intent's absence is not proved.
+    """
     return (
         not order.client_order_id and order.order_group_id is not None and order.order_group_id == intent.order_group_id
     )
 
 
 def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
-    """In what an order of the exchange differs from the one that was sent."""
+    """List the terms in which an order at the exchange differs from the order that was sent."""
     terms: dict[str, tuple[object, object]] = {
         "client order id": (order.client_order_id, intent.client_order_id),
         "market": (order.ticker, intent.ticker),
@@ -74,26 +77,29 @@ def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
         terms["order id"] = (order.order_id, intent.order_id)
     wrong = [f"its {name} is {there}, not {sent}" for name, (there, sent) in terms.items() if there != sent]
     if order.filled_centicontracts + order.remaining_centicontracts > order.count_centicontracts:
-        wrong.append("more is filled and left than was ordered")
+        wrong.append("its filled and remaining contracts are more than were ordered")
     if order.is_resting and order.remaining_centicontracts == 0:
-        wrong.append("it rests with nothing left")
+        wrong.append("it rests with no contracts remaining")
     return wrong
 
 
 def end_contradiction(intent: Intent, order: ExchangeOrder) -> str | None:
-    """What is wrong with an order the exchange has, given where the journal says it ended; None if nothing.
+    """Return how an order at the exchange contradicts its final state in the journal, or None.
 
-    An order that was refused may be listed as canceled (recorded of post-only orders): it did nothing.
+    The exchange may list an order it refused as canceled; recordings show this for post-only orders. Such an order
+    contradicts nothing, because it has no fills.
     """
     if intent.state in NEVER_THERE and not order.did_nothing:
-        return f"the journal has it as {intent.state.value}, the exchange as {order.status.value}"
+        return f"it is {intent.state.value} in the journal, but {order.status.value} at the exchange"
     if intent.state not in (OrderState.EXECUTED, OrderState.CANCELED):
         return None
     if order.is_resting:
-        return f"it ended as {intent.state.value}, and rests"
+        return f"it ended as {intent.state.value} in the journal, but rests at the exchange"
     if intent.reported_filled_centicontracts != order.filled_centicontracts:
         filled = amounts.count(intent.reported_filled_centicontracts or 0)
-        return f"it ended with {filled} filled, and {amounts.count(order.filled_centicontracts)} are"
+        return (
+            f"it ended with {filled} filled, but the exchange has {amounts.count(order.filled_centicontracts)} filled"
+        )
     return None
 
 

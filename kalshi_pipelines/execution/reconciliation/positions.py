@@ -1,4 +1,4 @@
-"""Positions the journal takes over from the exchange because no fill it knows explains them."""
+"""Positions that the journal takes over from the exchange because no recorded fill explains them."""
 
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
@@ -7,7 +7,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def counted_positions(transaction: JournalTransaction, account: Account) -> dict[str, int]:
-    """Signed centi-contracts of each market that is held by the journal's account; none are 0."""
+    """Return the positions that the journal has counted, other than 0: signed centi-contracts by ticker."""
     held = transaction.reading.ledger.markets(account)
     return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
 
@@ -22,13 +22,14 @@ def take_over(
     counted: int,
     dedupe: str = "",
 ) -> int:
-    """Count the part of a holding that the journal does not explain; by how many centi-contracts it was corrected.
+    """Record the part of a position that the journal does not explain, once for each ``dedupe``.
 
-    It is done once for each ``dedupe``.
+    Returns:
+        The correction in centi-contracts; 0 if the journal explains the whole position.
     """
     unexplained = (holding.position_centicontracts if holding else 0) - counted
     if unexplained:
-        # What part of the cost belongs to what is not explained is not told: then it is the most there can be.
+        # The exchange states the cost of the whole position only. Its unexplained part is given the highest cost.
         dearest = max(0, unexplained) * DOLLAR_CENTICENTS
         transaction.positions.record_opening(
             account,

@@ -1,4 +1,7 @@
-"""One reconciliation from end to end. Twice is the same as once; it ends, also when the exchange does not answer."""
+"""One reconciliation from start to end.
+
+A repeated reconciliation changes nothing more. A reconciliation ends even if the exchange does not answer.
+"""
 
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -25,23 +28,23 @@ from kalshi_pipelines.execution.reconciliation.resolution import (
 )
 from kalshi_pipelines.units import now_us
 
-#: Who engages the kill switch when something differs; a person releases it.
+#: The name under which a reconciliation engages the kill switch. A person releases it.
 RECONCILER = "reconciler"
 _MOST_TEXT = 3_500
 
 
 class Reconciler:
-    """Compares one sub-account with the journal.
+    """Reconciles one sub-account with the journal.
 
     Args:
-        journal: Of the environment.
+        journal: The journal of the account's environment.
         exchange: Reads the account at the exchange.
         transport: Triggers order groups.
-        account: The account to compare.
-        clock_us: The present instant in microseconds.
-        pause: Waits for some seconds.
-        checkpoint: Passed after each act.
-        limits: How long is tried.
+        account: The account to reconcile.
+        clock_us: Returns the present instant in microseconds.
+        pause: Waits for a number of seconds.
+        checkpoint: Called after each step.
+        limits: The limits of time and of attempts.
     """
 
     def __init__(
@@ -61,15 +64,17 @@ class Reconciler:
         )
 
     def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
-        """Resolve what is unknown, compare the rest, store and tell what differs.
+        """Resolve unknown orders, compare the account with the journal, and record and return a report.
 
-        With a clock that is not the exchange's nothing is judged and nothing posted: that is the one difference then.
+        If this computer's clock differs from the exchange's, nothing is judged or recorded, and the report has that one
+        difference. Failures of the exchange make the report unclean and raise no error.
 
-        ``own_session`` is the caller's, which sends nothing meanwhile: its orders under way are leftovers. If a group
-        of it has to be fenced it ends here. What the exchange does makes the report unclean, and raises nothing.
+        Args:
+            own_session: The caller's session, which sends nothing meanwhile, so that its orders in progress are
+                leftovers. The session ends if one of its order groups has to be fenced.
 
         Raises:
-            JournalUnavailable: The journal can not be read or written; what was found stays to be found again.
+            JournalUnavailable: The journal cannot be read or written. The next reconciliation finds the same facts.
         """
         context = self._context
         started_us = context.clock_us()
@@ -106,11 +111,11 @@ class Reconciler:
         )
 
     def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Acceptance:
-        """Accept positions that drifted and caps that facts went beyond, as ``acceptance.accept`` says."""
+        """Accept drifted positions and clear breached caps: see ``acceptance.accept``."""
         return accept(self._context, report, tickers, by, why)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
-        """Unknown orders; those that a living session is just sending are none."""
+        """Return the client order ids of unknown orders. Orders that a live session is sending now do not count."""
         found = self._context.open_intents(transaction.reading, UNRESOLVED_STATES)
         return tuple(
             intent.client_order_id
@@ -119,7 +124,7 @@ class Reconciler:
         )
 
     def _halt(self, transaction: JournalTransaction, differences: Sequence[AccountDifference]) -> None:
-        """Engage the kill switch if something differs that must not, unless it is engaged."""
+        """Engage the kill switch if there is a halting difference and the switch is not engaged yet."""
         halting = [str(difference) for difference in differences if difference.halts]
         if halting and not transaction.reading.halts.kill_state().engaged:
             more = f" and {len(halting) - 3} more" if len(halting) > 3 else ""
@@ -128,12 +133,18 @@ class Reconciler:
 
 
 def _clock_difference(context: ReconciliationContext) -> AccountDifference | None:
-    """The difference that this computer's clock makes; what can not be read is told by what is read after it."""
+    """Return the difference between this computer's clock and the exchange's if it is too large, or None.
+
+    If the exchange cannot be read, the following reads report that.
+    """
     try:
         ahead_ms = context.exchange.clock_difference_ms()
     except UNREADABLE:
         return None
     if ahead_ms is None or abs(ahead_ms) <= MOST_CLOCK_DIFFERENCE_MS:
         return None
-    detail = f"the exchange's is {ahead_ms} ms ahead, {MOST_CLOCK_DIFFERENCE_MS} ms are allowed: synchronise it (NTP)"
+    detail = (
+        f"the exchange's clock is {ahead_ms} ms ahead, {MOST_CLOCK_DIFFERENCE_MS} ms are allowed: "
+        "synchronise this computer's clock (NTP)"
+    )
     return AccountDifference(DifferenceKind.CLOCK_SKEWED, "this computer's clock", detail)

@@ -1,4 +1,4 @@
-"""What a reconciliation found, as data and as text for people."""
+"""The report of a reconciliation, as data and as text for people."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,32 +11,32 @@ from kalshi_pipelines.units import instant
 
 
 class DifferenceKind(StrEnum):
-    """What is not as it must be. Those in ``HALTING`` engage the kill switch."""
+    """The kinds of difference between account and journal. The kinds in ``HALTING`` engage the kill switch."""
 
     CLOCK_SKEWED = "clock_skewed"
-    """This computer's clock is not the exchange's: nothing was judged by it, and nothing posted."""
+    """This computer's clock differs too much from the exchange's, so nothing was judged or recorded."""
     EXCHANGE_UNREADABLE = "exchange_unreadable"
-    """Orders, fills, positions or settlements could not be read whole."""
+    """Orders, fills, positions or settlements could not be read completely."""
     FENCE_NOT_CONFIRMED = "fence_not_confirmed"
     """The exchange did not confirm that an order group is triggered."""
     WATERMARK_BEHIND = "watermark_behind"
-    """Reads had not caught up with the fence in the time there was."""
+    """The exchange's reads did not include the time of the fence before the wait ended."""
     UNRESOLVED = "unresolved"
     """The outcome of an order is still unknown; its reservation is held and its market blocked."""
     UNKNOWN_TOO_LONG = "unknown_too_long"
     ORDER_DIVERGED = "order_diverged"
-    """Two orders of one client order id, other terms than were sent, or an order that must not be there."""
+    """Two orders share a client order id, an order has other terms than were sent, or an order must not exist."""
     ORDER_MISSING = "order_missing"
-    """An order that rested is not told of any more."""
+    """An order that rests in the journal is missing from the exchange's lists."""
     FILLS_MISSING = "fills_missing"
-    """An order is said to be filled further than its fills are told."""
+    """An order's filled count is larger than the sum of its fills."""
     FOREIGN_ORDER = "foreign_order"
     FOREIGN_FILL = "foreign_fill"
     POSITION_DRIFT = "position_drift"
     FEE_ABOVE_BOUND = "fee_above_bound"
     SCOPE_BREACHED = "scope_breached"
     FACT_REFUSED = "fact_refused"
-    """The journal can not store what the exchange tells; nothing of that reading was posted."""
+    """The journal cannot store a value of the exchange, so nothing of that reading was recorded."""
 
 
 HALTING = frozenset(
@@ -52,7 +52,7 @@ HALTING = frozenset(
         DifferenceKind.FACT_REFUSED,
     }
 )
-#: What may be gone at the next look, because the exchange's lists are not of one instant.
+#: Differences that may disappear when the account is read again, because the exchange's lists are not of one instant.
 MAY_SETTLE = frozenset(
     {
         DifferenceKind.ORDER_DIVERGED,
@@ -68,7 +68,7 @@ _MOST_DETAIL = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AccountDifference:
-    """One thing that is not as it must be; ``subject`` is an order, market or group."""
+    """One difference between account and journal. The subject names an order, market, order group or scope."""
 
     kind: DifferenceKind
     subject: str
@@ -76,7 +76,7 @@ class AccountDifference:
 
     @property
     def halts(self) -> bool:
-        """Whether it engages the kill switch."""
+        """Whether this difference engages the kill switch."""
         return self.kind in HALTING
 
     def __str__(self) -> str:
@@ -85,7 +85,7 @@ class AccountDifference:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedOrder:
-    """An order whose state became known, or was left behind before it was sent."""
+    """An order whose state the reconciliation changed."""
 
     intent_id: int
     client_order_id: str
@@ -95,7 +95,10 @@ class ResolvedOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
-    """A reconciliation. ``as_of_us`` is up to when the exchange vouches for what was read, None if it did not say."""
+    """The result of a reconciliation.
+
+    ``as_of_us`` is the instant up to which the exchange's reads were complete, or None if the exchange gave none.
+    """
 
     account: Account
     started_us: int
@@ -104,7 +107,7 @@ class ReconciliationReport:
     differences: tuple[AccountDifference, ...] = ()
     resolved: tuple[ResolvedOrder, ...] = ()
     unresolved: tuple[str, ...] = ()
-    """Client order ids whose outcome is unknown."""
+    """The client order ids of the orders whose outcome is unknown."""
     figures: Mapping[str, int] = field(default_factory=dict)
     reconciliation_id: int | None = None
 
@@ -115,7 +118,7 @@ class ReconciliationReport:
 
     @property
     def alerts(self) -> tuple[str, ...]:
-        """What a person has to hear of, a sentence each."""
+        """The differences that engage the kill switch, as one line each."""
         return tuple(str(difference) for difference in self.differences if difference.halts)
 
     def __str__(self) -> str:

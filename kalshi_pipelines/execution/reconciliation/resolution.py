@@ -1,8 +1,7 @@
-"""Unknown outcomes: fence, wait for the reads to catch up, sweep, and only then say what became of an order.
+"""The resolution of unknown outcomes: fence the order group, wait for the reads to catch up, then sweep the market.
 
-"Not found" proves nothing while the request may still be under way. A triggered order group refuses it whenever it
-arrives, so after the trigger was confirmed a complete sweep as of a later instant is proof. The group is never used
-again; its session ends here.
+An order that is not found may still arrive later. A triggered order group refuses it, so a complete sweep that is newer
+than the confirmed trigger proves the order's outcome. A triggered group is never used again, and its session ends.
 """
 
 import time
@@ -30,36 +29,36 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: What reading the exchange can fail with; the rate budget of reads is kept in the warehouse.
+#: Errors of reading the exchange. One is the warehouse's, because it keeps the rate budget of reads.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
-#: What storing something the exchange told can fail with, though the journal is well.
+#: Errors of storing a value of the exchange in a journal that is available.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
 _CONFIRMED: Final = 200
-#: An exchange whose answers have no Date: its clock is taken to be at most so far ahead of ours.
+#: The margin added to our own clock when the exchange's answer has no ``Date``.
 _CLOCK_DOUBT_US: Final = 10 * SECOND_US
 
 
 class FenceTransport(Protocol):
-    """The one write of a reconciliation; ``OrderTransport`` has it."""
+    """The only write of a reconciliation. ``OrderTransport`` implements it."""
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
-        """Cancel the orders of a group and refuse new ones, for good."""
+        """Cancel the orders of a group, and make the exchange refuse new orders of the group forever."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationLimits:
-    """How long is tried, and what is too long."""
+    """The limits of time and of attempts in a reconciliation."""
 
     margin_us: int = SECOND_US
-    """The reads must have caught up with so much more than the fence."""
+    """How much newer than the fence the exchange's reads must be."""
     watermark_seconds: float = 30.0
     fence_attempts: int = 5
     pause_seconds: float = 0.5
     rounds: int = 4
-    """So often lists that contradict each other are read again."""
+    """The most readings of the account while the exchange's lists contradict each other."""
     left_behind_us: int = MINUTE_US
-    """An order that is being sent for longer was left behind, whoever holds the lease."""
+    """An order in the state ``sending`` for longer counts as left behind, even if its session holds the lease."""
     unknown_too_long_us: int = 10 * MINUTE_US
 
 
@@ -68,7 +67,7 @@ DEFAULT_LIMITS: Final = ReconciliationLimits()
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationContext:
-    """What a reconciliation works with."""
+    """The inputs of a reconciliation: journal, exchange, account and limits."""
 
     journal: Journal
     exchange: AccountReader
@@ -80,13 +79,13 @@ class ReconciliationContext:
     checkpoint: PassCheckpoint = ignore_checkpoint
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
-        """Live orders of the account in some states."""
+        """Return the account's live orders in any of these states."""
         return reading.orders.open_intents(self.account, states=list(states))
 
 
 @dataclass
 class Resolution:
-    """What came of the unknown orders."""
+    """The result of resolving the unknown orders."""
 
     resolved: list[ResolvedOrder] = field(default_factory=list)
     differences: list[AccountDifference] = field(default_factory=list)
@@ -95,9 +94,10 @@ class Resolution:
 
 
 def mark_leftovers(context: ReconciliationContext, own_session: str | None) -> list[ResolvedOrder]:
-    """Orders an earlier process left behind: those never sent are abandoned, those perhaps sent become unknown.
+    """Close orders that an earlier process left behind, and return them.
 
-    An order is under way, and left alone, while the session that sends it holds the lease and it is young.
+    Orders that were never sent become abandoned, orders that may have been sent become unknown. A recent order is left
+    alone while its session holds the lease.
     """
     marked = []
     with context.journal.writing() as transaction:
@@ -105,7 +105,7 @@ def mark_leftovers(context: ReconciliationContext, own_session: str | None) -> l
         for intent in context.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
             holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
             is_young = transaction.now_us - intent.state_us < context.limits.left_behind_us
-            # A reservation may wait for a person as long as it is valid.
+            # A reserved order may wait for a person's approval until it expires.
             is_young |= intent.state is OrderState.RESERVED and transaction.now_us <= intent.valid_until_us
             if holds and is_young and intent.session_id != own_session:
                 continue
@@ -127,7 +127,7 @@ def _close_leftover(transaction: JournalTransaction, intent: Intent) -> OrderSta
 
 
 def resolve_unknown(context: ReconciliationContext) -> Resolution:
-    """Fence the groups of all unknown orders, then sweep their markets and say what became of them."""
+    """Fence the groups of all unknown orders, then sweep their markets and record the outcomes."""
     resolution = Resolution()
     with context.journal.reading() as reading:
         unknown = context.open_intents(reading, (OrderState.UNKNOWN,))
@@ -144,7 +144,11 @@ def resolve_unknown(context: ReconciliationContext) -> Resolution:
 
 
 def _ensure_fence(context: ReconciliationContext, intent: Intent, resolution: Resolution) -> tuple[int, int] | None:
-    """The fence of an order's group and when it was confirmed, by the exchange's clock; it is set if there is none."""
+    """Fence an order's group unless it is fenced already.
+
+    Returns:
+        The number of the fence and the instant of its confirmation on the exchange's clock, or None without a fence.
+    """
     group = intent.order_group_id or ""
     with context.journal.reading() as reading:
         known = reading.evidence.fence_of(group)
@@ -167,33 +171,37 @@ def _ensure_fence(context: ReconciliationContext, intent: Intent, resolution: Re
 
 
 class FenceNotConfirmed(ExpectedError):
-    """The exchange did not say that a group is triggered; the message tells its last answer."""
+    """The exchange did not confirm the trigger of an order group."""
 
 
 def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int) -> int:
-    """Trigger a group until the exchange confirms it; the end of the second in which it did, by its clock."""
+    """Trigger a group until the exchange confirms it.
+
+    Returns:
+        The instant of the confirmation on the exchange's clock: the end of the second that its ``Date`` names.
+    """
     problem = "it was never tried"
     for attempt in range(context.limits.fence_attempts):
         if attempt:
             context.pause(context.limits.pause_seconds * 2**attempt)
         answer = context.transport.trigger_order_group(group, exchange_index)
         if answer.status == _CONFIRMED and answer.failure is None:
-            # By the exchange's own clock, as what the reads tell of is: ours may be a year ahead, and then so long
-            # nothing would be proved.
+            # The exchange's reads are dated by its own clock. If ours were a year ahead, no read would be new enough
+            # for a year.
             return context.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
         problem = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
-    raise FenceNotConfirmed(f"the trigger was not confirmed: {problem}")
+    raise FenceNotConfirmed(f"The exchange did not confirm the trigger of the order group: {problem}.")
 
 
 def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: Resolution) -> bool:
-    """Wait until the reads tell of everything before the fence, and a margin."""
+    """Wait until the reads include the time of the fence and a margin. Return whether they do."""
     wanted, waited, pause = fenced_us + context.limits.margin_us, 0.0, context.limits.pause_seconds
     while True:
         try:
             behind_us = wanted - context.exchange.as_of_us()
             if behind_us <= 0:
                 return True
-            problem = f"the reads are {behind_us} us behind what is needed"
+            problem = f"the exchange's reads are {behind_us} microseconds older than needed"
         except UNREADABLE as error:
             problem = str(error)
         if waited >= context.limits.watermark_seconds:
@@ -206,12 +214,12 @@ def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: 
 def _resolve(
     context: ReconciliationContext, intent: Intent, fence_id: int, fenced_us: int, resolution: Resolution
 ) -> None:
-    """Sweep an order's market and store what that proves."""
+    """Sweep an order's market and record the outcome that the sweep proves."""
     started_us = context.clock_us()
     try:
         as_of_us, sweep = _sweep(context, intent)
         if isinstance(match_intent(intent, sweep), NotThere):
-            # Should the exchange read from several copies, two of them have to agree on an absence.
+            # The exchange may read from several copies of its data, so two sweeps must agree that an order is absent.
             context.pause(context.limits.pause_seconds)
             earlier = sweep
             as_of_us, sweep = _sweep(context, intent)
@@ -222,7 +230,7 @@ def _resolve(
         return
     if as_of_us < fenced_us + context.limits.margin_us:
         resolution.differences.append(
-            AccountDifference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the reads fell back")
+            AccountDifference(DifferenceKind.WATERMARK_BEHIND, intent.ticker, "the exchange's reads became older again")
         )
         return
     context.checkpoint(Checkpoint.SWEPT)
@@ -248,7 +256,7 @@ def _resolve(
 
 
 def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSweep]:
-    # Asked before the sweep: what is read later can only be newer.
+    # The instant is asked for before the sweep, so that the sweep is at least as new.
     as_of_us = context.exchange.as_of_us()
     return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 

@@ -260,7 +260,7 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
     hall.switch = KillSwitch(fails, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
     report = hall.halt()
     assert report.engaged.seq is None
-    assert report.engaged.problem == f"bob is on record in {hall.emergency.path} only: {failure}"
+    assert report.engaged.problem == f"only {hall.emergency.path} has the engagement by bob: {failure}"
     assert hall.emergency.lines() == (EmergencyLine("bob", "enough", 2, "operator", NOON),)
     engaged = hall.switch.engage("eve", "stop", source="console")
     assert engaged == EngagementRecord(None, str(failure))
@@ -277,12 +277,12 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_
         hall.switch = KillSwitch(journal, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock)
         report = hall.halt()
         assert (report.flat, report.engaged.is_on_record) == (True, is_on_record)
-        assert "emergency.jsonl can not be written" in report.problems[0]
+        assert "emergency.jsonl cannot be written" in report.problems[0]
         with hall.steps.journal.reading() as reading:
             kill = reading.halts.kill_state()
         assert (kill.engaged, kill.level, kill.by_whom) == (True, 2, "bob")
         assert report.engaged.seq == (kill.seq if is_on_record else None)
-    assert "neither journal nor emergency file can be written" in report.engaged.problem
+    assert "neither the journal nor the emergency file can be written" in report.engaged.problem
 
 
 def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the_engagement(hall: Hall) -> None:
@@ -290,7 +290,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
     for by, reason in [(" ", "fine"), ("bob", " ")]:
         with pytest.raises(NotReleased, match="needs a name and a reason"):
             hall.switch.release(by, reason)
-    with pytest.raises(NotReleased, match="clean reconciliation made since"):
+    with pytest.raises(NotReleased, match="a clean reconciliation, newer than the engagement"):
         hall.switch.release("bob", "fine")
     with hall.steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="the test says so")
@@ -372,17 +372,17 @@ def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_
 
     hall.switch = KillSwitch(hung, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
     assert hall.switch.engage("ann", "odd") == EngagementRecord(
-        None, "the journal did not answer within 0.1 seconds: look at its disk or server"
+        None, "the journal did not answer within 0.1 seconds: check its disk or server"
     )
     assert [line.reason for line in hall.emergency.lines()] == ["odd"]
-    assert hall.switch.engage("ann", "again").problem == "the journal still hangs: look at its disk or server"
+    assert hall.switch.engage("ann", "again").problem == "the journal still hangs: check its disk or server"
     hall.switch = KillSwitch(asked, hall.emergency, (), account=ACCOUNT, clock_us=hall.steps.clock, most_seconds=0.1)
     bounded = BoundedWait("the journal", 0.1)
     hall.groups = GroupsToFence(asked, _listing(GROUP), ACCOUNT, hall.steps.clock, bounded)
     hall.account.listed = [foreign_order()]
     report = hall.halt()
     assert (report.flat, report.engaged.seq, report.engaged.is_on_record) == (True, None, True)
-    assert "only: the journal did not answer within 0.1 seconds" in report.engaged.problem
+    assert "has the engagement by bob: the journal did not answer within 0.1 seconds" in report.engaged.problem
     assert [what[0] for what in hall.account.written[:3]] == ["cancel_all", "trigger", "trigger"]
     assert [line.level for line in hall.emergency.lines()] == [1, 1, 2]
 

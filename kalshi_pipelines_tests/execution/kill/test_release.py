@@ -55,7 +55,7 @@ def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
     for spoilt in (None, {"clean": False}, {"clean": True, "account": Account("sandbox", 1)}):
         if spoilt is not None:
             reconciled(steps, **spoilt)
-        with pytest.raises(NotReleased, match="clean reconciliation made since"):
+        with pytest.raises(NotReleased, match="a clean reconciliation, newer than the engagement"):
             switch.release("bob", "looks well")
     made = reconciled(steps, clean=True)
     with pytest.raises(NotReleased):
@@ -90,7 +90,7 @@ def test_F43_a_reconciliation_that_began_before_the_engagement_is_none_made_sinc
     switch.engage("ann", "odd fills")
     steps.clock.now_us += SECOND
     reconciled(steps, clean=True, took_us=SECOND + 1)
-    refused(switch, "begun after the engagement")
+    refused(switch, "newer than the engagement")
     reconciled(steps, clean=True, took_us=SECOND)
     switch.release("bob", "looks well")
 
@@ -109,9 +109,9 @@ def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is
         account=Account("sandbox", subaccount), clock_us=steps.clock,
     )  # fmt: skip
     switch.engage("ann", "odd fills")
-    refused(switch, "that of 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
+    refused(switch, "sub-account 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
     made = {0: reconciled(steps, clean=True)}
-    refused(switch, "that of 7 is missing.*KALSHI_TRADE_SUBACCOUNT=7")
+    refused(switch, "sub-account 7 is missing.*KALSHI_TRADE_SUBACCOUNT=7")
     made[7] = reconciled(steps, clean=True, account=Account("sandbox", 7))
     switch.release("bob", "looks well")
     with steps.journal.reading() as reading:
@@ -126,9 +126,9 @@ def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(steps: OrderS
     steps.clock.now_us += YEAR
     reconciled(steps, clean=True)
     steps.clock.now_us -= YEAR
-    refused(switch, "clean reconciliation made since")
+    refused(switch, "a clean reconciliation, newer than the engagement")
     reconciled(steps, clean=False)
-    refused(switch, "clean reconciliation made since")
+    refused(switch, "a clean reconciliation, newer than the engagement")
     reconciled(steps, clean=True)
     switch.release("bob", "looks well")
 
@@ -141,12 +141,12 @@ def test_what_was_engaged_by_a_clock_that_was_ahead_is_engaged_again_and_then_re
     switch.engage("ann", "odd fills", level=level)
     steps.clock.now_us -= YEAR
     reconciled(steps, clean=True)
-    refused(switch, "engage again" if level == 1 else "less than a minute ago")
+    refused(switch, "engage the switch again" if level == 1 else "less than a minute ago")
     steps.clock.now_us += SECOND
     switch.engage("ann", "the clock is right again")
     if level == 2:
         refused(switch, "less than a minute ago")
     steps.clock.now_us += TAIL_OF_CANCEL_ALL_US
-    refused(switch, "clean reconciliation made since")
+    refused(switch, "a clean reconciliation, newer than the engagement")
     reconciled(steps, clean=True)
     switch.release("bob", "looks well")

@@ -65,7 +65,7 @@ def test_who_engaged_can_not_release_and_a_reason_is_needed(journal: Journal, tm
     switch.release("ann", "we begin")
     switch.engage("ann", "too many orders")
     assert "too many orders" in str(switch.why_engaged())
-    with pytest.raises(NotReleased, match="somebody else"):
+    with pytest.raises(NotReleased, match="another person"):
         switch.release("ann", "never mind")
     with pytest.raises(NotReleased, match="reason"):
         switch.release("bob", "  ")
@@ -80,7 +80,7 @@ def test_who_engaged_first_can_not_release_what_another_engaged_since(journal: J
     switch.release("ann", "we begin")
     switch.engage("ann", "too many orders")
     switch.engage("reconciler", "a foreign order", source="reconciliation")
-    with pytest.raises(NotReleased, match="somebody else"):
+    with pytest.raises(NotReleased, match="another person"):
         switch.release("ann", "never mind")
     switch.release("bob", "looked into both")
     assert switch.why_engaged() is None
@@ -137,7 +137,7 @@ def test_F43_the_variable_stops_in_any_letters_as_settings_are_read(monkeypatch:
 
 
 def test_F43_a_data_folder_that_is_not_there_or_not_the_same_everywhere_is_engaged(tmp_path: Path) -> None:
-    assert FolderSource(tmp_path).read() == KillReading("data folder", 0, f"{tmp_path} is there")
+    assert FolderSource(tmp_path).read() == KillReading("data folder", 0, f"{tmp_path} exists")
     missing, relative = tmp_path / "mount" / "prod", Path("kalshi_pipelines")
     assert FolderSource(missing).read().engaged
     assert "mount its disk" in FolderSource(missing).read().why
@@ -158,8 +158,8 @@ def test_one_source_of_many_is_enough(monkeypatch: pytest.MonkeyPatch, journal: 
     switch.release("ann", "we begin")
     assert switch.why_engaged() is None
     (tmp_path / "KILL").touch()
-    assert "KILL is there" in str(switch.why_engaged())
-    with pytest.raises(NotReleased, match="still say stop"):
+    assert "KILL exists" in str(switch.why_engaged())
+    with pytest.raises(NotReleased, match="still engaged"):
         switch.release("bob", "reason")
     (tmp_path / "KILL").unlink()
     monkeypatch.setenv("KALSHI_TRADE_KILL", "please")
@@ -179,7 +179,7 @@ def test_F20_with_the_journal_locked_the_switch_engages_in_its_file_and_the_rele
         assert engaged.seq is None
         assert "the journal hangs" in str(switch.why_engaged())
     assert switch.status().engaged
-    with pytest.raises(NotReleased, match="somebody else"):
+    with pytest.raises(NotReleased, match="another person"):
         switch.release("ann", "fine again")
     with journal.reading() as reading:
         assert (reading.halts.kill_state().reason, reading.halts.kill_state().by_whom) == ("the journal hangs", "ann")
@@ -233,7 +233,7 @@ def test_F43_a_crash_while_the_file_is_put_away_loses_nobody_s_stop(
     assert not file.path.exists()
     assert file.lines() == (ann, bob)
     assert EmergencySource(file).read() == KillReading("emergency file", 2, "bob: halt")
-    # A copy that somebody made by hand is none of it.
+    # A copy that somebody made by hand is not one of it.
     (tmp_path / "emergency.jsonl.old").write_text("ann was here")
     file.put_away((ann,))
     assert file.lines() == (bob,)
@@ -294,8 +294,8 @@ def test_F43_who_engages_while_somebody_releases_has_engaged_afterwards(
 @pytest.mark.parametrize(
     ("by", "reason", "stored"),
     [
-        ("bob", "", ("bob", "not told")),
-        ("", "stop", ("not told", "stop")),
+        ("bob", "", ("bob", "not given")),
+        ("", "stop", ("not given", "stop")),
         ("b\udcf6b", "caf\udce9\0", ("b?b", "caf? ")),
         ("bob", "x" * 5_000, ("bob", "x" * 4_000)),
     ],

@@ -219,7 +219,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     found = shifted.reconcile()
     with pytest.raises(NotReleased, match="clean reconciliation"):
         switch.release("ann", "whatever")
-    with pytest.raises(NotAccepted, match=f"those of {ticker}: name these"):
+    with pytest.raises(NotAccepted, match=f"those of {ticker}\\. Name exactly these"):
         shifted.accept(found, [], "ann", "moved by hand")
     accepted = shifted.accept(found, [ticker], "ann", "moved by hand")
     assert accepted.corrections == {ticker: 100}
@@ -243,7 +243,7 @@ def test_what_is_no_position_and_no_cap_is_not_accepted(member: SandboxMember, s
     assert by_hand(member, "POST", "/portfolio/events/orders", **rests).status_code == 201
     work = reconciler(member, journal)
     found = work.reconcile()
-    with pytest.raises(NotAccepted, match="there is more: foreign_order"):
+    with pytest.raises(NotAccepted, match="there are other differences: foreign_order"):
         work.accept(found, [], "ann", "mine")
 
 

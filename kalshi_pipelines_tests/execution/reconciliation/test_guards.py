@@ -250,8 +250,8 @@ def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothi
     if refused:
         assert bench.account.read == []
         assert [str(each) for each in report.differences] == [
-            f"clock_skewed this computer's clock: the exchange's is {ahead_ms} ms ahead, "
-            "2000 ms are allowed: synchronise it (NTP)"
+            f"clock_skewed this computer's clock: the exchange's clock is {ahead_ms} ms ahead, "
+            "2000 ms are allowed: synchronise this computer's clock (NTP)"
         ]
         assert bench.kill() is None
         bench.account.ahead_ms = 0
@@ -276,7 +276,7 @@ def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, an
     bench.account.answers = [answer] * 4
     report = bench.reconcile()
     assert report.differences[0] == AccountDifference(
-        K.FENCE_NOT_CONFIRMED, GROUP, f"the trigger was not confirmed: {told}"
+        K.FENCE_NOT_CONFIRMED, GROUP, f"The exchange did not confirm the trigger of the order group: {told}."
     )
     assert (report.clean, report.unresolved) == (False, (intent.client_order_id,))
     assert bench.state(intent) is OrderState.UNKNOWN
@@ -347,7 +347,7 @@ def test_F07_reads_have_to_tell_of_a_second_more_than_the_fence(bench: Bench, la
     assert (bench.state(intent) is OrderState.ABSENT) is resolved
     if not resolved:
         assert report.differences[0] == AccountDifference(
-            K.WATERMARK_BEHIND, "account", "the reads are 1 us behind what is needed"
+            K.WATERMARK_BEHIND, "account", "the exchange's reads are 1 microseconds older than needed"
         )
         assert bench.paused == [0.5] * 4
 
@@ -382,7 +382,9 @@ def test_F07_a_sweep_of_older_reads_than_the_fence_proves_nothing(bench: Bench) 
         lambda: setattr(bench.account, "lag_us", -HOUR),
     ]
     report = bench.reconcile()
-    assert report.differences == (AccountDifference(K.WATERMARK_BEHIND, TICKER, "the reads fell back"),)
+    assert report.differences == (
+        AccountDifference(K.WATERMARK_BEHIND, TICKER, "the exchange's reads became older again"),
+    )
     assert bench.state(intent) is OrderState.UNKNOWN
     assert bench.reconcile().clean
     assert bench.state(intent) is OrderState.ABSENT
@@ -459,7 +461,7 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
     assert report.differences[0] == AccountDifference(
         K.ORDER_DIVERGED,
         intent.client_order_id,
-        "9.00 contracts of it are filled, and no list of orders has it",
+        "9.00 contracts are filled, but no list of orders contains the order",
     )
     assert (bench.state(intent), report.clean) == (OrderState.UNKNOWN, False)
     assert bench.kill() is not None
@@ -549,8 +551,8 @@ def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
         ({"price_centicents": 5_001}, "its price is 5001, not 5000"),
         ({"count_centicontracts": 1_001}, "its count is 1001, not 1000"),
         ({"order_group_id": "another"}, f"its order group is another, not {GROUP}"),
-        ({"filled_centicontracts": 1}, "more is filled and left than was ordered"),
-        ({"remaining_centicontracts": 0}, "it rests with nothing left"),
+        ({"filled_centicontracts": 1}, "its filled and remaining contracts are more than were ordered"),
+        ({"remaining_centicontracts": 0}, "it rests with no contracts remaining"),
     ],
 )
 def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
@@ -725,7 +727,7 @@ def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
     bench.account.made.append(fill_of(order, 1, NOON, fee_microdollars=1))
     report = bench.reconcile()
     assert report.differences == (
-        AccountDifference(K.FEE_ABOVE_BOUND, intent.client_order_id, "$0.200001, at most $0.20 were expected"),
+        AccountDifference(K.FEE_ABOVE_BOUND, intent.client_order_id, "the fees are $0.200001, but the bound was $0.20"),
     )
     assert "its fee is above the bound" in str(bench.kill())
 
@@ -737,7 +739,7 @@ def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Ben
         bench.account.answers = [LOST] * 4
         report = bench.reconcile()
         assert [each.kind for each in report.differences if each.kind is not K.FENCE_NOT_CONFIRMED] == found
-    assert report.differences[-1].detail == "since 10 minutes"
+    assert report.differences[-1].detail == "for 10 minutes"
     assert report.differences[-1].subject == intent.client_order_id
     assert bench.kill() is not None
 
@@ -905,7 +907,9 @@ def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(b
             transaction.reading.orders.intent(intent.intent_id), OrderState.CANCELED, filled_centicontracts=0
         )
     bench.account.listed = [order]
-    assert [each.detail for each in bench.reconcile().differences] == ["it ended as canceled, and rests"]
+    assert [each.detail for each in bench.reconcile().differences] == [
+        "it ended as canceled in the journal, but rests at the exchange"
+    ]
 
 
 def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Bench) -> None:
@@ -961,26 +965,26 @@ def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
 
 def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) -> None:
     work, account = bench.work, bench.account
-    with pytest.raises(NotAccepted, match="as the journal says"):
+    with pytest.raises(NotAccepted, match="matches the journal"):
         work.accept(bench.reconcile(), [], "ann", "why")
     account.held = {each: Holding(each, 100, 400_000) for each in ("KXA-26-A", "KXA-26-B")}
     drifted = bench.reconcile()
     for named in ([], ["KXA-26-A"], ["KXA-26-A", "KXA-26-B", "KXA-26-C"]):
-        with pytest.raises(NotAccepted, match="those of KXA-26-A, KXA-26-B: name these"):
+        with pytest.raises(NotAccepted, match=r"those of KXA-26-A, KXA-26-B\. Name exactly these"):
             work.accept(drifted, named, "ann", "why")
     account.listed = [foreign_order()]
-    with pytest.raises(NotAccepted, match="there is more: foreign_order"):
+    with pytest.raises(NotAccepted, match="there are other differences: foreign_order"):
         work.accept(bench.reconcile(), ["KXA-26-A", "KXA-26-B"], "ann", "why")
     account.listed = []
     unknown = replace(drifted, unresolved=("kx1-unknown",))
     with pytest.raises(NotAccepted, match="still unknown: kx1-unknown"):
         work.accept(unknown, ["KXA-26-A", "KXA-26-B"], "ann", "why")
-    breached = AccountDifference(K.SCOPE_BREACHED, "account", "facts went beyond its cap")
+    breached = AccountDifference(K.SCOPE_BREACHED, "account", "recorded facts exceed its cap")
     both = replace(drifted, differences=(*drifted.differences, breached))
     accepted = work.accept(both, ["KXA-26-B", "KXA-26-A"], "ann", "why")
     assert accepted.corrections == {"KXA-26-A": 100, "KXA-26-B": 100}
     assert str(accepted) == (
-        "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreaches reviewed: 0"
+        "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreached caps cleared: 0"
     )
     with bench.steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)

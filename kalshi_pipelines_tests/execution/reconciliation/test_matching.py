@@ -65,7 +65,7 @@ def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(steps: OrderSt
     )
     assert end_contradiction(ended, canceled) is None
     assert end_contradiction(ended, replace(canceled, filled_centicontracts=301)) == (
-        "it ended with 3.00 contracts filled, and 3.01 contracts are"
+        "it ended with 3.00 contracts filled, but the exchange has 3.01 contracts filled"
     )
     resting = replace(canceled, status=OrderStatus.RESTING, remaining_centicontracts=700)
-    assert end_contradiction(ended, resting) == "it ended as canceled, and rests"
+    assert end_contradiction(ended, resting) == "it ended as canceled in the journal, but rests at the exchange"

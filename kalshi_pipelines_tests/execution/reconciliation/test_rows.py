@@ -108,7 +108,7 @@ def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() ->
     digests = combine_digests(["orders resting", "orders", "orders past"])
     assert (sweep.pages, sweep.pages_sha256) == (6, digests)
     assert isinstance(exchange.account().orders(NOW_US), OrderSweep)
-    with pytest.raises(UnreadableAccount, match="asked for orders of KXA-26-C, told of 'KXA-26-B'"):
+    with pytest.raises(UnreadableAccount, match="asked for orders of KXA-26-C and answered with 'KXA-26-B'"):
         exchange.account().orders(NOW_US, "KXA-26-C")
     exchange.account().orders(1)
     assert exchange.asked[-1][1]["min_ts"] == 0
@@ -127,7 +127,7 @@ def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() ->
     ],
 )
 def test_an_order_that_can_not_be_read_exactly_is_an_error(changes: dict[str, Any]) -> None:
-    with pytest.raises(UnreadableAccount, match="a row of the account can not be read"):
+    with pytest.raises(UnreadableAccount, match="A row of the account cannot be read"):
         _Exchange({"orders": [_changed(ORDER, **changes)]}).account().orders(NOW_US)
 
 
@@ -141,7 +141,7 @@ def test_a_text_that_can_not_be_stored_makes_the_account_unreadable(name: str, t
     if (name, text) == ("client_order_id", ""):
         assert read.orders(NOW_US).orders["o1"].client_order_id == ""
         return
-    with pytest.raises(UnreadableAccount, match="is empty, too long or can not be printed") as failed:
+    with pytest.raises(UnreadableAccount, match="is empty, too long or not printable") as failed:
         read.orders(NOW_US)
     assert str(failed.value).isascii()
 
@@ -249,7 +249,7 @@ def test_a_pay_out_is_what_one_yes_paid(result: str, value: int | None, payoff: 
     later = _changed(PAID, settled_time=LATER)
     exchange = _Exchange({"settlements": [later, _changed(PAID, market_result=result, value=value)]})
     if payoff is None:
-        with pytest.raises(UnreadableAccount, match="KXA-26-B does not tell what one YES paid"):
+        with pytest.raises(UnreadableAccount, match="KXA-26-B does not state the payout of a YES"):
             exchange.account().settlements(NOW_US)
         return
     told = exchange.account().settlements(NOW_US)

@@ -166,7 +166,9 @@ def test_kill_with_wrong_settings_of_trading_engages_the_switch(
 def test_drifted_position_is_accepted_by_its_ticker(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Nothing was accepted. The account is as the journal says." in told(capsys, 2, "accept", "--why", "a try")
+    assert "Nothing was accepted. The account matches the journal, so there is nothing to accept." in told(
+        capsys, 2, "accept", "--why", "a try"
+    )
     told(capsys, 0, "release", "--by", "ann", "--why", "ready")
     token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
     assert token
@@ -189,7 +191,7 @@ def test_command_that_cannot_be_done_prints_a_sentence_and_exits_2(
     for arguments, sentence in (
         (("approve", "7", "0" * 64), "no intent 7"),
         (("close-session", "--why", "x"), "There is no live session"),
-        (("import", "nowhere.csv"), "nowhere.csv: can not be read"),
+        (("import", "nowhere.csv"), "nowhere.csv: the file cannot be read"),
         (("propose", "buy", "yes", "KXA-1", "ten", "56", "--signal", "s"), "count: 'ten' is not"),
     ):
         said = told(capsys, 2, *arguments)
