@@ -1,4 +1,4 @@
-"""Whether an order may go: pure judgements of what was read. A check's code is the reason it denies with.
+"""The checks that decide whether an order may be sent. The code of a check is the reason of its denial.
 
-What was never read, or can not be, is a failed check. The caps are not here: the journal's database enforces them.
+A check fails if its input is missing or cannot be read. The caps are not here: the journal's database enforces them.
 """

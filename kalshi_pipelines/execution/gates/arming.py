@@ -1,7 +1,7 @@
-"""The operator's token: who holds it has decided, a short while ago, to trade here with this key and these limits.
+"""The arm token: it shows that an operator recently decided to trade live with this key and these limits.
 
-It is no secret and no signature. It is a deliberate act that ends by itself, and that no change of the environment, the
-key, a cap, a list or any other limit survives.
+The token is neither a secret nor a signature. It makes live trading a deliberate act. It expires, and any change of the
+environment, the key, a cap, the allowed series or another limit invalidates it.
 """
 
 import re
@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import DAY_US, SECOND_US, instant
 
-#: No token lives longer.
+#: The longest validity of a token.
 LONGEST_US: Final = DAY_US
 _DIGITS: Final = 8
 _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0-9]{10})", re.ASCII)
@@ -23,22 +23,22 @@ _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0
 
 @dataclass(frozen=True, slots=True)
 class ArmBinding:
-    """What a token is bound to."""
+    """The environment, key and limits to which an arm token is bound."""
 
     environment: Environment
     key_fingerprint: str
     limits_sha256: str
-    """Of ``TradeSettings.limits_sha256``."""
+    """The value of ``TradeSettings.limits_sha256``."""
 
 
 def arm_token(bound: ArmBinding, expires_us: int) -> str:
-    """The token for ``KALSHI_TRADE_ARM``: environment, key, limits, and the second it ends."""
+    """Return the token for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of its expiry."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
     return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 
 
 def arming_checks(settings: TradeSettings, bound: ArmBinding, now_us: int) -> tuple[Check, ...]:
-    """Whether the settings let this process trade live: armed, series named, and production said in words."""
+    """Check whether the settings permit live trading: a valid token, named series, and consent to real money."""
     production = bound.environment is not Environment.PROD or settings.production == PRODUCTION_PHRASE
     return (
         check(
@@ -50,7 +50,7 @@ def arming_checks(settings: TradeSettings, bound: ArmBinding, now_us: int) -> tu
         check(
             DenialReason.TICKER_NOT_ALLOWED,
             settings.series is not None and settings.allowed_series != frozenset(),
-            "KALSHI_TRADE_SERIES names the series, or * for all",
+            "KALSHI_TRADE_SERIES with the allowed series, or * for all",
             settings.series or "not set",
         ),
         _token_check(settings, bound, now_us),
@@ -64,19 +64,19 @@ def _token_check(settings: TradeSettings, bound: ArmBinding, now_us: int) -> Che
     found = _TOKEN.fullmatch(token)
     wanted = "a token of the `arm` command for this environment, key and limits"
     if found is None:
-        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "something else")
+        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "KALSHI_TRADE_ARM is not a token")
     expires_us = int(found.group(4)) * SECOND_US
     if token != arm_token(bound, expires_us):
-        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "one for another environment, key or limits")
+        return check(DenialReason.ARM_TOKEN_INVALID, False, wanted, "a token for another environment, key or limits")
     return check(
         DenialReason.ARM_TOKEN_INVALID,
         now_us < expires_us <= now_us + LONGEST_US,
         wanted,
-        f"ends {instant(expires_us)}",
+        f"a token that expires at {instant(expires_us)}",
     )
 
 
 def arm_expires_us(settings: TradeSettings) -> int | None:
-    """When the token ends, in microseconds; None if there is none."""
+    """Return when the token expires, in microseconds, or None without a token."""
     found = _TOKEN.fullmatch(settings.arm.get_secret_value().strip()) if settings.arm else None
     return int(found.group(4)) * SECOND_US if found else None

@@ -1,4 +1,4 @@
-"""Whether the trade key is known where it is used, may do no more than it must, and is locked to what it trades."""
+"""Checks of the trade key: the exchange knows it, its scopes are minimal, and it is locked to the sub-account."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import InexactValue, microdollars
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: What trading needs, and all it needs; with these money can not leave the account.
+#: The scopes that trading needs. With only these scopes, money cannot leave the account.
 NEEDED_SCOPES: Final = frozenset({"read", "write::trade"})
 
 
 def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tuple[Check, ...]:
-    """Asks the exchange itself about the key; what it does not tell fails."""
+    """Ask the exchange about the key, and check its answer. A missing or failed answer fails the check."""
     wanted = f"`read` and `write::trade` only, locked to sub-account {subaccount}"
     try:
         portfolio.balance(subaccount)
@@ -25,7 +25,7 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
     if len(found) != 1:
         return (check(DenialReason.KEY_NOT_FIT, False, wanted, "the exchange does not list this key"),)
     key = found[0]
-    # The main account has the number 0, and a key of it may be locked to nothing else.
+    # The main account is sub-account 0, and its keys may have no lock at all.
     is_locked = key.subaccount == subaccount or (subaccount == 0 and key.subaccount is None)
     return (
         check(
@@ -38,7 +38,7 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
 
 
 def available_balance(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:
-    """Micro-dollars that an order on a shard can use; None if the exchange does not say."""
+    """Return the micro-dollars that an order on a shard can use, or None if the balance cannot be read."""
     try:
         told = portfolio.balance(subaccount, exchange_index)
         return microdollars(told.balance_dollars)

@@ -1,6 +1,7 @@
-"""One market as it is when an order is planned: status, grid, best prices, fees, shard.
+"""The market of an order, read when the order is planned: status, price grid, best prices, fees and shard.
 
-Every value is from one reading whose beginning is ``read_us``; what can not be read is an error, never a default.
+All values come from one reading, which began at ``read_us``. A value that cannot be read is an error and never replaced
+by a default.
 """
 
 from collections.abc import Callable
@@ -25,25 +26,25 @@ from kalshi_pipelines.units import (
 
 
 class UnreadableMarket(ExpectedError, ValueError):
-    """An answer of the exchange that no order can be judged by; the message says what of it."""
+    """The exchange's answer about a market is malformed, so no order can be checked against it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceRange:
-    """A stretch of the market's grid, in centi-cents of YES."""
+    """A part of the market's price grid, in centi-cents of YES."""
 
     start: int
     end: int
     step: int
 
     def has(self, price: int) -> bool:
-        """Whether a price is on it."""
+        """Return whether a price is on this part of the grid."""
         return self.start <= price <= self.end and (price - self.start) % self.step == 0
 
 
 @dataclass(frozen=True, slots=True)
 class MarketSnapshot:
-    """A market at one reading. Prices are centi-cents of YES, instants microseconds."""
+    """A market at one reading. Prices are in centi-cents of YES, instants in microseconds."""
 
     ticker: MarketTicker
     event_ticker: str
@@ -64,7 +65,7 @@ class MarketSnapshot:
 
     @property
     def is_two_sided(self) -> bool:
-        """Whether the book has both sides and they do not cross."""
+        """Whether the book has a bid and an ask that do not cross."""
         return self.best_bid is not None and self.best_ask is not None and self.best_bid < self.best_ask
 
 
@@ -76,15 +77,15 @@ class ExchangeMarkets:
     """Reads markets from the exchange.
 
     Raises:
-        KalshiError: It could not be read.
-        UnreadableMarket: What was read is no market that can be judged.
+        KalshiError: The exchange could not be read.
+        UnreadableMarket: The exchange's answer is malformed.
     """
 
     client: KalshiClient
     clock_us: Callable[[], int] = now_us
 
     def __call__(self, ticker: MarketTicker) -> MarketSnapshot:
-        """The market now: five requests, the orderbook last."""
+        """Read the market now, with five requests, the orderbook last."""
         read_us = self.clock_us()
         status = self.client.exchange_status()
         market = self.client.market(str(ticker))
@@ -97,7 +98,7 @@ class ExchangeMarkets:
             (event.series_ticker, series.ticker),
         ):
             if asked != listed:
-                raise UnreadableMarket(f"asked for {asked[:80]}, the exchange answered with {listed[:80]!r}")
+                raise UnreadableMarket(f"The exchange was asked for {asked[:80]} and answered with {listed[:80]!r}.")
         return _snapshot(ticker, market, event, series, book, status, self.client.clock_difference_ms, read_us)
 
 
@@ -112,7 +113,7 @@ def _snapshot(
     read_us: int,
 ) -> MarketSnapshot:
     if market.exchange_index is None:
-        raise UnreadableMarket(f"{ticker} does not say on which shard it trades")
+        raise UnreadableMarket(f"The market {ticker} has no shard.")
     best_no_bid = _best(book.no_dollars)
     return MarketSnapshot(
         ticker=ticker,
@@ -120,7 +121,7 @@ def _snapshot(
         series_ticker=series.ticker,
         status=market.status,
         market_type=market.market_type,
-        settlement_bounds=market.settlement_bounds_type or "not told",
+        settlement_bounds=market.settlement_bounds_type or "not given",
         exchange_index=market.exchange_index,
         price_ranges=_grid(ticker, market.price_ranges),
         close_us=microseconds(market.close_time),
@@ -137,7 +138,7 @@ def _snapshot(
 
 
 def _trades(status: ExchangeStatus, exchange_index: int) -> bool:
-    """Whether a shard takes orders; one the exchange does not tell of does not."""
+    """Return whether a shard takes orders. A shard missing from the exchange's status does not."""
     if not status.exchange_index_statuses:
         return exchange_index == 0 and status.exchange_active and status.trading_active
     listed = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]
@@ -149,18 +150,18 @@ def _grid(ticker: MarketTicker, raw: msgspec.Raw) -> tuple[PriceRange, ...]:
         listed = msgspec.json.decode(raw, type=list[dict[str, str]])
         ranges = tuple(PriceRange(*(_centicents(each[name]) for name in ("start", "end", "step"))) for each in listed)
     except (msgspec.MsgspecError, KeyError) as error:
-        raise UnreadableMarket(f"the price grid of {ticker} can not be read: {error}") from None
+        raise UnreadableMarket(f"The price grid of {ticker} cannot be read: {error}.") from None
     if not ranges or any(each.step <= 0 for each in ranges):
-        raise UnreadableMarket(f"{ticker} has no price grid")
+        raise UnreadableMarket(f"The market {ticker} has no price grid.")
     return ranges
 
 
 def _best(levels: list[tuple[str, str]] | None) -> int | None:
-    """The best of a side's bids that holds contracts, in centi-cents."""
+    """Return the best bid of a side that has contracts, in centi-cents."""
     try:
         prices = [_centicents(price) for price, count in levels or [] if centicontracts(count) > 0]
     except InexactValue as error:
-        raise UnreadableMarket(f"the orderbook can not be read: {error}") from None
+        raise UnreadableMarket(f"The orderbook cannot be read: {error}.") from None
     return max(prices, default=None)
 
 
@@ -168,7 +169,7 @@ def _centicents(text: str) -> int:
     try:
         micro = microdollars(text)
     except InexactValue as error:
-        raise UnreadableMarket(f"a price can not be read: {error}") from None
+        raise UnreadableMarket(f"A price cannot be read: {error}.") from None
     if micro % MICRODOLLARS_PER_CENTICENT:
-        raise UnreadableMarket(f"the price {text!r} is finer than any order can have")
+        raise UnreadableMarket(f"The price {text!r} is finer than $0.0001, the finest price of an order.")
     return micro // MICRODOLLARS_PER_CENTICENT

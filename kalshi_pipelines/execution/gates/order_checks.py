@@ -1,4 +1,4 @@
-"""The checks of one order against its market, its proposal and the session's settings."""
+"""The checks of one order against its proposal, its market and the session's settings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, MINUTE_US, SECOND
 
 LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
 MOST_CLOCK_DIFFERENCE_MS: Final = 2_000
-#: Clocks of proposer and executor may differ a little.
+#: How far ``as_of`` may be in the future, because the clocks of proposer and executor may differ a little.
 _AHEAD_US: Final = SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why an order may not go: the first check that failed."""
+    """The reason why an order may not be sent: the first check that failed."""
 
     reason: DenialReason
     detail: str
 
 
 def first_denial(checks: Iterable[Check]) -> Denial | None:
-    """The first failed check, as a reason."""
+    """Return the first failed check as a denial, or None if all passed."""
     for check in checks:
         if not check.ok:
             return Denial(BY_CODE[check.code], f"{check.observed}; wanted: {check.limit}")
@@ -37,19 +37,19 @@ def first_denial(checks: Iterable[Check]) -> Denial | None:
 
 
 def check(reason: DenialReason, ok: bool, limit: object, observed: object) -> Check:
-    """A check that denies with a reason; limit and observation as text for the audit."""
+    """Return a check with its reason code. Limit and observation become text for the audit."""
     return Check(reason.code, bool(ok), str(limit), str(observed))
 
 
 def proposal_checks(order: ProposedOrder, settings: TradeSettings, now_us: int) -> tuple[Check, ...]:
-    """Whether a proposal is still, and already, good; and whether its instructions go together."""
+    """Check whether a proposal is valid now, and whether its terms are consistent."""
     as_of, until = microseconds(order.as_of), microseconds(order.valid_until)
     return (
-        check(DenialReason.PROPOSAL_EXPIRED, now_us <= until, f"sent by {instant(until)}", instant(now_us)),
+        check(DenialReason.PROPOSAL_EXPIRED, now_us <= until, f"valid until {instant(until)}", instant(now_us)),
         check(
             DenialReason.PROPOSAL_STALE,
             as_of <= now_us + _AHEAD_US and 0 < until - as_of <= LONGEST_VALIDITY_US,
-            "knowledge of the past, valid for at most 10 minutes",
+            "as of the past, valid for at most 10 minutes",
             f"as of {instant(as_of)}, valid until {instant(until)}",
         ),
         _time_in_force(order, settings, now_us),
@@ -61,19 +61,19 @@ def _time_in_force(order: ProposedOrder, settings: TradeSettings, now_us: int) -
     expires = None if order.expires is None else microseconds(order.expires)
     wrong = []
     if rests != (expires is not None):
-        wrong.append("an order that rests needs an expiry, another has none")
+        wrong.append("good-till-canceled orders need an expiry, other orders must not have one")
     elif expires is not None and not now_us < expires <= now_us + settings.rest_minutes * MINUTE_US:
         wrong.append(f"it would rest until {instant(expires)}")
     if order.post_only and not rests:
-        wrong.append("post-only is for orders that rest")
+        wrong.append("only good-till-canceled orders can be post-only")
     if order.reduce_only and order.time_in_force is not TimeInForce.IMMEDIATE_OR_CANCEL:
-        wrong.append("reduce-only is for immediate-or-cancel")
+        wrong.append("only immediate-or-cancel orders can be reduce-only")
     if rests and order.actor is ActorKind.AGENT:
-        wrong.append("an agent's order may not rest")
+        wrong.append("an agent's order must not rest")
     return check(
         DenialReason.TIME_IN_FORCE_NOT_ALLOWED,
         not wrong,
-        f"rests {settings.rest_minutes} minutes at most",
+        f"consistent terms, resting for at most {settings.rest_minutes} minutes",
         "; ".join(wrong) or order.time_in_force.value,
     )
 
@@ -81,7 +81,7 @@ def _time_in_force(order: ProposedOrder, settings: TradeSettings, now_us: int) -
 def market_checks(
     order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings, now_us: int
 ) -> tuple[Check, ...]:
-    """Whether the market takes this order now, and whether its price makes sense there."""
+    """Check whether the market accepts this order now, and whether the order's price is plausible."""
     series, price = settings.allowed_series, order.leg.yes_price.centicents
     age = now_us - market.read_us
     difference = market.clock_difference_ms
@@ -110,7 +110,7 @@ def market_checks(
             DenialReason.CLOCK_SKEWED,
             difference is not None and abs(difference) <= MOST_CLOCK_DIFFERENCE_MS,
             f"{MOST_CLOCK_DIFFERENCE_MS} ms",
-            "not told" if difference is None else f"{difference} ms",
+            "not given" if difference is None else f"{difference} ms",
         ),
         check(
             DenialReason.MARKET_DATA_STALE,
@@ -153,17 +153,18 @@ def _format_price(centicents: int | None) -> str:
 
 
 def fee_bound_check(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
-    """The most an order's fills can cost in fees, and whether that is known; 0 if not."""
+    """Return the fee bound of an order, and the check that it is known. An unknown bound is returned as 0."""
     terms = FeeTerms(market.fee_type, market.fee_multiplier, settings.balance_step)
     try:
         bound = fee_bound(terms, order.leg.side, order.leg.yes_price, order.count)
     except FeeNotBounded as error:
-        return 0, check(DenialReason.FEE_UNKNOWN, False, "a published type of fee", error)
-    return bound, check(DenialReason.FEE_UNKNOWN, True, "a published type of fee", f"{amounts.money(bound)} at most")
+        return 0, check(DenialReason.FEE_UNKNOWN, False, "a fee with a published bound", error)
+    observed = f"at most {amounts.money(bound)}"
+    return bound, check(DenialReason.FEE_UNKNOWN, True, "a fee with a published bound", observed)
 
 
 def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
-    """Whether an order would trade with one of our own that may rest in the market."""
+    """Check that an order does not trade with one of our own orders that may rest in the market."""
     price, side = order.leg.yes_price.centicents, order.leg.side
     crossed = [
         intent.client_order_id
@@ -172,14 +173,14 @@ def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
         and intent.side is not side
         and (price >= intent.price_centicents if side is Side.BID else price <= intent.price_centicents)
     ]
-    return check(DenialReason.SELF_CROSS, not crossed, "none of our own", ", ".join(crossed) or "none")
+    return check(DenialReason.SELF_CROSS, not crossed, "no order of our own", ", ".join(crossed) or "none")
 
 
 def balance_check(available_microdollars: int | None, needed_microdollars: int, exchange_index: int) -> Check:
-    """Whether the money on the market's shard covers the worst case; what can not be read does not."""
+    """Check that the money on the market's shard covers the worst case. An unknown balance fails the check."""
     return check(
         DenialReason.INSUFFICIENT_BALANCE,
         available_microdollars is not None and available_microdollars >= needed_microdollars,
         f"{amounts.money(needed_microdollars)} on shard {exchange_index}",
-        "not told" if available_microdollars is None else amounts.money(available_microdollars),
+        "not given" if available_microdollars is None else amounts.money(available_microdollars),
     )

@@ -1,4 +1,4 @@
-"""Whether the exchange's API is still the one this program was written for: the contract runs of the last day."""
+"""The checks that the exchange's API has the format this program expects, by the contract runs of the last day."""
 
 from typing import Final
 
@@ -12,9 +12,9 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.units import DAY_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures
 
-#: A successful contract run must not be older.
+#: The highest age of the last successful contract run.
 MOST_AGE_US: Final = DAY_US
-#: What an order is judged by and followed up with.
+#: The endpoints by which an order is checked and followed up.
 DEPENDS_ON: Final = frozenset(
     {
         "GET /exchange/status",
@@ -41,7 +41,10 @@ DEPENDS_ON: Final = frozenset(
 
 
 def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[Check, ...]:
-    """Whether the vendor was checked within a day and nothing an order depends on is broken; unreadable is no."""
+    """Check that the API was checked in the last 24 hours, and that no endpoint an order depends on is broken.
+
+    If the warehouse cannot be read, the check fails.
+    """
     try:
         with explain_failures(warehouse):
             last, open_now = last_success_us(warehouse, environment), open_findings(warehouse, environment)
@@ -57,7 +60,7 @@ def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[
             DenialReason.CONTRACTS_NOT_CHECKED,
             last is not None and 0 <= now_us - last <= MOST_AGE_US,
             "a successful contract run within 24 hours",
-            "none" if last is None else f"the last at {instant(last)}",
+            "none" if last is None else f"the last one at {instant(last)}",
         ),
         check(DenialReason.CONTRACTS_BROKEN, not broken, "no open breaking finding", ", ".join(broken[:5]) or "none"),
     )

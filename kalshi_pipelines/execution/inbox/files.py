@@ -1,6 +1,6 @@
-"""Proposals written down as CSV or JSON: read whole, or refused whole with every line that is wrong.
+"""Files of proposals in CSV or JSON. A file is imported completely, or refused with a list of its wrong lines.
 
-Who proposes is said by the one who imports, not by the file. What a proposal must be is decided by ``proposals``.
+The importing person or program names the proposer, not the file. The rules for one proposal are in ``proposals``.
 """
 
 import csv
@@ -28,10 +28,10 @@ _MOST_PROBLEMS: Final = 20
 
 
 def read_proposals(file: Path, proposer: Proposer, now: dt.datetime | None = None) -> tuple[ProposedOrder, ...]:
-    """The proposals of a ``.csv`` or ``.json`` file; with ``now`` all of them must be valid longer.
+    """Read the proposals of a ``.csv`` or ``.json`` file. If ``now`` is given, expired proposals are refused.
 
     Raises:
-        InvalidProposals: Says of every line what is wrong; of the file, if it is no such file.
+        InvalidProposals: The file cannot be read, or a line is wrong. The error lists the wrong lines.
     """
     text = _read_text(file)
     match file.suffix.lower():
@@ -40,7 +40,7 @@ def read_proposals(file: Path, proposer: Proposer, now: dt.datetime | None = Non
         case ".json":
             rows = _parse_json(text, file.name)
         case other:
-            raise InvalidProposals([f"{file.name}: a file ends in .csv or .json, not in {other or 'nothing'}"])
+            raise InvalidProposals([f"{file.name}: the name must end in .csv or .json, not in {other or 'nothing'}"])
     return _read_all(rows, file.name, proposer, now)
 
 
@@ -48,9 +48,9 @@ def _read_all(
     rows: Sequence[tuple[str, dict[str, str]]], name: str, proposer: Proposer, now: dt.datetime | None
 ) -> tuple[ProposedOrder, ...]:
     if not rows:
-        raise InvalidProposals([f"{name}: no proposals in it"])
+        raise InvalidProposals([f"{name}: the file contains no proposals"])
     if len(rows) > MOST_PROPOSALS:
-        raise InvalidProposals([f"{name}: {len(rows):,} proposals, more than {MOST_PROPOSALS:,}"])
+        raise InvalidProposals([f"{name}: {len(rows):,} proposals are more than the allowed {MOST_PROPOSALS:,}"])
     orders, problems = [], list(_repeated_signals(rows))
     for where, texts in rows:
         try:
@@ -62,7 +62,7 @@ def _read_all(
         if now is not None and order.valid_until <= now:
             problems.append(
                 f"{where}, valid_until: {order.valid_until:%Y-%m-%d %H:%M:%S} UTC has passed, it is "
-                f"{now:%Y-%m-%d %H:%M:%S} UTC: propose it anew on fresh knowledge"
+                f"{now:%Y-%m-%d %H:%M:%S} UTC: propose the order again, based on current data"
             )
     if problems:
         more = [f"... and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
@@ -71,7 +71,7 @@ def _read_all(
 
 
 def _repeated_signals(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
-    """One signal can be one order only: a second line with it is a mistake of who wrote the file."""
+    """Yield a problem for each line that repeats the signal of an earlier line, because a signal is only one order."""
     first: dict[tuple[str, ...], str] = {}
     for where, texts in rows:
         identity = tuple(
@@ -79,7 +79,7 @@ def _repeated_signals(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[st
             for name in ("strategy", "strategy_version", "partition", "signal", "leg", "attempt")
         )
         if identity in first:
-            yield f"{where}, signal: the same order as {first[identity]}; different orders need another signal or leg"
+            yield f"{where}, signal: the same order as {first[identity]}; a different order needs another signal or leg"
         first.setdefault(identity, where)
 
 
@@ -88,13 +88,13 @@ def _read_text(file: Path) -> str:
         with file.open("rb") as opened:
             content = opened.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InvalidProposals([f"{file}: can not be read ({error.strerror})"]) from None
+        raise InvalidProposals([f"{file}: the file cannot be read ({error.strerror})"]) from None
     if len(content) > MOST_BYTES:
-        raise InvalidProposals([f"{file.name}: larger than {MOST_BYTES:,} bytes"])
+        raise InvalidProposals([f"{file.name}: the file is larger than {MOST_BYTES:,} bytes"])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidProposals([f"{file.name}: not UTF-8"]) from None
+        raise InvalidProposals([f"{file.name}: the file is not UTF-8"]) from None
 
 
 def _parse_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
@@ -107,7 +107,9 @@ def _parse_csv(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
         return []
     columns = [cell.strip() for cell in lines[0][1]]
     problems = [f"{name}: unknown column {column[:80]!r}" for column in columns if column not in FIELDS]
-    problems += [f"{name}: column {column} twice" for column in sorted(set(columns)) if columns.count(column) > 1]
+    problems += [
+        f"{name}: column {column} appears twice" for column in sorted(set(columns)) if columns.count(column) > 1
+    ]
     problems += [f"{name}: column {column} is missing" for column in REQUIRED if column not in columns]
     problems += [
         f"{name}, line {line}: {len(cells)} cells, but {len(columns)} columns"
@@ -128,13 +130,13 @@ def _parse_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
             text, object_pairs_hook=_reject_repeated_names, parse_float=_NumberText, parse_int=_NumberText
         )
     except (ValueError, RecursionError) as error:
-        raise InvalidProposals([f"{name}: no JSON that can be used ({error})"]) from None
+        raise InvalidProposals([f"{name}: the file is not valid JSON ({error})"]) from None
     if not isinstance(found, list):
-        raise InvalidProposals([f"{name}: a list of proposals is wanted, [{{...}}, {{...}}]"])
+        raise InvalidProposals([f"{name}: the file must be a list of proposals, [{{...}}, {{...}}]"])
     rows, problems = [], []
     for number, each in enumerate(found, 1):
         if not isinstance(each, dict):
-            problems.append(f"{name}, proposal {number}: an object is wanted, {{...}}")
+            problems.append(f"{name}, proposal {number}: it must be an object, {{...}}")
             continue
         texts = {}
         for field, value in each.items():
@@ -155,7 +157,7 @@ def _parse_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
 
 
 class _NumberText:
-    """A number as it was written: a float would no longer say what the file says."""
+    """The text of a number in a JSON file, because a float would not keep its digits."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -164,5 +166,5 @@ class _NumberText:
 def _reject_repeated_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a field is there twice")
+        raise ValueError("a field appears twice")
     return found

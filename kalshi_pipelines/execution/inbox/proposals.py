@@ -1,7 +1,7 @@
-"""The inbox of orders somebody wants: all that a strategy or an agent gets, and all it needs.
+"""The inbox of proposed orders: the only interface that a strategy or an agent gets, and the only one it needs.
 
-A proposal is a row of text and integers. Nothing here can send it, and nothing here knows what can: import-linter keeps
-transport, executor, kill switch and reconciliation out of reach. Files of proposals are read by ``proposal_files``.
+A proposal is a row of text and integers. Code in this module cannot send it: import-linter forbids imports of
+transport, executor, kill switch and reconciliation. Files of proposals are read by ``files``.
 """
 
 import datetime as dt
@@ -31,10 +31,10 @@ from kalshi_pipelines.execution.orders.terms import (
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 
-#: From the knowledge an order rests on to the last instant it may be sent; the journal's tables say the same.
+#: The longest time from ``as_of`` to ``valid_until``. The journal's tables have the same limit.
 LONGEST_VALIDITY: Final = dt.timedelta(minutes=10)
 _MOST_ATTEMPTS: Final = 1_000
-#: The longest text of each field; the journal's tables say the same.
+#: The most characters of each field. The journal's tables have the same limits.
 _LONGEST: Final = {
     "strategy": 200,
     "strategy_version": 200,
@@ -51,7 +51,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class InvalidProposals(ExpectedError, ValueError):
-    """Proposals that no order can be made of; nothing was stored. ``problems`` says of each where and what."""
+    """Proposals that cannot become orders, so nothing was stored. ``problems`` lists each place and its problem."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("Nothing was stored:\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -60,7 +60,7 @@ class InvalidProposals(ExpectedError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """Who proposes. It is said by the one who calls, never by the text of a proposal."""
+    """The proposer of an order. The calling program names it, never the text of a proposal."""
 
     kind: ActorKind
     name: str
@@ -68,28 +68,28 @@ class Proposer:
 
 @dataclass(frozen=True, slots=True)
 class ProposalTexts:
-    """A proposal as people and files write it. Empty text is a field that was left out.
+    """A proposal as people and files write it. Empty text means that a field was left out.
 
     Attributes:
         ticker: The market.
         action: ``buy`` or ``sell``.
         outcome: ``yes`` or ``no``.
-        price: Dollars of a contract of the outcome, ``"0.5600"``.
-        count: Contracts, ``"10"`` or ``"0.50"``.
-        strategy: Which rule wants it.
-        signal: What that rule saw; with the other names (``strategy`` to ``attempt``) it makes the order
-            the same order, however often it is proposed.
-        as_of: The instant of the knowledge it rests on, ISO 8601 with an offset.
-        valid_until: The instant after which it must not be sent; at most ten minutes after ``as_of``.
-        time_in_force: ``immediate_or_cancel`` unless told, ``fill_or_kill`` or ``good_till_canceled``.
-        expires: When a ``good_till_canceled`` order ends; required there, and only there.
+        price: The price of a contract of the outcome in dollars, such as ``"0.5600"``.
+        count: The number of contracts, such as ``"10"`` or ``"0.50"``.
+        strategy: The rule that wants the order.
+        signal: The observation that the rule acts on. Proposals that agree in ``strategy``, ``strategy_version``,
+            ``partition``, ``signal``, ``leg`` and ``attempt`` are the same order.
+        as_of: The time of the data behind the proposal, in ISO 8601 with an offset.
+        valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
+        time_in_force: ``immediate_or_cancel`` (the default), ``fill_or_kill`` or ``good_till_canceled``.
+        expires: When a ``good_till_canceled`` order ends. Those orders require it, and others must not have it.
         post_only: ``true`` or ``false``.
         reduce_only: ``true`` or ``false``.
-        strategy_version: Of the rule.
-        partition: The window the signal is of, such as a date.
-        leg: Which of the orders of one signal.
-        attempt: More than 1 only after a decision to try again.
-        reason: For people; nothing that decides reads it.
+        strategy_version: The version of the rule.
+        partition: The time window of the signal, such as a date.
+        leg: The name of this order among several orders of one signal.
+        attempt: The number of the attempt; more than 1 only to try again.
+        reason: A note for people. No check reads it.
     """
 
     ticker: str = ""
@@ -115,7 +115,7 @@ class ProposalTexts:
 FIELDS: Final = tuple(field.name for field in fields(ProposalTexts))
 REQUIRED: Final = ("ticker", "action", "outcome", "price", "count", "strategy", "signal", "as_of", "valid_until")
 
-#: What a field says that was left out.
+#: The default values of fields that may be left out.
 DEFAULTS: Final[Mapping[str, str]] = {
     "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL.value,
     "post_only": "false",
@@ -126,10 +126,10 @@ DEFAULTS: Final[Mapping[str, str]] = {
 
 
 def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
-    """The order that texts describe.
+    """Return the order that a written proposal describes.
 
     Raises:
-        InvalidProposals: Names every field that is missing or impossible.
+        InvalidProposals: A field is missing or impossible. The error lists all such fields.
     """
     texts = _with_defaults(texts)
     problems = [f"{name} is missing" for name in REQUIRED if name not in _NEVER_EMPTY and not getattr(texts, name)]
@@ -173,17 +173,17 @@ def propose(
     source: str,
     clock_us: Callable[[], int] = now_us,
 ) -> tuple[int, ...]:
-    """Put orders into the inbox, all of them or none; the numbers of the proposals, in their order.
+    """Store proposals in the inbox, all of them or none, and return their numbers in the same order.
 
     Args:
-        engine: The journal, at head; a login that may only insert proposals is enough.
-        orders: What is wanted.
-        source: Where they come from, for people: a file's name, a program.
-        clock_us: Tells the time, microseconds since 1970.
+        engine: The journal, with its newest schema. A login that may only insert proposals is enough.
+        orders: The proposed orders.
+        source: The origin of the proposals, for people: the name of a file or a program.
+        clock_us: Returns the present instant in microseconds since 1970.
 
     Raises:
-        InvalidProposals: An order no journal takes.
-        JournalUnavailable: The journal can not be written.
+        InvalidProposals: The journal cannot store an order with these terms.
+        JournalUnavailable: The journal cannot be written.
         JournalRefused: The database refused a row.
     """
     problems = [
@@ -211,7 +211,7 @@ def _enum_converter(kind: type[Choice]) -> Callable[[str], Choice]:
         try:
             return kind(text)
         except ValueError:
-            raise ValueError(f"{text[:80]!r} is none of {', '.join(kind)}") from None
+            raise ValueError(f"{text[:80]!r} is not one of {', '.join(kind)}") from None
 
     return convert
 
@@ -220,9 +220,9 @@ def _instant(text: str) -> dt.datetime:
     try:
         instant = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text[:80]!r} is no instant such as 2026-11-23T14:05:00Z") from None
+        raise ValueError(f"{text[:80]!r} is not a time such as 2026-11-23T14:05:00Z") from None
     if instant.tzinfo is None:
-        raise ValueError(f"{text!r} does not say in which time zone: end it with Z or an offset")
+        raise ValueError(f"{text!r} has no time zone: add Z or an offset")
     return instant.astimezone(dt.UTC)
 
 
@@ -234,11 +234,11 @@ def _flag(text: str) -> bool:
 
 def _attempt(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_ATTEMPTS):
-        raise ValueError(f"{text[:80]!r} is no number from 1 to {_MOST_ATTEMPTS:,}")
+        raise ValueError(f"{text[:80]!r} is not a number from 1 to {_MOST_ATTEMPTS:,}")
     return int(text)
 
 
-#: The fields that are more than text, and how each is read.
+#: The fields that are not free text, each with the function that reads it.
 _CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "ticker": MarketTicker,
     "action": _enum_converter(Action),
@@ -279,10 +279,10 @@ def _problems_of_text(name: str, text: str) -> list[str]:
         return [f"{name} is missing"]
     if len(text) > _LONGEST[name]:
         return [f"{name}: longer than {_LONGEST[name]:,} characters"]
-    # Line ends belong into a reason, and control characters nowhere: they would reach logs and terminals.
+    # Only a reason may contain line ends. Control characters are refused, because they would reach logs and terminals.
     shown = text.replace("\n", "") if name == "reason" else text
     if not shown.isprintable():
-        return [f"{name}: has characters that can not be printed"]
+        return [f"{name}: it has characters that cannot be printed"]
     return []
 
 
@@ -297,7 +297,7 @@ def _problems_of_order(order: ProposedOrder) -> list[str]:
     if order.post_only and order.time_in_force is not TimeInForce.GOOD_TILL_CANCELED:
         problems.append("post_only: only good_till_canceled orders can rest")
     if order.reduce_only and order.time_in_force is not TimeInForce.IMMEDIATE_OR_CANCEL:
-        problems.append("reduce_only: only immediate_or_cancel orders can not turn a position around")
+        problems.append("reduce_only: only immediate_or_cancel orders can be reduce-only")
     return problems
 
 

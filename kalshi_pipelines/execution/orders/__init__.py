@@ -1,1 +1,1 @@
-"""Values and arithmetic of orders: no database, no network, no clock."""
+"""The values and the arithmetic of orders. Nothing here uses a database, the network or a clock."""

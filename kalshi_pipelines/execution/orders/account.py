@@ -1,4 +1,4 @@
-"""The account that is traded: an environment and a sub-account."""
+"""The account that trades: an environment and a sub-account."""
 
 from dataclasses import dataclass
 

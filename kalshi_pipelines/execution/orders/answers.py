@@ -1,9 +1,13 @@
-"""What an answer to a new order proves: a total function, and what it can not prove it calls unknown.
+"""Judgement of the exchange's answer to a new order. An answer that proves nothing makes the order unknown.
 
-Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the demo exchange): 201 means accepted, not
-resting and not filled; 400, 401, 403, 404 and 410 mean the order was not taken; after 408, 5xx and a lost connection
-nobody knows. 409 says that an order of this id exists, so it is looked for. 429 is published as a refusal, too, but
-whatever limits rates in front of the exchange may answer it for an order that got through: it is looked for as well.
+Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the demo exchange):
+
+- 201 means that the order was accepted. It does not mean that the order rests or was filled.
+- 400, 401, 403, 404 and 410 mean that the order was not taken.
+- After 408, 5xx or a lost connection the outcome is unknown.
+- 409 means that an order with this client order id exists, so the reconciliation looks for it.
+- 429 is documented as a refusal. A rate limiter in front of the exchange may also send it for an order that was taken,
+  so the reconciliation looks for the order.
 """
 
 import json
@@ -19,40 +23,40 @@ from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeI
 from kalshi_pipelines.units import InexactValue, centicontracts
 
 _ACCEPTED: Final = range(200, 300)
-#: Answers that prove the order was not taken.
+#: HTTP statuses that prove that the order was not taken.
 REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410})
 _MOST_TEXT: Final = 300
 
 
 class SendFailure(StrEnum):
-    """Why there is no answer."""
+    """Why a request has no answer."""
 
     NOT_SENT = "not_sent"
-    """It failed before any byte of the request could leave: name, connection, TLS, signature."""
+    """The failure came before any byte of the request left: name resolution, connection, TLS or signature."""
     LOST = "lost"
-    """Anything after that."""
+    """The failure came after bytes of the request may have left."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderAnswer:
-    """What came back from the one attempt to place an order."""
+    """The exchange's answer to one write, or why there is none."""
 
     status: int | None
-    """HTTP status; None without an answer."""
+    """The HTTP status; None without an answer."""
     body: bytes = b""
     failure: SendFailure | None = None
     detail: str = ""
-    """For people: what failed. Never a header, a signature or a key."""
+    """The failure, as text for people. It never contains a header, a signature or a key."""
     server_us: int | None = None
-    """The end of the second the exchange's own clock showed."""
+    """The end of the second that the answer's ``Date`` names, on the exchange's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerVerdict:
-    """The state an answer proves.
+    """The state of an order that an answer proves.
 
-    ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order, ``ts_ms`` is the
-    exchange's own time of it.
+    ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order. ``ts_ms`` is the time of
+    the order on the exchange's clock.
     """
 
     state: OrderState
@@ -64,7 +68,7 @@ class AnswerVerdict:
 
 
 def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
-    """The state of an order after an answer to it. Never raises; in doubt ``UNKNOWN``."""
+    """Return the state of an order that this answer proves, ``UNKNOWN`` in doubt. This never raises."""
     if answer.failure is SendFailure.NOT_SENT:
         return AnswerVerdict(OrderState.REJECTED, f"not sent: {answer.detail}"[:_MOST_TEXT])
     if answer.status is None or answer.failure is not None:
@@ -81,19 +85,19 @@ def _judge_acceptance(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdi
         document = json.loads(answer.body, parse_float=str, parse_constant=str)
         order_id = OrderId(document["order_id"])
         if document["client_order_id"] != str(request.client_order_id):
-            return _unknown(answer, "it is about another client order id")
+            return _unknown(answer, "the answer has another client order id")
         filled, remaining = centicontracts(document["fill_count"]), centicontracts(document["remaining_count"])
         ts_ms = document["ts_ms"]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, InvalidTerms, InexactValue):
-        return _unknown(answer, "it does not tell of an order")
+        return _unknown(answer, "the answer does not describe an order")
     if filled < 0 or remaining < 0 or filled + remaining > request.count.centi:
-        return _unknown(answer, "it tells of more contracts than were ordered")
+        return _unknown(answer, "the answer has more contracts than were ordered")
     if type(ts_ms) is not int or not 0 <= ts_ms <= LARGEST_INTEGER:
-        return _unknown(answer, "it has no time that can be recorded")
+        return _unknown(answer, "the answer has no time that can be recorded")
     state = _state_of(request, filled, remaining)
     if state is None:
-        return _unknown(answer, "an order of its kind can not be left like this")
-    detail = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} left"
+        return _unknown(answer, "the time in force does not allow these counts")
+    detail = f"{answer.status}, {amounts.count(filled)} filled, {amounts.count(remaining)} remaining"
     return AnswerVerdict(state, detail, order_id, filled, remaining, ts_ms)
 
 
@@ -112,7 +116,7 @@ def _unknown(answer: OrderAnswer, why: str) -> AnswerVerdict:
 
 
 def error_text(body: bytes) -> str:
-    """The code and message of an error body in any of the exchange's forms, else its beginning."""
+    """Return the code and message of an error body in any of the exchange's formats, or the beginning of the body."""
     try:
         document = json.loads(body)
         error = document.get("error", document) if isinstance(document, dict) else document
@@ -128,6 +132,6 @@ def error_text(body: bytes) -> str:
 
 
 def printable(body: bytes) -> str:
-    """The beginning of a body as one bounded line without control characters."""
+    """Return the beginning of a body as one short line without control characters."""
     text = body[: 4 * _MOST_TEXT].decode("utf-8", "replace")
     return "".join(sign if sign.isprintable() else " " for sign in text)[:_MOST_TEXT]

@@ -1,7 +1,7 @@
-"""One text for one value: RFC 8785 for the values an audit has, so that the same record has the same hash anywhere.
+"""Canonical JSON after RFC 8785: equal audit records have the same text, and so the same hash, on every computer.
 
-Objects with ASCII keys, arrays, text in NFC, integers that every JSON reader holds exactly, true and false. No floats
-and no nulls: what is not known is left out.
+Allowed are objects with ASCII keys, arrays, text in the Unicode form NFC, booleans, and integers that every JSON reader
+holds exactly. Floats are not allowed. Unknown values are left out instead of written as null.
 """
 
 import json
@@ -11,26 +11,27 @@ from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
 
-#: RFC 8785 writes numbers as IEEE 754 doubles do: larger integers would not be read back as they are.
+#: RFC 8785 writes numbers as IEEE 754 doubles, which do not hold larger integers exactly.
 LARGEST_INTEGER: Final = 2**53 - 1
 _SMALL: Final = 2**53
 
 
 class NotCanonical(ExpectedError, ValueError):
-    """A value that an audit record must not have; the message says where it is."""
+    """A value that is not allowed in an audit record."""
 
 
 def canonical_json(value: Mapping[str, object]) -> str:
-    """The one text of an object; ``None`` in it is left out.
+    """Return the canonical text of an object, without members that are ``None``.
 
     Raises:
-        NotCanonical: A float, too large an integer, a key that is not ASCII, or text that is not Unicode.
+        NotCanonical: The object contains a float, an integer that is too large, a key that is not ASCII, or text that
+            is not valid Unicode.
     """
     return json.dumps(_plain(value, "$"), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def is_canonical(text: str) -> bool:
-    """Whether a text is exactly what ``canonical_json`` makes of what it says."""
+    """Return whether a text is the canonical JSON of its own content."""
     try:
         value = json.loads(text)
         return isinstance(value, dict) and canonical_json(value) == text
@@ -39,7 +40,10 @@ def is_canonical(text: str) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Most of a record is small integers and plain words: an order waits for this, so they are known at a glance."""
+    """Return whether a value can be written unchanged.
+
+    Most members are ASCII text or small integers, so this check saves time while an order waits for its record.
+    """
     return (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL)
 
 
@@ -50,7 +54,7 @@ def _plain(value: object, where: str) -> object:
         return value
     if isinstance(value, int):
         if abs(value) > LARGEST_INTEGER:
-            raise NotCanonical(f"{where}: {value} is too large an integer")
+            raise NotCanonical(f"{where}: the integer {value} is too large for an audit record.")
         return int(value)
     if isinstance(value, Mapping):
         return {
@@ -60,12 +64,12 @@ def _plain(value: object, where: str) -> object:
         }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_plain(each, f"{where}[{number}]") for number, each in enumerate(value)]
-    raise NotCanonical(f"{where}: {type(value).__name__} has no place in an audit record")
+    raise NotCanonical(f"{where}: a value of type {type(value).__name__} is not allowed in an audit record.")
 
 
 def _key(key: object, where: str) -> str:
     if not isinstance(key, str) or not key.isascii():
-        raise NotCanonical(f"{where}: the key {key!r} is not ASCII")
+        raise NotCanonical(f"{where}: the key {key!r} is not ASCII.")
     return str(key)
 
 
@@ -75,5 +79,5 @@ def _text(text: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise NotCanonical(f"{where}: half a surrogate pair is no text") from None
+        raise NotCanonical(f"{where}: the text contains half a surrogate pair.") from None
     return unicodedata.normalize("NFC", text)

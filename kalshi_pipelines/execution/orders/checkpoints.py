@@ -1,21 +1,21 @@
-"""The points at which an order's journey can be interrupted, so that tests can end the process exactly there."""
+"""Named points between the steps of an order. Tests end the process exactly there."""
 
 from collections.abc import Callable
 from enum import StrEnum
 
 
 class Checkpoint(StrEnum):
-    """A point between two acts; each is passed after the act it is named for."""
+    """A point between two steps, passed right after the step in its name."""
 
     INPUTS_READ = "inputs_read"
     ADMITTED = "admitted"
-    """Intent and reservation, or denial, are committed."""
+    """The intent is committed with its reservation or its denial."""
     SENDING_COMMITTED = "sending_committed"
     ANSWERED = "answered"
-    """The one request was made; nothing of its answer is stored."""
+    """The request was made, and its answer is not stored yet."""
     ANSWER_COMMITTED = "answer_committed"
     LEFTOVERS_MARKED = "leftovers_marked"
-    """What an earlier process left behind is abandoned or unknown."""
+    """Orders that an earlier process left behind are recorded as abandoned or unknown."""
     FENCED = "fenced"
     FENCE_COMMITTED = "fence_committed"
     SWEPT = "swept"
@@ -27,5 +27,5 @@ PassCheckpoint = Callable[[Checkpoint], None]
 
 
 def ignore_checkpoint(checkpoint: Checkpoint) -> None:
-    """Go on: what everybody but a test does."""
+    """Do nothing. This is the default outside tests."""
     del checkpoint

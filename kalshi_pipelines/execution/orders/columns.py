@@ -1,7 +1,7 @@
 """Terms of orders as columns of the journal, and back.
 
-The name and the type of a term decide its column, so no table needs a mapping of its own: a ``YesPrice`` called
-``price`` is the column ``price_centicents``. Nested terms, such as ``Leg``, become columns of the same row.
+The name and the type of a term decide its column: a ``YesPrice`` called ``price`` is the column ``price_centicents``.
+So no table needs a mapping of its own. Nested terms, such as ``Leg``, become columns of the same row.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Every reason for which an order is not sent, with its cause and what to do: the one list the docs are made from."""
+"""Every reason to deny an order, with its cause and its remedy. ``docs/denials.md`` is generated from this list."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,122 +7,157 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why an order was denied, for people."""
+    """The cause of a denial and its remedy, as text for people."""
 
     cause: str
     remedy: str
 
 
 class DenialReason(Enum):
-    """A reason code; its value explains it. The code stored and shown is ``code``."""
+    """The reasons to deny an order. Each value explains its reason; ``code`` is stored and shown."""
 
     # --- the proposal itself
     INVALID_PROPOSAL = Explanation(
-        "The proposal can not become an order: a term is missing or impossible.", "Correct it and propose anew."
+        "A term of the proposal is missing or impossible.", "Correct the proposal and propose it again."
     )
     IDEMPOTENCY_CONFLICT = Explanation(
         "The same signal was proposed before with other terms.",
-        "Look at the earlier intent; a different order needs another signal, leg or attempt.",
+        "Look at the earlier order. A different order needs another signal, leg or attempt.",
     )
     ATTEMPT_NOT_DUE = Explanation(
-        "The attempt before of the same signal was never made, is not over, or was filled.",
-        "Begin with attempt 1; the next is for an order that was denied, refused or canceled without a fill.",
+        "The previous attempt of the same signal does not exist, has not ended, or was filled.",
+        "Begin with attempt 1. Propose the next attempt after an order that was denied, refused or canceled, "
+        "without a fill.",
     )
-    PROPOSAL_EXPIRED = Explanation("`valid_until` has passed.", "Propose anew on fresh knowledge.")
+    PROPOSAL_EXPIRED = Explanation("`valid_until` has passed.", "Propose the order again, based on current data.")
     PROPOSAL_STALE = Explanation(
-        "`as_of` is older, or the time to `valid_until` longer, than allowed.", "Propose on fresh knowledge."
+        "`as_of` is in the future, or `valid_until` is not within 10 minutes after it.",
+        "Propose the order again, with the time of the data and at most 10 minutes of validity.",
     )
     TICKER_NOT_ALLOWED = Explanation(
-        "The market is not on the session's list of series.", "Add its series to KALSHI_TRADE_SERIES, or leave it."
+        "The market's series is not in KALSHI_TRADE_SERIES.", "Add the series, or choose another market."
     )
     # --- the gates
-    NOT_ARMED = Explanation("No operator has armed this run.", "Arm it: see `docs/trading.md`.")
+    NOT_ARMED = Explanation("No person has armed this run.", "Arm the run: see `docs/trading.md`.")
     ARM_TOKEN_INVALID = Explanation(
-        "KALSHI_TRADE_ARM does not fit this environment, key, limits or time.", "Make a new one with the `arm` command."
+        "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",
+        "Create a new token with the `arm` command.",
     )
     KILL_SWITCH_ENGAGED = Explanation(
-        "A source of the kill switch is engaged or can not be read.", "See `status`; release it when the cause is gone."
+        "A source of the kill switch is engaged or cannot be read.",
+        "Run `status` to see the source, and release the switch when the cause is gone.",
     )
     ENVIRONMENT_MISMATCH = Explanation(
-        "Host, key or journal belong to another environment.", "Correct the KALSHI_TRADE_ settings."
+        "Host, key or journal belong to another environment.", "Correct the settings that begin with KALSHI_TRADE_."
     )
     KEY_NOT_FIT = Explanation(
-        "The trade key is unknown, has scopes it must not have, or is not locked to the sub-account.",
-        "Create a key with exactly `read` and `write::trade`, locked to the sub-account.",
+        "The trade key is unknown, has other scopes than it needs, or is not locked to the sub-account.",
+        "Create a key with exactly the scopes `read` and `write::trade`, locked to the sub-account.",
     )
-    SESSION_CLOSED = Explanation("The session has ended, expired or lost its lease.", "Open a new one.")
+    SESSION_CLOSED = Explanation("The session has ended, has expired or has lost its lease.", "Open a new session.")
     SESSION_NOT_EXCLUSIVE = Explanation(
-        "Another live session holds this sub-account.", "Wait for it to end, or end it with `close-session`."
+        "Another live session holds this sub-account.",
+        "Wait until that session ends, or end it with `close-session`.",
     )
-    SCHEMA_NOT_AT_HEAD = Explanation("The journal's schema is not this code's.", "Run the `migrate` job.")
+    SCHEMA_NOT_AT_HEAD = Explanation(
+        "The journal's schema does not belong to this version of the code.", "Run the `migrate` job."
+    )
     CODE_VERSION_CHANGED = Explanation(
-        "This process runs other code than the one the session was opened with.", "Open a new session."
+        "The session was opened with another version of the code.", "Open a new session."
     )
     CONTRACTS_NOT_CHECKED = Explanation(
-        "No successful contract run of the vendor within 24 hours.", "Run the `contract_checks` job."
+        "The vendor's API was not checked successfully in the last 24 hours.", "Run the `contract_checks` job."
     )
     CONTRACTS_BROKEN = Explanation(
-        "An endpoint that the order depends on has an open breaking finding.", "See `contracts findings`."
+        "An endpoint that the order depends on has an open breaking finding.",
+        "Run `python -m kalshi_pipelines.contracts findings` to see the finding.",
     )
     RECONCILIATION_NOT_CLEAN = Explanation(
         "The last reconciliation is too old or found a difference.", "Run the `reconcile` job and read its report."
     )
     UNRESOLVED_ORDER = Explanation(
-        "An order of this market has an unknown outcome.", "Wait for the reconciliation to resolve it."
+        "An order in this market has an unknown outcome.", "Wait until a reconciliation resolves that order."
     )
     APPROVAL_REQUIRED = Explanation(
-        "A person must approve exactly this request.", "Look at it, then `approve` it before it expires."
+        "A person must approve exactly this request.", "Review the order, then run `approve` before it expires."
     )
     ORIGIN_NOT_LIVE = Explanation(
-        "A retried, re-executed, backfilled, automated or late run never trades live.", "Start a run by hand."
+        "A retried, re-executed, backfilled, automated or late run never trades live.", "Start a run manually."
     )
     # --- the market
     EXCHANGE_NOT_TRADING = Explanation(
-        "The exchange or the market's shard is not trading, or its status can not be read.", "Wait until it does."
+        "The exchange or the market's shard is not trading, or its status cannot be read.",
+        "Wait until the exchange trades again.",
     )
-    MARKET_NOT_ACTIVE = Explanation("The market does not accept orders.", "Choose another market.")
+    MARKET_NOT_ACTIVE = Explanation(
+        "The market does not accept orders now, or closes before the order expires.", "Choose another market."
+    )
     MARKET_NOT_SUPPORTED = Explanation(
-        "The kind of market, settlement bounds or fee are not known to this version.", "Update, or leave the market."
+        "This version does not support the market's type or its settlement bounds.",
+        "Update kalshi_pipelines, or choose another market.",
     )
-    MARKET_DATA_STALE = Explanation("Market or orderbook are older than allowed.", "Run again.")
+    MARKET_DATA_STALE = Explanation(
+        "The market or its orderbook was read longer ago than allowed.", "Run the session again."
+    )
     BOOK_NOT_TWO_SIDED = Explanation(
         "The orderbook lacks a side or is crossed, so no price can be judged.", "Wait for a two-sided book."
     )
-    PRICE_OFF_GRID = Explanation("The price is not on the market's grid.", "Use a price of its `price_ranges`.")
+    PRICE_OFF_GRID = Explanation(
+        "The price is not on the market's price grid.", "Use a price from the market's `price_ranges`."
+    )
     PRICE_OUTSIDE_BAND = Explanation(
         "The price is too far from the best bid and ask.",
-        "Check the side and the price; see KALSHI_TRADE_PRICE_BAND_DOLLARS.",
+        "Check the side and the price; KALSHI_TRADE_PRICE_BAND_DOLLARS sets the limit.",
     )
     TIME_IN_FORCE_NOT_ALLOWED = Explanation(
-        "Time in force, expiry, post-only and reduce-only do not go together, or rest too long.",
-        "See `docs/trading.md`.",
+        "Time in force, expiry, post-only and reduce-only contradict each other, or the order would rest too long.",
+        "Correct these terms: see `docs/trading.md`.",
     )
-    FEE_UNKNOWN = Explanation("The fee of the market can not be bounded.", "Leave the market, or update.")
-    SELF_CROSS = Explanation("It would trade with an order of our own.", "Cancel that order first.")
+    FEE_UNKNOWN = Explanation(
+        "This version knows no bound for the market's fee.", "Update kalshi_pipelines, or choose another market."
+    )
+    SELF_CROSS = Explanation("The order would trade with an order of our own.", "Cancel that order first.")
     INSUFFICIENT_BALANCE = Explanation(
-        "The balance on the market's shard does not cover the worst case.", "Move money to that shard, or order less."
+        "The balance on the market's shard does not cover the worst case.",
+        "Move money to that shard, or order fewer contracts.",
     )
     CLOCK_SKEWED = Explanation(
         "This computer's clock differs from the exchange's by more than 2 seconds.", "Synchronise the clock (NTP)."
     )
     # --- the caps
-    CAP_ORDER_COUNT = Explanation("More orders than the cap of a scope.", "See `status` for what is left.")
-    CAP_NOTIONAL = Explanation("More notional than the cap of a scope.", "See `status` for what is left.")
-    CAP_WORST_LOSS = Explanation(
-        "The worst case, fees and resting orders included, would pass the cap of a scope.", "See `status`."
+    CAP_ORDER_COUNT = Explanation(
+        "The order would exceed the cap on the number of orders.", "Run `status` to see how much of each cap is used."
     )
-    CAP_POSITION = Explanation("The position could grow beyond its cap.", "See `status` for what is left.")
-    CAP_MESSAGE_RATE = Explanation("Too many attempts in a short time; denied ones count.", "Slow down.")
+    CAP_NOTIONAL = Explanation(
+        "The order would exceed the cap on notional.", "Run `status` to see how much of each cap is used."
+    )
+    CAP_WORST_LOSS = Explanation(
+        "The worst case, with fees and resting orders, would exceed a cap.",
+        "Run `status` to see how much of each cap is used.",
+    )
+    CAP_POSITION = Explanation(
+        "The position could exceed its cap.", "Run `status` to see how much of each cap is used."
+    )
+    CAP_MESSAGE_RATE = Explanation(
+        "More orders were decided in one minute than KALSHI_TRADE_ATTEMPTS_PER_MINUTE. Denied orders count, too.",
+        "Wait a minute, then propose fewer orders at a time.",
+    )
     SCOPE_BREACHED = Explanation(
-        "Facts (fills, fees, foreign orders) went beyond a cap; nothing more is admitted.", "Reconcile and review."
+        "Recorded fills, fees or foreign orders exceed a cap, so no order is admitted.",
+        "Run `reconcile`, find the reason, then clear the cap with `accept`.",
     )
     # --- this program
-    RATE_BUDGET_SPENT = Explanation("The write budget is kept for cancels.", "Slow down.")
-    JOURNAL_UNAVAILABLE = Explanation(
-        "The journal can not be read or written (locked, full, damaged).", "Mend it; nothing was sent."
+    RATE_BUDGET_SPENT = Explanation(
+        "The remaining write requests are reserved for cancels.", "Wait a second, and send fewer orders at a time."
     )
-    CHECK_FAILED = Explanation("A check could not be carried out; unknown is no.", "Read the detail and mend it.")
-    CRASHED_BEFORE_SENDING = Explanation("The process ended before the order was sent.", "Propose anew.")
+    JOURNAL_UNAVAILABLE = Explanation(
+        "The journal cannot be read or written: it is locked, full or damaged.",
+        "Repair the journal's disk or database. Nothing was sent.",
+    )
+    CHECK_FAILED = Explanation(
+        "A check could not be carried out.", "Read the detail, remove the cause and propose the order again."
+    )
+    CRASHED_BEFORE_SENDING = Explanation("The process ended before the order was sent.", "Propose the order again.")
 
     @property
     def code(self) -> str:
@@ -131,12 +166,12 @@ class DenialReason(Enum):
 
     @property
     def cause(self) -> str:
-        """What was the matter."""
+        """The cause of the denial."""
         return self.value.cause
 
     @property
     def remedy(self) -> str:
-        """What to do."""
+        """The next step for a person."""
         return self.value.remedy
 
 

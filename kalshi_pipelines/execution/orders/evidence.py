@@ -1,6 +1,7 @@
-"""What was read of an account, in exact units: orders, settlements, holdings. Pure values.
+"""Orders, settlements and holdings as read from the exchange, in exact units.
 
-Prices are centi-cents of YES, counts centi-contracts, money micro-dollars, instants microseconds since 1970 UTC.
+Prices are in centi-cents of YES, counts in centi-contracts, money in micro-dollars. Instants are microseconds since
+1970 UTC.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 
 
 class OrderStatus(StrEnum):
-    """The exchange's words for an order: OpenAPI 3.34.0, ``OrderStatus``."""
+    """The exchange's status of an order: OpenAPI 3.34.0, ``OrderStatus``."""
 
     RESTING = "resting"
     CANCELED = "canceled"
@@ -30,7 +31,7 @@ STATE_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOrder:
-    """An order as the exchange tells of it; ``client_order_id`` is empty where there is none."""
+    """An order as the exchange lists it. ``client_order_id`` is empty if the order has none."""
 
     order_id: str
     client_order_id: str
@@ -46,31 +47,31 @@ class ExchangeOrder:
 
     @property
     def is_resting(self) -> bool:
-        """Whether it may still trade."""
+        """Whether the order may still trade."""
         return self.status is OrderStatus.RESTING
 
     @property
     def did_nothing(self) -> bool:
-        """Whether it ended without a single contract."""
+        """Whether the order ended without a fill."""
         return not self.is_resting and self.filled_centicontracts == 0
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSweep:
-    """Every order of a market, or of the account, by the exchange's id: all pages of all lists, or it is no sweep."""
+    """Every order of a market or of the account, by the exchange's id, from all pages of all lists."""
 
     orders: dict[str, ExchangeOrder]
     pages: int
     pages_sha256: str
 
     def of_client(self, client_order_id: str) -> list[ExchangeOrder]:
-        """The orders that carry one of our ids; more than one must not be."""
+        """Return the orders with one of our client order ids. More than one is a difference."""
         return [order for order in self.orders.values() if order.client_order_id == client_order_id]
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A position, positive for YES, and what it cost."""
+    """A position, positive for YES, and its cost."""
 
     ticker: str
     position_centicontracts: int
@@ -78,13 +79,13 @@ class Holding:
 
     @property
     def spent_microdollars(self) -> int:
-        """What was paid net, if NO contracts are counted as sold YES: the journal's way."""
+        """The net amount paid, if NO contracts are counted as sold YES contracts, as the journal counts them."""
         return self.cost_microdollars + min(0, self.position_centicontracts) * 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What a market paid out: centi-cents of one YES."""
+    """The payout of a market in centi-cents for one YES contract."""
 
     ticker: str
     event_ticker: str
@@ -93,12 +94,12 @@ class Settlement:
 
     @property
     def dedupe(self) -> str:
-        """The same however often it is told."""
+        """The key under which the journal records this settlement only once."""
         return f"{self.ticker}:{self.settled_us}"
 
 
 def merge_orders(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
-    """Orders by id; of one that was told of twice, while it moved, what was told last of it counts."""
+    """Return the orders by id. If an order was read twice while it changed, the later state counts."""
     found: dict[str, ExchangeOrder] = {}
     for order in orders:
         known = found.get(order.order_id)
@@ -108,7 +109,7 @@ def merge_orders(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
 
 
 def combine_digests(digests: Iterable[str]) -> str:
-    """One digest of several."""
+    """Return one SHA-256 digest of several digests."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

@@ -1,8 +1,9 @@
-"""The most an order's fills can cost in fees: what is reserved for them. Never what a fill did cost.
+"""The fee bound of an order: the most that all its fills can cost in fees, which is reserved. Real fees are not here.
 
-Source: the vendor's fee schedule and its page on fee rounding, October 2026. A trade costs rate x contracts x P x (1 -
-P) at its own price, rounded up to a micro-dollar; a rounding fee then brings the balance onto the member's grid. The
-maker rates are parts of the taker rate, so that bounds both. What ``flat`` costs is not published: it has no bound.
+Source: the vendor's fee schedule and its page on fee rounding, October 2026. A trade at price P costs
+rate x contracts x P x (1 - P), rounded up to a micro-dollar. A rounding fee then moves the balance onto the member's
+grid. The maker rates are fractions of the taker rate, so the taker rate bounds both. The amount of ``flat`` fees is not
+published, so they have no bound.
 """
 
 from dataclasses import dataclass
@@ -16,20 +17,20 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 #: Fee types whose trade fee is at most ``TAKER_RATE`` times the multiplier.
 BOUNDED_FEE_TYPES: Final = frozenset({"quadratic", "quadratic_with_maker_fees", "quadratic_with_combo_maker_fees"})
 TAKER_RATE: Final = Decimal("0.07")
-#: p + fee(p) grows with p only up to here; at more the limit would not be the dearest price.
+#: Up to this multiplier, p + fee(p) grows with the price p, so the limit price is the most expensive one.
 MOST_MULTIPLIER: Final = Decimal(10)
-#: Digits after the point of a multiplier: one with an exponent of millions would be written out digit by digit.
+#: The most decimals of a multiplier. A number with an exponent of millions would be written out digit by digit.
 _MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR_CENTICENTS // 2
 
 
 class FeeNotBounded(ExpectedError, ValueError):
-    """The fee of a market has no bound this version knows."""
+    """This version knows no bound for the fee of a market."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeeTerms:
-    """What is known of a market's fees and of the account: ``balance_step`` is micro-dollars of its balance's grid."""
+    """The fee type and multiplier of a market, and the step of the account balance's grid in micro-dollars."""
 
     fee_type: str
     multiplier: Decimal
@@ -37,23 +38,23 @@ class FeeTerms:
 
 
 def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) -> int:
-    """Micro-dollars that all fills of an order can cost at most, however it is cut into fills and at what prices.
+    """Return the most micro-dollars that all fills of an order can cost in fees, for any number and prices of fills.
 
     Raises:
-        FeeNotBounded: The type of fee is not known, or the multiplier is no plausible one.
+        FeeNotBounded: The type of fee is not known, or the multiplier is not plausible.
     """
     if terms.fee_type not in BOUNDED_FEE_TYPES:
-        raise FeeNotBounded(f"fees of type {terms.fee_type!r} have no published bound")
+        raise FeeNotBounded(f"Fees of type {terms.fee_type!r} have no published bound.")
     if not is_plausible(terms.multiplier):
-        raise FeeNotBounded(f"a fee multiplier of {str(terms.multiplier)[:40]} is not plausible")
+        raise FeeNotBounded(f"A fee multiplier of {str(terms.multiplier)[:40]} is not plausible.")
     price = _most_expensive_price(side, limit.centicents)
     exact = TAKER_RATE * terms.multiplier * count.centi * price * (DOLLAR_CENTICENTS - price) / DOLLAR_CENTICENTS
-    # Each fill may be of 0.01 contract, and is rounded up twice: to a micro-dollar, then to the grid.
+    # A fill can be as small as 0.01 contract. Each is rounded up twice: to a micro-dollar, then to the grid.
     return int(exact) + 1 + count.centi * (1 + terms.balance_step)
 
 
 def is_plausible(multiplier: Decimal) -> bool:
-    """Whether a number can be a fee multiplier: from 0 to ``MOST_MULTIPLIER``, with few digits after the point."""
+    """Return whether a number can be a fee multiplier: from 0 to ``MOST_MULTIPLIER``, with few decimals."""
     exponent = multiplier.as_tuple().exponent
     return (
         isinstance(exponent, int)
@@ -63,7 +64,7 @@ def is_plausible(multiplier: Decimal) -> bool:
 
 
 def _most_expensive_price(side: Side, limit: int) -> int:
-    """Of the prices an order may fill at, its limit and better ones, the one whose trade fee is highest."""
+    """Return the price with the highest trade fee among an order's limit and all better prices."""
     if side is Side.BID:
         return min(limit, _EVEN)
     return max(limit, _EVEN)

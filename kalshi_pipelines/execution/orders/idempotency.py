@@ -1,6 +1,6 @@
-"""One signal, one order: ids that are the same however often, wherever and whenever a signal is proposed.
+"""The ids of an order, derived from its signal: every proposal of the same signal gets the same ids.
 
-Neither a clock nor a run nor the price goes in, so that a retry meets the earlier order instead of making another.
+Time, run and price are not part of the ids, so a retry finds the earlier order instead of placing another one.
 """
 
 import base64
@@ -17,7 +17,7 @@ _DIGEST_BYTES: Final = 20
 
 
 def idempotency_key(account: Account, signal: Signal) -> str:
-    """SHA-256, as 64 hexadecimal digits, of what makes an order the same order.
+    """Return the SHA-256, as 64 hexadecimal digits, of the account and the signal.
 
     Each part is written with its length, so that no two signals have the same text.
     """
@@ -37,6 +37,6 @@ def idempotency_key(account: Account, signal: Signal) -> str:
 
 
 def client_order_id(key: str) -> ClientOrderId:
-    """The id the exchange is given for an idempotency key: 36 characters of its alphabet."""
+    """Return the client order id of an idempotency key: 36 characters that the exchange allows."""
     digest = bytes.fromhex(key)[:_DIGEST_BYTES]
     return ClientOrderId(_PREFIX + base64.b32encode(digest).decode().lower())

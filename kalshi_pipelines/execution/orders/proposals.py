@@ -1,6 +1,6 @@
-"""A proposed order: what a person, a strategy or an agent asks for. It is data, and can not become anything else.
+"""A proposed order: the data with which a person, a strategy or an agent asks for an order.
 
-Its free text (``reason``) is stored and shown, and read by nothing that decides.
+No check reads the free text of a proposal (``reason``). It is only stored and shown.
 """
 
 import datetime as dt
@@ -11,7 +11,7 @@ from kalshi_pipelines.execution.orders.terms import Contracts, Leg, MarketTicker
 
 
 class ActorKind(StrEnum):
-    """Who proposes; an agent's orders always need a person's approval."""
+    """The kind of proposer. An agent's orders always need a person's approval."""
 
     PERSON = "person"
     STRATEGY = "strategy"
@@ -20,24 +20,26 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What makes an order the same order, however often it is proposed: see ``idempotency``."""
+    """The identity of an order: proposals with the same signal are the same order. See ``idempotency``."""
 
     strategy: str
     strategy_version: str
     partition: str
-    """The window the signal is of, such as a date; empty where there is none."""
+    """The time window of the signal, such as a date; empty if there is none."""
     signal: str
     leg: str = "1"
     attempt: int = 1
-    """More than 1 only after a decision to try again, once the attempt before is over and was not filled."""
+    """The number of the attempt. A second attempt is allowed once the first ended without a fill."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProposedOrder:
-    """An order somebody wants.
+    """An order that was proposed and not decided yet.
 
-    ``as_of`` is the instant of the knowledge it rests on, ``valid_until`` the instant after which it must not be sent;
-    at most ten minutes lie between them. ``expires`` is set for good-till-canceled orders only and required there.
+    Attributes:
+        as_of: The time of the data behind the proposal.
+        valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
+        expires: When a good-till-canceled order ends. Those orders require it, and others must not have it.
     """
 
     signal: Signal

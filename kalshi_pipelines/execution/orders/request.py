@@ -1,6 +1,7 @@
-"""The request of a new order, fixed when it is planned: the bytes approved, recorded and sent are the same.
+"""The request of a new order. It is fixed when the order is planned: the same bytes are approved, recorded and sent.
 
-OpenAPI 3.34.0, ``CreateOrderV2Request``. Prices are YES prices in dollars (four decimals), counts contracts (two).
+The format is ``CreateOrderV2Request`` of OpenAPI 3.34.0. Prices are YES prices in dollars with four decimals, counts
+are contracts with two decimals.
 """
 
 import hashlib
@@ -21,13 +22,13 @@ from kalshi_pipelines.execution.orders.terms import (
 )
 from kalshi_pipelines.units import SECOND_US
 
-#: The incoming order gives way when it would trade with one of our own.
+#: The exchange cancels an incoming order that would trade with one of our own.
 SELF_TRADE_PREVENTION: Final = "taker_at_cross"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """A new order in the exchange's words. ``order_group_id`` is missing in a dry run only."""
+    """A new order with the exchange's terms. Only a dry run has no ``order_group_id``."""
 
     client_order_id: ClientOrderId
     ticker: MarketTicker
@@ -45,12 +46,12 @@ class OrderRequest:
 
     @property
     def json(self) -> str:
-        """The body, canonical: the same request is the same text. It always asks for cancellation on a pause."""
+        """The canonical body of the request. It always asks the exchange to cancel the order on a trading pause."""
         return request_text(to_columns(self))
 
 
 def request_text(columns: Mapping[str, Any]) -> str:
-    """The body of an order whose terms are these columns of the journal: what its caps were held against is sent."""
+    """Return the request body of an order stored in these columns, so that the terms checked by the caps are sent."""
     expires_us, price, count = (columns[name] for name in ("expires_us", "price_centicents", "count_centicontracts"))
     return canonical_json(
         {
@@ -73,5 +74,5 @@ def request_text(columns: Mapping[str, Any]) -> str:
 
 
 def request_sha256(request_json: str) -> str:
-    """The digest that an approval and the record of sending refer to."""
+    """Return the SHA-256 of a request body. Approvals and records of sending refer to it."""
     return hashlib.sha256(request_json.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The states of an order intent and the moves between them; the journal holds the same table as foreign keys.
+"""The states of an order intent and the transitions between them. The journal enforces the same table by foreign keys.
 
 ::
 
@@ -15,7 +15,7 @@ from typing import Final
 
 
 class OrderState(StrEnum):
-    """Where an order intent is."""
+    """The state of an order intent."""
 
     PLANNED = "planned"
     DENIED = "denied"
@@ -33,7 +33,7 @@ class OrderState(StrEnum):
 
 
 class Writer(StrEnum):
-    """Who may make a move."""
+    """The component that may record a transition."""
 
     EXECUTOR = "executor"
     RECONCILER = "reconciler"
@@ -50,16 +50,16 @@ LEGAL_TRANSITIONS: Final[dict[OrderState, tuple[OrderState, ...]]] = {
 }
 
 FINAL_STATES: Final = frozenset(state for state in OrderState if state not in LEGAL_TRANSITIONS)
-"""States that are never left."""
+"""States that an intent never leaves."""
 
 UNRESOLVED_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN})
-"""States in which nobody knows whether the exchange has the order: they block its market."""
+"""States in which it is unknown whether the exchange has the order. Such an order blocks its market."""
 
 TRIED_IN_VAIN: Final = frozenset({_S.DENIED, _S.ABANDONED, _S.REJECTED, _S.ABSENT, _S.CANCELED})
-"""Final states after which the same signal may be tried again, if nothing was filled."""
+"""Final states after which the same signal may be tried again, if the order has no fills."""
 
 OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
-"""States whose reservation is held."""
+"""States in which the order's reservation is kept."""
 
 NEVER_THERE: Final = frozenset({_S.PLANNED, _S.DENIED, _S.RESERVED, _S.ABANDONED, _S.SIMULATED, _S.REJECTED, _S.ABSENT})
-"""States in which the exchange can not have the order."""
+"""States in which the exchange cannot have the order."""

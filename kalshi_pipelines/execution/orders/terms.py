@@ -1,7 +1,8 @@
-"""The terms of an order as types that can not be confused with each other, or with a float.
+"""The terms of an order, each with a type of its own, so that none is confused with another or with a float.
 
-Prices are YES prices in centi-cents (1e-4 dollar), counts centi-contracts (1e-2 contract); their product is exact
-micro-dollars. They are made from text only: an ``int`` or ``float`` where dollars were meant is a ``TypeError``.
+Prices are YES prices in centi-cents (0.0001 dollar), counts are centi-contracts (0.01 contract). The product of the two
+is an exact number of micro-dollars. Dollars and contracts are read from text only: an ``int`` or ``float`` there is a
+``TypeError``.
 """
 
 import re
@@ -14,22 +15,22 @@ from typing import Final, Self
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, MICRODOLLARS_PER_CENTICENT, centicontracts, microdollars
 
-#: The most centi-contracts an order can have; the journal's table of intents says the same.
+#: The most centi-contracts of an order. The journal's table of intents has the same limit.
 MOST_CENTICONTRACTS: Final = 100_000_000
 
 # docs.kalshi.com/fix/order-entry, October 2026: at most 64 characters of this alphabet.
 _CLIENT_ORDER_ID: Final = re.compile(r"[\w:+=/-]{8,64}", re.ASCII)
-# Ids of the exchange are UUIDs; anything that could change the path of a request is refused.
+# Ids of the exchange are UUIDs. Characters that could change the path of a request are refused.
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _TICKER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,118}[A-Z0-9])?")
 
 
 class InvalidTerms(ExpectedError, ValueError):
-    """A price, count, ticker or id that no order can have; the message says what is wrong with it."""
+    """A price, count, ticker or id that no order can have."""
 
 
 class Side(StrEnum):
-    """The side of the one book of a market, which is quoted in YES: a bid buys YES, an ask sells YES or buys NO."""
+    """The side of a market's book, which is quoted in YES: a bid buys YES or sells NO, an ask sells YES or buys NO."""
 
     BID = "bid"
     ASK = "ask"
@@ -63,7 +64,7 @@ def _format_number(number: object, scale: int) -> str:
 
 def _require_text(value: object, what: str) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{what} is made from text such as '0.5600', not from {type(value).__name__} {value!r}")
+        raise TypeError(f"{what} must be text such as '0.5600', not {type(value).__name__} {value!r}")
     return value
 
 
@@ -76,16 +77,16 @@ class YesPrice:
     def __post_init__(self) -> None:
         if type(self.centicents) is not int or not 0 < self.centicents < DOLLAR_CENTICENTS:
             raise InvalidTerms(
-                f"a price is between $0.0001 and $0.9999, not {_format_number(self.centicents, DOLLAR_CENTICENTS)}"
+                f"a price must be from $0.0001 to $0.9999, not {_format_number(self.centicents, DOLLAR_CENTICENTS)}"
             )
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The price written as dollars, such as ``"0.5600"``.
+        """Return the price written as dollars, such as ``"0.5600"``.
 
         Raises:
-            TypeError: Not text.
-            InvalidTerms: Not a price, or finer than a centi-cent.
+            TypeError: The value is not text.
+            InvalidTerms: The text is not a price, or is finer than a centi-cent.
         """
         micro = _convert(microdollars, _require_text(text, "a price"))
         if micro % MICRODOLLARS_PER_CENTICENT:
@@ -94,7 +95,7 @@ class YesPrice:
 
     @property
     def complement(self) -> Self:
-        """The price of the other outcome: a dollar less this."""
+        """The price of the other outcome: a dollar minus this price."""
         return type(self)(DOLLAR_CENTICENTS - self.centicents)
 
     def __str__(self) -> str:
@@ -110,17 +111,17 @@ class Contracts:
     def __post_init__(self) -> None:
         if type(self.centi) is not int or not 0 < self.centi <= MOST_CENTICONTRACTS:
             raise InvalidTerms(
-                f"a count is more than 0 and at most {MOST_CENTICONTRACTS // 100:,}, "
+                f"a count must be more than 0 and at most {MOST_CENTICONTRACTS // 100:,}, "
                 f"not {_format_number(self.centi, 100)}"
             )
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """The count written as contracts, such as ``"10"`` or ``"0.50"``.
+        """Return the count written as contracts, such as ``"10"`` or ``"0.50"``.
 
         Raises:
-            TypeError: Not text.
-            InvalidTerms: Not a count, or finer than 0.01 contract.
+            TypeError: The value is not text.
+            InvalidTerms: The text is not a count, or is finer than 0.01 contract.
         """
         return cls(_convert(centicontracts, _require_text(text, "a count")))
 
@@ -130,7 +131,7 @@ class Contracts:
 
 @dataclass(frozen=True, slots=True)
 class MarketTicker:
-    """The ticker of a market, in the exchange's alphabet."""
+    """The ticker of a market, in the characters that the exchange allows."""
 
     text: str
 
@@ -144,7 +145,7 @@ class MarketTicker:
 
 @dataclass(frozen=True, slots=True)
 class ClientOrderId:
-    """Our own id of an order: 8 to 64 characters."""
+    """Our own id of an order, with 8 to 64 characters."""
 
     text: str
 
@@ -158,7 +159,7 @@ class ClientOrderId:
 
 @dataclass(frozen=True, slots=True)
 class OrderId:
-    """The exchange's id of an order or order group; never empty, because an empty one cancels every order."""
+    """The exchange's id of an order or order group. It is never empty: a cancel without an id cancels all orders."""
 
     text: str
 
@@ -172,7 +173,7 @@ class OrderId:
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """What a trader wants, in the words of the outcome: buy or sell YES or NO at that outcome's own price."""
+    """The trade that a proposer wants: buy or sell YES or NO, at the price of that outcome."""
 
     action: Action
     outcome: Outcome
@@ -181,12 +182,12 @@ class Leg:
 
     @property
     def side(self) -> Side:
-        """The side of the YES book: docs.kalshi.com "Order direction", October 2026."""
+        """The side of the YES book. Source: docs.kalshi.com "Order direction", October 2026."""
         return Side.BID if (self.action is Action.BUY) == (self.outcome is Outcome.YES) else Side.ASK
 
     @property
     def yes_price(self) -> YesPrice:
-        """The price as the book quotes it: a NO price is a dollar less the YES price."""
+        """The price as the book quotes it: the YES price is a dollar minus the NO price."""
         return self.price if self.outcome is Outcome.YES else self.price.complement
 
 

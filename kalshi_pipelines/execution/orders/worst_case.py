@@ -1,8 +1,8 @@
-"""What open orders and a position can cost at worst: exact micro-dollars, closed form.
+"""The worst case of open orders and a position: the largest possible loss, in exact micro-dollars.
 
-For every market two numbers are kept: the loss if YES pays nothing (``if_no``) and the loss if it pays a dollar
-(``if_yes``). A pay-out between them (a scalar market) is a mixture of both, so the worst of all is at one of the ends.
-Prices are centi-cents, counts centi-contracts. Proved against brute force over all fills and outcomes in the tests.
+Each market has two numbers: the loss if YES pays nothing (``if_no``) and the loss if YES pays a dollar (``if_yes``). A
+payout in between (a scalar market) mixes both losses, so one of the two is the largest. Prices are in centi-cents,
+counts in centi-contracts. The tests compare the formulas with brute force over all fills and outcomes.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Losses in micro-dollars, negative where money is won: if YES pays nothing, and if it pays a dollar."""
+    """The losses in micro-dollars if YES pays nothing and if YES pays a dollar. Negative losses are gains."""
 
     if_no: int = 0
     if_yes: int = 0
@@ -27,15 +27,20 @@ class Exposure:
 
     @property
     def worst(self) -> int:
-        """The most that can be lost; never less than 0."""
+        """The largest possible loss, at least 0."""
         return max(0, self.if_no, self.if_yes)
 
     @classmethod
     def of_resting(cls, side: Side, price: int, count: int, fee_bound: int) -> Self:
-        """What an order may add: it may fill or not, so it never counts as a gain.
+        """Return the losses that a resting order may add. The order may not fill at all, so it never counts as a gain.
 
-        ``price`` is its limit, ``count`` what is left of it, ``fee_bound`` the most its fills can cost in fees. Fees
-        count whole on the winning side, too: rounding may charge nearly all of them for a tiny fill.
+        The whole fee bound counts if the order wins, too: rounding can charge nearly all of it for a tiny fill.
+
+        Args:
+            side: The side of the order.
+            price: The limit price.
+            count: The contracts that are not filled yet.
+            fee_bound: The most that the order's fills can cost in fees.
         """
         if side is Side.BID:
             return cls(price * count + fee_bound, fee_bound)
@@ -43,7 +48,7 @@ class Exposure:
 
     @classmethod
     def of_fill(cls, side: Side, price: int, count: int, fee: int) -> Self:
-        """What a fill changes: money spent or received, and contracts won or owed."""
+        """Return how a fill changes the losses: money spent or received, and contracts won or owed."""
         paid, won = price * count, (DOLLAR_CENTICENTS - price) * count
         if side is Side.BID:
             return cls(paid + fee, fee - won)
@@ -51,5 +56,8 @@ class Exposure:
 
     @classmethod
     def of_position(cls, signed_count: int, spent: int) -> Self:
-        """A position of signed centi-contracts (positive is YES) on which ``spent`` micro-dollars net were paid."""
+        """Return the losses of a position for which ``spent`` micro-dollars net were paid.
+
+        The count is in signed centi-contracts; positive is YES.
+        """
         return cls(spent, spent - DOLLAR_CENTICENTS * signed_count)

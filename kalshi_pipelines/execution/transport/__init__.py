@@ -1,1 +1,1 @@
-"""The only code that can write to the exchange: what may be written, with whose permission, and the one attempt."""
+"""The only code that can write to the exchange: the allowed writes, the permit of an order, and the single request."""

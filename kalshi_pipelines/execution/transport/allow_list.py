@@ -1,7 +1,11 @@
-"""Every write this program can make, and no other. The vendor's API has 38; what is not here can not be reached.
+"""The writes that this program can make. The vendor's API has 38 writes, and no other one can be reached.
 
-Not here on purpose: amend (it can raise risk), batches (a success may hide failures), ``reset`` of an order group (it
-would lift a fence), RFQs, quotes, block trades, transfers, sub-accounts, API keys.
+Four kinds are left out on purpose:
+
+- amend, because it can raise risk;
+- batches, because a success may hide failures;
+- ``reset`` of an order group, because it would lift a fence;
+- RFQs, quotes, block trades, transfers, sub-accounts and API keys, because trading does not need them.
 """
 
 from dataclasses import dataclass
@@ -11,12 +15,12 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 
 
 class WriteNotAllowed(Exception):
-    """A request that is none of the allowed writes; it was not sent."""
+    """A request that is not one of the allowed writes. It was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method, a path below the API root, and what it costs of the account's write tokens (OpenAPI 3.34.0)."""
+    """The method, the path below the API root and the cost in write tokens of a request (OpenAPI 3.34.0)."""
 
     method: str
     path: str
@@ -24,7 +28,7 @@ class Route:
 
 
 class AllowedWrite(Enum):
-    """The allowed writes. Only ``PLACE_ORDER`` and ``CREATE_ORDER_GROUP`` are not reductions of risk."""
+    """The allowed writes. All except ``PLACE_ORDER`` and ``CREATE_ORDER_GROUP`` reduce risk."""
 
     PLACE_ORDER = Route("POST", "/portfolio/events/orders", 10)
     CREATE_ORDER_GROUP = Route("POST", "/portfolio/order_groups/create", 10)
@@ -34,12 +38,14 @@ class AllowedWrite(Enum):
     CANCEL_ALL_ORDERS = Route("DELETE", "/portfolio/events/orders", 2)
 
     def path(self, identifier: OrderId | None = None) -> str:
-        """The path below the API root.
+        """Return the path below the API root.
 
         Raises:
-            WriteNotAllowed: An id is missing, or given where none belongs. Without its id a cancel would be cancel-all.
+            WriteNotAllowed: A needed id is missing, or an id is given to a write that has none. Without its id, a
+                cancel would cancel all orders.
         """
         template = self.value.path
         if ("{id}" in template) != isinstance(identifier, OrderId):
-            raise WriteNotAllowed(f"{self.name} is {'of one' if '{id}' in template else 'not of one'} order or group")
+            needed = "needs the id of an order or order group" if "{id}" in template else "takes no id"
+            raise WriteNotAllowed(f"{self.name} {needed}")
         return template.replace("{id}", str(identifier))

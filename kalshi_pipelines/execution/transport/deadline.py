@@ -1,6 +1,6 @@
-"""The end of a request's time as a whole: httpx's own timeouts are of single reads, which can be strung out.
+"""A time limit for a whole request. httpx's own timeouts limit only single reads, which can add up without end.
 
-A request tells of its connection through the ``trace`` extension (python-httpx.org, "Extensions").
+The deadline learns the connection of its request from httpx's ``trace`` extension (python-httpx.org, "Extensions").
 """
 
 import contextlib
@@ -14,9 +14,10 @@ _CONNECTED: Final = frozenset({"connection.connect_tcp.complete", "connection.st
 
 
 class Deadline:
-    """Breaks the connection of one request off when its time is over, in a ``with`` block around it.
+    """Breaks off the connection of one request when its time is over.
 
-    The request then fails as if the other side had closed. Give it as the request's ``trace`` extension.
+    Make the request inside a ``with`` block of the deadline, and pass the deadline as the request's ``trace``
+    extension. After the time limit the request fails as if the server had closed the connection.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -36,7 +37,7 @@ class Deadline:
         self._timer.cancel()
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take a note of the connection."""
+        """Remember the connection of the request."""
         if event in _CONNECTED:
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
@@ -44,7 +45,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time was over before the block was left."""
+        """Whether the time was over before the ``with`` block ended."""
         return self._is_over
 
     def _end(self) -> None:
@@ -54,5 +55,5 @@ class Deadline:
 
     def _break_off(self) -> None:
         if self._is_over and self._socket is not None:
-            with contextlib.suppress(OSError):  # it is closed already
+            with contextlib.suppress(OSError):  # the connection may be closed already
                 self._socket.shutdown(socket.SHUT_RDWR)

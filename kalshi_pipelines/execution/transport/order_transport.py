@@ -1,7 +1,7 @@
-"""Write to the exchange: each allowed write is one request on one new connection, never repeated here.
+"""Writes to the exchange. Each write is one request on a new connection and is never retried here.
 
-There is no default host, no proxy, no redirect, no HTTP/2, no reuse of connections (a dying one would make it uncertain
-whether a request left), and no retry. What an answer means is ``orders.answers``.
+There is no default host, no proxy, no redirect and no HTTP/2. Connections are not reused, because a dying connection
+would leave it uncertain whether a request was sent. ``orders.answers`` judges the answers.
 """
 
 import email.utils
@@ -29,18 +29,18 @@ from kalshi_pipelines.units import SECOND_US
 logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=10, write=5, pool=5)
-#: An answer to a write is a few hundred bytes.
+#: The most bytes of an answer. Real answers to writes have a few hundred bytes.
 _MOST_BYTES: Final = 1_000_000
 _MOST_SECONDS: Final = 15.0
 _HEADERS: Final = {
     "Accept": "application/json",
-    # A compressed answer could be any size.
+    # A compressed answer could unpack to any size.
     "Accept-Encoding": "identity",
     "Connection": "close",
     "User-Agent": "kalshi-pipelines",
 }
 _ONE_USE: Final = httpx.Limits(max_keepalive_connections=0)
-#: What httpx raises before the first byte of a request can leave, given a new connection without a proxy.
+#: The errors that httpx raises before the first byte of a request leaves, on a new connection without a proxy.
 _FAILED_BEFORE_SENDING: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -54,14 +54,14 @@ class OrderTransport:
     """Writes to one exchange with one key.
 
     Args:
-        account: The account that every request is for; ``url`` must be an address of its environment.
-        url: The API's address; never defaulted.
-        signer: Of the trade key.
+        account: The account of every request.
+        url: The API's address, which must belong to the account's environment. It has no default.
+        signer: Signs with the trade key.
         budget: The account's write tokens.
-        answer_seconds: A request whose answer is not complete by then has none.
+        answer_seconds: The time limit of a request. An answer that is incomplete by then counts as lost.
 
     Raises:
-        EnvironmentMismatch: The address is not one of the environment's.
+        EnvironmentMismatch: The address belongs to another environment.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class OrderTransport:
         self.close()
 
     def close(self) -> None:
-        """Let go of the network."""
+        """Close the network connections."""
         self._http.close()
 
     @property
@@ -112,23 +112,23 @@ class OrderTransport:
         return self._signer.fingerprint
 
     def take_order_tokens(self) -> bool:
-        """Take the write tokens of a new order, if there are enough beside those kept for cancels."""
+        """Take the write tokens of a new order. Return whether enough were left beside those kept for cancels."""
         return self._budget.spend_on_risk(AllowedWrite.PLACE_ORDER.value.tokens)
 
     def place(self, permit: SendPermit) -> OrderAnswer:
-        """Send the order a permit is for: exactly one request, whatever becomes of it.
+        """Send the order of a permit with exactly one request, even if that request fails.
 
         Raises:
-            PermitRefused: The permit was used, or is for another host, key or request. Nothing was sent.
+            PermitRefused: The permit was used already, or is for another host, key or request. Nothing was sent.
         """
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
         return self._send(AllowedWrite.PLACE_ORDER, body=body)
 
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
-        """Make an order group on a shard; ``contracts_limit`` is whole contracts in any 15 seconds.
+        """Create an order group on a shard. ``contracts_limit`` is the most whole contracts in any 15 seconds.
 
-        Nothing is sent while there are only the write tokens kept for cancels.
+        Nothing is sent if only the write tokens kept for cancels are left.
         """
         if not self._budget.spend_on_risk(AllowedWrite.CREATE_ORDER_GROUP.value.tokens):
             return OrderAnswer(
@@ -141,21 +141,21 @@ class OrderTransport:
         return self._send(AllowedWrite.CREATE_ORDER_GROUP, body=body.encode())
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
-        """Cancel the orders of a group and refuse new ones, for good: the fence."""
+        """Fence an order group: cancel its orders, and make the exchange refuse new orders of the group forever."""
         shard = {"exchange_index": str(exchange_index)}
         return self._reduce(AllowedWrite.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
-        """Cancel an order; the ticker leads to its shard."""
+        """Cancel an order. The exchange finds the order's shard by the ticker."""
         return self._reduce(AllowedWrite.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
 
     def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> OrderAnswer:
-        """Leave no more than ``reduce_to`` of an order; said twice it is the same."""
+        """Reduce an order to at most ``reduce_to`` contracts. A repeated request changes nothing more."""
         body = f'{{"market_ticker":"{ticker}","reduce_to":"{reduce_to}"}}'
         return self._reduce(AllowedWrite.DECREASE_ORDER, order_id, {}, body.encode())
 
     def cancel_all(self) -> OrderAnswer:
-        """Cancel every order of the sub-account on every shard; orders of the minute after may be canceled, too."""
+        """Cancel all orders of the sub-account. The exchange may also cancel orders placed in the next minute."""
         return self._reduce(AllowedWrite.CANCEL_ALL_ORDERS, None, {})
 
     def _reduce(
@@ -195,7 +195,7 @@ class OrderTransport:
                         received += chunk
                         if len(received) > _MOST_BYTES:
                             return OrderAnswer(
-                                response.status_code, failure=SendFailure.LOST, detail="an answer without end"
+                                response.status_code, failure=SendFailure.LOST, detail="the answer is too large"
                             )
                 finally:
                     response.close()
@@ -204,7 +204,7 @@ class OrderTransport:
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
                 return OrderAnswer(None, failure=SendFailure.LOST, detail=_format_error(error))
         if deadline.is_over:
-            return OrderAnswer(response.status_code, failure=SendFailure.LOST, detail="an answer that took too long")
+            return OrderAnswer(response.status_code, failure=SendFailure.LOST, detail="the answer took too long")
         return OrderAnswer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
 
 
@@ -213,7 +213,7 @@ def _format_error(error: Exception) -> str:
 
 
 def _date_us(text: str | None) -> int | None:
-    """The instant of a Date header, which has whole seconds: their end. None if it is none a record can hold."""
+    """Return the end of the second that a ``Date`` header names, or None if a record cannot hold the header's time."""
     try:
         ends = int(email.utils.parsedate_to_datetime(text or "").timestamp()) + 1
     except (ValueError, OverflowError):

@@ -1,4 +1,4 @@
-"""The permission to send one order once: made of the committed record that it is about to be sent."""
+"""The permit to send one order once. It is made from the committed record that the order is being sent."""
 
 import hashlib
 import threading
@@ -7,13 +7,13 @@ from kalshi_pipelines.execution.journal.records import Sent
 
 
 class PermitRefused(Exception):
-    """A permit that was used before, or does not fit what is to be sent. Nothing was sent."""
+    """A permit that was used before, or that is for another request. Nothing was sent."""
 
 
 class SendPermit:
-    """Lets exactly one order be sent exactly once, by the process that committed its record.
+    """Permits one order to be sent once, by the process that committed the record of sending.
 
-    It can not be copied, pickled or made again from the database: after a crash nobody has it.
+    A permit cannot be copied, pickled or created again from the database. After a crash no process has it.
     """
 
     def __init__(self, sent: Sent) -> None:
@@ -22,14 +22,14 @@ class SendPermit:
         self._used = False
 
     def consume(self, *, host: str, key_fingerprint: str, body: bytes) -> None:
-        """Use the permit up for a request.
+        """Use up the permit for one request.
 
         Raises:
-            PermitRefused: It was used, or host, key or body are not those that were recorded.
+            PermitRefused: The permit was used already, or host, key or body differ from the record.
         """
         with self._lock:
             if self._used:
-                raise PermitRefused(f"the permit of intent {self.sent.intent_id} was used already")
+                raise PermitRefused(f"the permit of intent {self.sent.intent_id} was already used")
             self._used = True
         if (host, key_fingerprint) != (self.sent.host, self.sent.key_fingerprint):
             raise PermitRefused(f"intent {self.sent.intent_id} was recorded for another host or key")
@@ -37,13 +37,13 @@ class SendPermit:
             raise PermitRefused(f"intent {self.sent.intent_id} was recorded with another request")
 
     def __reduce__(self) -> str:
-        raise TypeError("a permit stays in its process")
+        raise TypeError("a permit cannot leave its process")
 
     def __copy__(self) -> "SendPermit":
-        raise TypeError("a permit is used once")
+        raise TypeError("a permit cannot be copied")
 
     def __deepcopy__(self, memo: object) -> "SendPermit":
-        raise TypeError("a permit is used once")
+        raise TypeError("a permit cannot be copied")
 
 
 def _sha256(body: bytes) -> str:

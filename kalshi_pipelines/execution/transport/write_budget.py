@@ -1,6 +1,7 @@
-"""The account's write tokens, some of them always kept for cancels.
+"""The account's budget of write tokens. Some tokens are always kept for cancels.
 
-One live session holds a sub-account, so a bucket in this process is enough; the exchange's own is behind it.
+Only one live session trades a sub-account, so a token bucket in its process is enough. The exchange enforces its own
+limit as well.
 """
 
 import threading
@@ -8,15 +9,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: The smallest published level ("basic", docs.kalshi.com "Rate limits", October 2026): tokens a second, and at most.
+#: Tokens a second and the most tokens of the lowest published level ("basic", docs.kalshi.com "Rate limits", October
+#: 2026).
 BASIC_REFILL_PER_SECOND: Final = 100
 BASIC_CAPACITY: Final = 100
-#: Tokens that only reductions of risk may use: a trigger, a cancel-all and a number of cancels.
+#: Tokens that only reductions of risk may use: enough for a trigger, a cancel-all and several cancels.
 KEPT_FOR_REDUCTIONS: Final = 40
 
 
 class WriteBudget:
-    """A token bucket; what it counts is exact to a thousandth of a token."""
+    """A token bucket that counts thousandths of a token."""
 
     def __init__(
         self,
@@ -33,11 +35,11 @@ class WriteBudget:
         self._lock = threading.Lock()
 
     def spend_on_risk(self, tokens: int) -> bool:
-        """Take tokens for a new order if enough are left beside those kept for reductions; never waits."""
+        """Take tokens for a new order, without waiting. Return whether there were more than those kept for cancels."""
         return self._spend(tokens, self._kept)
 
     def spend_on_reduction(self, tokens: int) -> None:
-        """Take tokens for a reduction of risk; one is never held back, a 429 of the exchange is met by trying again."""
+        """Take tokens for a reduction of risk, which is never held back. Its caller tries again after a 429."""
         if not self._spend(tokens, 0):
             with self._lock:
                 self._milli = 0

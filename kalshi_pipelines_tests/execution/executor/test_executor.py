@@ -55,7 +55,7 @@ def test_order_that_passes_every_check_is_sent_once_and_recorded(
     trader = live_trader(member, journal)
     decision = trader.executor.decide(proposed(member.tradable()))
     assert (decision.outcome, decision.reason) == (DecisionOutcome.PLACED, None)
-    assert decision.detail == "201, 1.00 contracts filled, 0.00 contracts left"
+    assert decision.detail == "201, 1.00 contracts filled, 0.00 contracts remaining"
     assert decision.intent is not None
     assert decision.intent.state is OrderState.EXECUTED
     accepted = member.orders_on_exchange()[before:]

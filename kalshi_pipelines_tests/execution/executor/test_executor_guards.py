@@ -67,7 +67,7 @@ def test_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_j
     assert (decision.outcome, decision.reason, decision.detail) == (
         DecisionOutcome.PLACED,
         None,
-        "201, 1.00 contracts filled, 2.00 contracts left",
+        "201, 1.00 contracts filled, 2.00 contracts remaining",
     )
     assert decision.order is order
     assert {check.ok for check in decision.checks} == {True}
@@ -464,12 +464,12 @@ def test_order_recorded_too_slowly_is_not_sent(sqlite_journal: sa.Engine, late_u
 
 def test_F41_kill_between_record_and_request_sends_nothing(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
-    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL is there")
+    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made, "killed", "file: KILL exists")
     decision = made.decide()
     assert made.exchange.orders == []
     assert decision.intent is not None
     assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
-    assert decision.detail == "not sent: the kill switch was engaged before the request left (file: KILL is there)"
+    assert decision.detail == "not sent: the kill switch was engaged before the request left (file: KILL exists)"
     assert made.facts()["failure"] == "not_sent"
 
 

@@ -115,9 +115,9 @@ def test_a_market_is_read_exactly() -> None:
 
 
 def test_an_event_or_series_that_was_not_asked_for_is_no_market() -> None:
-    with pytest.raises(UnreadableMarket, match="asked for KXA-26, the exchange answered with 'KXA-27'"):
+    with pytest.raises(UnreadableMarket, match="asked for KXA-26 and answered with 'KXA-27'"):
         _read(event={"event_ticker": "KXA-27"})
-    with pytest.raises(UnreadableMarket, match="asked for KXA, the exchange answered with 'KXB'"):
+    with pytest.raises(UnreadableMarket, match="asked for KXA and answered with 'KXB'"):
         _read(series={"ticker": "KXB"})
 
 
@@ -185,7 +185,7 @@ def test_a_shard_that_is_not_said_to_trade_does_not(shards: list[ShardStatus]) -
 
 
 def test_a_market_that_does_not_tell_its_bounds_is_told_so() -> None:
-    assert _read({"settlement_bounds_type": None}).settlement_bounds == "not told"
+    assert _read({"settlement_bounds_type": None}).settlement_bounds == "not given"
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def test_a_good_order_in_a_good_market_passes() -> None:
         ({"close_us": NOW_US}, DenialReason.MARKET_NOT_ACTIVE),
         ({"market_type": "scalar"}, DenialReason.MARKET_NOT_SUPPORTED),
         ({"settlement_bounds": "floor"}, DenialReason.MARKET_NOT_SUPPORTED),
-        ({"settlement_bounds": "not told"}, DenialReason.MARKET_NOT_SUPPORTED),
+        ({"settlement_bounds": "not given"}, DenialReason.MARKET_NOT_SUPPORTED),
         ({"clock_difference_ms": None}, DenialReason.CLOCK_SKEWED),
         ({"clock_difference_ms": 2_001}, DenialReason.CLOCK_SKEWED),
         ({"clock_difference_ms": -3_600_000}, DenialReason.CLOCK_SKEWED),

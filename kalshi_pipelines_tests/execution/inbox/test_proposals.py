@@ -121,7 +121,7 @@ def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
     late = replace(order(signal="2"), valid_until=dt.datetime(2026, 11, 23, 15, tzinfo=dt.UTC))
     with pytest.raises(InvalidProposals, match="proposal 2: valid_until"):
         propose(journal, [order(), late, order(signal="3")], "a test")
-    with pytest.raises(InvalidProposals, match="proposal 1: strategy: has characters"):
+    with pytest.raises(InvalidProposals, match="proposal 1: strategy: it has characters"):
         propose(journal, [replace(order(), signal=replace(order().signal, strategy="a\x00b"))], "a test")
     assert stored(journal) == []
 
@@ -130,16 +130,16 @@ def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
     ("changes", "problem"),
     [
         ({"ticker": "kxhigh; DROP TABLE proposals"}, "ticker: 'kxhigh; DROP TABLE proposals' is not a market ticker"),
-        ({"action": "short"}, "action: 'short' is none of buy, sell"),
-        ({"outcome": "Yes"}, "outcome: 'Yes' is none of yes, no"),
-        ({"price": "56"}, "price: a price is between $0.0001 and $0.9999, not 56"),
+        ({"action": "short"}, "action: 'short' is not one of buy, sell"),
+        ({"outcome": "Yes"}, "outcome: 'Yes' is not one of yes, no"),
+        ({"price": "56"}, "price: a price must be from $0.0001 to $0.9999, not 56"),
         ({"price": "0.56001"}, "price: the price '0.56001' is finer than $0.0001"),
         ({"price": "nan"}, "price: 'nan' is not a plain decimal number of dollars"),
-        ({"count": "-3"}, "count: a count is more than 0 and at most 1,000,000, not -3"),
+        ({"count": "-3"}, "count: a count must be more than 0 and at most 1,000,000, not -3"),
         ({"count": "1e9"}, "count: '1e9' is not a plain decimal number of contracts"),
-        ({"time_in_force": "day"}, "time_in_force: 'day' is none of fill_or_kill, immediate_or_cancel, good"),
-        ({"as_of": "2026-11-23T14:00:00"}, "as_of: '2026-11-23T14:00:00' does not say in which time zone"),
-        ({"as_of": "yesterday"}, "as_of: 'yesterday' is no instant such as 2026-11-23T14:05:00Z"),
+        ({"time_in_force": "day"}, "time_in_force: 'day' is not one of fill_or_kill, immediate_or_cancel, good"),
+        ({"as_of": "2026-11-23T14:00:00"}, "as_of: '2026-11-23T14:00:00' has no time zone"),
+        ({"as_of": "yesterday"}, "as_of: 'yesterday' is not a time such as 2026-11-23T14:05:00Z"),
         ({"valid_until": "2026-11-23T14:10:01Z"}, "valid_until: must be after as_of, by at most 10 minutes"),
         ({"valid_until": "2026-11-23T14:00:00Z"}, "valid_until: must be after as_of, by at most 10 minutes"),
         ({"time_in_force": "good_till_canceled"}, "expires: good_till_canceled orders need it, others must not"),
@@ -147,15 +147,15 @@ def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
         ({"post_only": "true"}, "post_only: only good_till_canceled orders can rest"),
         ({"post_only": "1"}, "post_only: '1' is neither true nor false"),
         ({"reduce_only": "true", "time_in_force": "fill_or_kill"}, "reduce_only: only immediate_or_cancel orders"),
-        ({"attempt": "0"}, "attempt: '0' is no number from 1 to 1,000"),
-        ({"attempt": "1" * 400}, "is no number from 1 to 1,000"),
-        ({"attempt": "1001"}, "attempt: '1001' is no number from 1 to 1,000"),
-        ({"attempt": "+5"}, "attempt: '+5' is no number from 1 to 1,000"),
-        ({"attempt": "\u0665"}, "is no number from 1 to 1,000"),
-        ({"attempt": "0000000001"}, "is no number from 1 to 1,000"),
-        ({"strategy": "a\nb"}, "strategy: has characters that can not be printed"),
-        ({"strategy": "a\x1b[31m"}, "strategy: has characters that can not be printed"),
-        ({"reason": "a\u202eb"}, "reason: has characters that can not be printed"),
+        ({"attempt": "0"}, "attempt: '0' is not a number from 1 to 1,000"),
+        ({"attempt": "1" * 400}, "is not a number from 1 to 1,000"),
+        ({"attempt": "1001"}, "attempt: '1001' is not a number from 1 to 1,000"),
+        ({"attempt": "+5"}, "attempt: '+5' is not a number from 1 to 1,000"),
+        ({"attempt": "\u0665"}, "is not a number from 1 to 1,000"),
+        ({"attempt": "0000000001"}, "is not a number from 1 to 1,000"),
+        ({"strategy": "a\nb"}, "strategy: it has characters that cannot be printed"),
+        ({"strategy": "a\x1b[31m"}, "strategy: it has characters that cannot be printed"),
+        ({"reason": "a\u202eb"}, "reason: it has characters that cannot be printed"),
         ({"signal": "x" * 401}, "signal: longer than 400 characters"),
         ({"signal": ""}, "signal is missing"),
     ],
@@ -207,7 +207,7 @@ def test_a_program_s_words_are_looked_at_as_those_of_a_file_are(sqlite_journal: 
     odd_order = (
         replace(good, **odd) if name in {"reason", "actor_name"} else replace(good, signal=replace(good.signal, **odd))
     )
-    with pytest.raises(InvalidProposals, match=f"proposal 2: {name}: has characters that can not be printed"):
+    with pytest.raises(InvalidProposals, match=f"proposal 2: {name}: it has characters that cannot be printed"):
         propose(sqlite_journal, [good, odd_order], "a test")
     assert stored(sqlite_journal) == []
 
@@ -264,26 +264,26 @@ LINE = "KXA-1,buy,yes,0.56,1,s,one,2026-11-23T14:00:00Z,2026-11-23T14:05:00Z"
 @pytest.mark.parametrize(
     ("name", "text", "problem"),
     [
-        ("a.txt", "", "a file ends in .csv or .json, not in .txt"),
-        ("a", "", "a file ends in .csv or .json, not in nothing"),
-        ("a.csv", "", "no proposals in it"),
-        ("a.csv", HEADER + "\n", "no proposals in it"),
+        ("a.txt", "", "the name must end in .csv or .json, not in .txt"),
+        ("a", "", "the name must end in .csv or .json, not in nothing"),
+        ("a.csv", "", "the file contains no proposals"),
+        ("a.csv", HEADER + "\n", "the file contains no proposals"),
         ("a.csv", HEADER.replace("price,", "") + "\n", "column price is missing"),
         ("a.csv", HEADER + ",actor\n" + LINE + ",person\n", "unknown column 'actor'"),
-        ("a.csv", HEADER + ",price\n", "column price twice"),
+        ("a.csv", HEADER + ",price\n", "column price appears twice"),
         ("a.csv", f"{HEADER}\n{LINE}\n{LINE},extra\n", "line 3: 10 cells, but 9 columns"),
         ("a.csv", f'{HEADER}\n"{LINE}\n', "unexpected end of data"),
         ("a.csv", f"{HEADER}\n{LINE}\n{LINE}\n", "line 3, signal: the same order as line 2"),
         ("a.csv", f"{HEADER}\n{LINE}\n{LINE.replace('0.56', '56').replace('one', 'two')}\n", "line 3, price: a price"),
-        ("a.json", "{}", "a list of proposals is wanted"),
-        ("a.json", "[1]", "proposal 1: an object is wanted"),
+        ("a.json", "{}", "the file must be a list of proposals"),
+        ("a.json", "[1]", "proposal 1: it must be an object"),
         ("a.json", '[{"price": 0.56}]', 'proposal 1, price: write it as text, such as "0.5600"'),
         ("a.json", '[{"count": 10}]', "proposal 1, count: write it as text"),
-        ("a.json", '[{"price": "0.5", "price": "0.6"}]', "a field is there twice"),
+        ("a.json", '[{"price": "0.5", "price": "0.6"}]', "a field appears twice"),
         ("a.json", '[{"dry_run": false}]', "proposal 1: unknown field 'dry_run'"),
         ("a.json", '[{"price": NaN}]', 'proposal 1, price: write it as text, such as "0.5600"'),
-        ("a.json", "[" * 100_000, "no JSON that can be used"),
-        ("a.json", "[]", "no proposals in it"),
+        ("a.json", "[" * 100_000, "the file is not valid JSON"),
+        ("a.json", "[]", "the file contains no proposals"),
     ],
 )
 def test_a_file_that_is_wrong_anywhere_is_refused_whole(tmp_path: Path, name: str, text: str, problem: str) -> None:
@@ -345,7 +345,7 @@ def test_every_wrong_object_of_a_list_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / "a.json", PERSON)
     assert [problem.removeprefix("a.json, ") for problem in caught.value.problems] == [
-        "proposal 1: an object is wanted, {...}",
+        "proposal 1: it must be an object, {...}",
         'proposal 2, attempt: write it as text, such as "0.5600"',
         "proposal 3: unknown field 'dry_run'",
     ]

@@ -50,7 +50,7 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
     assert (told.state, told.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
     assert told.ts_ms == 1_795_385_703_834
     assert (told.filled, told.remaining) == tuple(int(Decimal(text) * 100) for text in (filled, remaining))
-    assert told.detail == f"201, {filled} contracts filled, {remaining} contracts left"
+    assert told.detail == f"201, {filled} contracts filled, {remaining} contracts remaining"
 
 
 @pytest.mark.parametrize("changes", [{"ts_ms": 0}, {"ts_ms": 2**53 - 1}, {"fill_count": 4.5, "remaining_count": 6}])

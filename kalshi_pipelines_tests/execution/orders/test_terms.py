@@ -53,9 +53,9 @@ def test_selling_an_outcome_is_buying_the_other_one_at_the_complement(
 
 @pytest.mark.parametrize("value", [56, 0.56, Decimal("0.56"), None, b"0.56", True])
 def test_F29_a_number_where_dollars_in_text_are_meant_is_a_type_error(value: object) -> None:
-    with pytest.raises(TypeError, match="from text such as"):
+    with pytest.raises(TypeError, match="must be text such as"):
         YesPrice.from_text(value)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="from text such as"):
+    with pytest.raises(TypeError, match="must be text such as"):
         Contracts.from_text(value)  # type: ignore[arg-type]
 
 

@@ -177,7 +177,7 @@ def test_drifted_position_is_accepted_by_its_ticker(
     ticker = member.tradable()["ticker"]
     monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
     assert f"position_drift {ticker}" in told(capsys, 1, "reconcile")
-    assert "name these" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
+    assert "Name exactly these markets" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
     accepted = told(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
     assert f"{ticker}: corrected by 3.00 contracts" in accepted
     assert "clean: sandbox" in accepted

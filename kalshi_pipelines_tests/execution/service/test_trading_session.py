@@ -133,7 +133,7 @@ def test_session_ends_with_a_reconciliation_and_is_closed(sqlite_journal: sa.Eng
     assert reconciler.asked == [made.session.session_id]
     assert run.is_clean is clean
     assert said == [
-        "placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts left)",
+        "placed: buy 1.00 YES KXA-26-B at 0.5200 (201, 1.00 contracts filled, 0.00 contracts remaining)",
         f"after the session: {run.reconciliations[0]}",
     ]
     assert ended(made) == "done"

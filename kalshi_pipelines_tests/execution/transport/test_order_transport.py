@@ -215,7 +215,7 @@ def test_F08_a_permit_is_good_for_one_request() -> None:
     with raw_server(http("201 Created", "{}")) as server, _transport(server) as transport:
         permit = _permit(transport)
         transport.place(permit)
-        with pytest.raises(PermitRefused, match="used already"):
+        with pytest.raises(PermitRefused, match="already used"):
             transport.place(permit)
     assert server.connections == 1
 
