@@ -305,7 +305,7 @@ def test_missing_guards_are_restored_only_by_the_job_migrate(
     result = run(definitions, instance, run_config=armed())
     assert not result.success
     (failed,) = result.get_step_failure_events()
-    assert "guard_send): find out who did that" in failed.step_failure_data.user_failure_data.description
+    assert "guard_send). Find out who changed them" in failed.step_failure_data.user_failure_data.description
     assert run(definitions, instance, "migrate").success
     with journal_of(tmp_path) as journal, journal.reading() as reading:
         (note,) = [record for record in reading.audit_log.newest(100) if record.kind == "note"]

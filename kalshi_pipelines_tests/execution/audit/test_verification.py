@@ -563,7 +563,7 @@ def test_verification_that_cannot_run_reports_only_the_cause(tmp_path: Path) -> 
     engine.dispose()
     assert (report.verdict, report.records, report.head) == (AuditVerdict.COULD_NOT_RUN, 0, "-")
     (problem,) = report.problems
-    assert "run `" in problem
+    assert "Run `" in problem
 
 
 def test_F25_first_record_of_another_journal_is_reported(engine: sa.Engine) -> None:
