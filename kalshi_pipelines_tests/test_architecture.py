@@ -1,12 +1,20 @@
 """Rules of the house that no import contract can express."""
 
 import ast
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+import pytest
 
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
-TESTS = CHECKOUT / "kalshi_pipelines_tests"
+TESTS: Final = CHECKOUT / "kalshi_pipelines_tests"
+PRODUCT: Final = CHECKOUT / "kalshi_pipelines"
+#: How often each folder may switch the formatter off. The numbers may only go down.
+FORMAT_SKIPS: Final = {"kalshi_pipelines": 34, "kalshi_pipelines_tests": 47, "migrations": 0}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
@@ -33,3 +41,57 @@ def test_nothing_imports_a_test_module_or_a_conftest() -> None:
         if is_a_test_module(name)
     }
     assert sorted(wrong) == [], "move what is shared to kalshi_pipelines_tests/support/"
+
+
+def modules_of_the_product() -> Iterator[ModuleType]:
+    for path in sorted(PRODUCT.rglob("*.py")):
+        if path.name != "__main__.py":  # these only start commands
+            name = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
+            yield importlib.import_module(name.removesuffix(".__init__"))
+
+
+def own_classes() -> dict[str, list[type]]:
+    """Return the classes of the product by name."""
+    found: dict[str, list[type]] = {}
+    for module in modules_of_the_product():
+        for name, member in vars(module).items():
+            if isinstance(member, type) and member.__module__ == module.__name__ and member.__name__ == name:
+                found.setdefault(name, []).append(member)
+    return found
+
+
+def chain(cls: type) -> list[type]:
+    """Return the longest chain of inheritance that ends with a class, of the product's own classes.
+
+    Protocols do not count, for they hold no code. Neither does a base that pydantic makes for a generic's argument.
+    """
+    longest = max((chain(base) for base in cls.__bases__), key=len, default=[])
+    is_protocol, is_made_by_pydantic = getattr(cls, "_is_protocol", False), "[" in cls.__name__
+    is_own = cls.__module__.startswith("kalshi_pipelines.") and not is_protocol and not is_made_by_pydantic
+    return [*longest, cls] if is_own else longest
+
+
+def test_no_class_but_an_error_stands_on_more_than_one_other() -> None:
+    deep = [
+        " > ".join(each.__qualname__ for each in chain(cls))
+        for classes in own_classes().values()
+        for cls in classes
+        if not issubclass(cls, BaseException) and len(chain(cls)) > 2
+    ]
+    assert deep == [], "a chain of three classes: compose instead"
+
+
+def test_public_class_name_has_one_meaning() -> None:
+    shared = {
+        name: sorted(cls.__module__ for cls in classes)
+        for name, classes in own_classes().items()
+        if len(classes) > 1 and not name.startswith("_")
+    }
+    assert shared == {}, "give the less central class a name of its own"
+
+
+@pytest.mark.parametrize(("folder", "allowed"), FORMAT_SKIPS.items())
+def test_number_of_format_skips_never_grows(folder: str, allowed: int) -> None:
+    mark = " ".join(("# fmt:", "skip"))
+    skips = sum(path.read_text().count(mark) for path in (CHECKOUT / folder).rglob("*.py"))
+    assert skips <= allowed, "let ruff format the code, or lay out a table of data elsewhere"
