@@ -214,7 +214,8 @@ def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
     durable = {**postgres._SETTINGS, "fsync": "on", "synchronous_commit": "on"}
     with (
         mock.patch.object(postgres, "_SETTINGS", durable),
-        mock.patch.object(postgres, "_PLENTY_OF_MEMORY", 1 << 60),
+        # The data has to be on a disk, not in memory as for the tests.
+        mock.patch.object(postgres, "memory_or", lambda disk: disk),
         postgres.running_cluster() as cluster,
         cluster.database() as few,
         cluster.database() as many,
