@@ -1,4 +1,4 @@
-"""What tests of several rooms share: a migrated warehouse, a running sandbox exchange, the recorded responses."""
+"""Fixtures of several rooms, and hooks that order and select the tests."""
 
 import gc
 import os
@@ -21,7 +21,7 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import Cluster, running_cluster
 from kalshi_pipelines_tests.support.tiers import MARKER, Guard, Reading, spread
 
-# How long an example takes says something of the machine, not of the code.
+# Hypothesis must not fail an example because a busy machine was slow.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests of the whole suite; with ``--fast``, leave them out."""
+    """Mark the tests that only the whole suite runs, and deselect them under ``--fast``."""
     reading = Reading()
     for item in items:
         if isinstance(item, pytest.Function) and reading.is_for_the_whole_suite(item):
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """Guard tests of ``--fast``."""
+    """Turn the guard of the fast tier on while a test runs."""
     _GUARD.is_on = True
     try:
         return (yield)
@@ -72,7 +72,7 @@ def pytest_runtest_protocol() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector the modules and tests that stay until the end."""
+    """Exempt modules and collected tests from garbage collection, because they stay until the end."""
     gc.collect()
     gc.freeze()
 
@@ -86,14 +86,14 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_back_off() -> Iterator[None]:
-    """Let clients repeat a failed request at once, as often as ever. Their waits are a subject of their own tests."""
+    """Let clients retry without waiting. The number of attempts stays the same. Other tests cover the waits."""
     with stamina.set_testing(True, attempts=100, cap=True):
         yield
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite warehouse at head, made once; tests copy it."""
+    """A SQLite warehouse at head that is made once. Tests copy the file."""
     path = tmp_path_factory.mktemp("migrated") / "warehouse.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade_to_head(engine)
@@ -110,7 +110,7 @@ def postgres_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_cluster: Cluster) -> Iterator[str]:
-    """A Postgres warehouse at head, made once; tests copy it."""
+    """A Postgres warehouse at head that is made once. Tests copy the database."""
     with postgres_cluster.database() as name:
         engine = open_engine(postgres_cluster.url(name))
         upgrade_to_head(engine)
@@ -120,7 +120,7 @@ def migrated_database(postgres_cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
-    """A SQLite warehouse of the test's own, at head and empty."""
+    """An empty SQLite warehouse at head, for one test."""
     path = tmp_path / "warehouse.db"
     shutil.copy(migrated_file, path)
     engine = open_engine(f"sqlite:///{path}")
@@ -130,7 +130,7 @@ def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def postgres_engine(postgres_cluster: Cluster, migrated_database: str) -> Iterator[sa.Engine]:
-    """A Postgres warehouse of the test's own, at head and empty."""
+    """An empty Postgres warehouse at head, for one test."""
     with postgres_cluster.database(migrated_database) as name:
         engine = open_engine(postgres_cluster.url(name))
         yield engine
@@ -139,14 +139,14 @@ def postgres_engine(postgres_cluster: Cluster, migrated_database: str) -> Iterat
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest) -> sa.Engine:
-    """A warehouse of the test's own, at head and empty, in each of the databases."""
+    """An empty warehouse at head for one test, once on SQLite and once on Postgres."""
     made: sa.Engine = request.getfixturevalue(f"{request.param}_engine")
     return made
 
 
 @pytest.fixture
 def empty_sqlite_url(tmp_path: Path) -> str:
-    """The URL of a SQLite file that is not there yet."""
+    """The URL of a SQLite file that does not exist yet."""
     return f"sqlite:///{tmp_path / 'empty.db'}"
 
 
@@ -159,14 +159,14 @@ def empty_postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a database that never was migrated, of each kind."""
+    """The URL of a database without tables, once of SQLite and once of Postgres."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
 
 
 @pytest.fixture
 def recordings() -> Path:
-    """The folder of recorded responses of the real exchange, where this machine has it."""
+    """The folder of recorded responses of the real exchange. The test is skipped on a machine without them."""
     if not RECORDINGS.is_dir():
         pytest.skip("the recorded responses are not on this machine")
     return RECORDINGS
@@ -174,6 +174,6 @@ def recordings() -> Path:
 
 @pytest.fixture(scope="session")
 def frozen_sandbox() -> Iterator[SandboxProcess]:
-    """An exchange on which nothing moves."""
+    """A sandbox exchange whose markets never change."""
     with running_sandbox(SandboxOptions(markets=2_500, combos=40, tick_seconds=0, tier="unlimited")) as sandbox:
         yield sandbox

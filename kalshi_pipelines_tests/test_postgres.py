@@ -1,4 +1,4 @@
-"""The Postgres of the tests leaves nothing behind, and says what is missing where it can not be."""
+"""The Postgres server of the tests leaves nothing behind, and a missing installation is a readable error."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ with running_cluster() as cluster:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent is gone")
-def test_a_server_ends_with_its_test_process_and_leaves_nothing_that_the_next_does_not_clear_up() -> None:
+def test_killed_test_process_leaves_no_server_and_no_files_after_the_next_start() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -42,7 +42,7 @@ def test_a_server_ends_with_its_test_process_and_leaves_nothing_that_the_next_do
         assert not folder.exists()
 
 
-def test_without_binaries_it_is_said_where_they_were_looked_for(
+def test_missing_binaries_are_an_error_that_lists_the_searched_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "_CHOSEN_BINARIES", str(tmp_path))

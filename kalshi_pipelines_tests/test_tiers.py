@@ -1,4 +1,4 @@
-"""The reading that keeps a test out of the fast tier, the guard of that tier, and the order of the whole suite."""
+"""The choice of tests for the fast tier, its guard against processes, and the order of tests for workers."""
 
 import subprocess
 from pathlib import Path
@@ -25,7 +25,7 @@ def calls_a_helper_of_a_module() -> None:
 
 
 class Shell:
-    """Starts a process when it is made."""
+    """A class whose constructor starts a process."""
 
     def __init__(self) -> None:
         starts_a_process()

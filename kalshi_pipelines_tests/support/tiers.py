@@ -1,9 +1,8 @@
-"""Which tests only the whole suite runs, and the order in which several workers take the tests.
+"""The choice of tests for the fast tier, and the order of tests for workers.
 
-The fast tier leaves out each test that starts a process, a server or Postgres, opens a socket, moves a database from
-one revision to another, or searches with a state machine. That is read from the code of the test, of its fixtures and
-of the helpers they call, so nobody keeps a list. The guard of ``--fast`` makes an error of a process or a socket that
-the reading overlooked.
+The fast tier leaves out a test that starts a process or a server, opens a socket, uses Postgres, migrates a database,
+or runs a state machine. The choice is made by reading the code of the test, its fixtures and its helpers, so nobody has
+to keep a list. Under ``--fast`` a guard raises an error for every process or socket that the reading overlooked.
 """
 
 import inspect
@@ -18,7 +17,7 @@ import pytest
 
 MARKER: Final = "whole_suite"
 _TESTS: Final = "kalshi_pipelines_tests"
-#: Names by which code starts something outside, or runs a part of the product that does.
+#: Names in code that starts a process or a server, or that runs a part of the product which does.
 _STARTERS: Final = frozenset(
     {
         "Controller",
@@ -36,7 +35,7 @@ _STARTERS: Final = frozenset(
         "uvicorn",
     }
 )
-#: Names by which code moves a database between revisions, or searches with a state machine.
+#: Names in code that migrates a database or runs a state machine.
 _LONG_WORK: Final = frozenset({"downgrade", "migrate", "run_state_machine_as_test", "upgrade"})
 _LEAVING_EVENTS: Final = frozenset(
     {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "socket.bind", "socket.connect"}
@@ -49,16 +48,16 @@ class LeftTheProcess(Exception):
 
 
 class Reading:
-    """Reads test code for names that keep a test out of the fast tier, and remembers what it has read."""
+    """A search of test code for names that exclude a test from the fast tier. Results are cached by function."""
 
     def __init__(self) -> None:
         self._known: dict[object, bool] = {}
 
     def is_for_the_whole_suite(self, item: pytest.Function) -> bool:
-        """Return whether the code of a test, of one of its fixtures or of a helper has such a name."""
+        """Return whether a test, one of its fixtures or a helper uses a name that excludes it from the fast tier."""
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if "postgres" in [each for each in parameters if isinstance(each, str)]:
-            return True  # the fixture that it chooses is not in the signature
+            return True  # the test asks for the Postgres fixture by name, at run time
         fixtures = chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
         return any(self._has_a_name(code) for code in (item.function, *(each.func for each in fixtures), *parameters))
 
@@ -67,7 +66,7 @@ class Reading:
         if not (isinstance(code, FunctionType | type) and code.__module__.startswith(_TESTS)):
             return False
         if code not in self._known:
-            self._known[code] = False  # it may call itself
+            self._known[code] = False  # the answer for a function that calls itself
             functions = [code] if isinstance(code, FunctionType) else _methods(code)
             self._known[code] = any(self._function_has_a_name(function) for function in functions)
         return self._known[code]
@@ -80,9 +79,10 @@ class Reading:
 
 
 def spread(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Order tests for workers that begin with equal shares: each share begins with modules of the whole suite.
+    """Order the tests so that each worker begins with modules that the fast tier leaves out.
 
-    Those modules hold the longest tests. A long test that is taken last would keep one worker busy alone.
+    xdist gives each worker an equal share of consecutive tests, and idle workers steal from the end of other shares.
+    The modules put first hold the longest tests. A long test at the end would keep one worker busy alone.
     """
     shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
     quick: list[pytest.Item] = []
@@ -103,13 +103,13 @@ def spread(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 
 
 class Guard:
-    """While it is on, a process or a socket is an error. It can be put up once and stays for the life of Python."""
+    """An audit hook that raises an error for a process or a socket while ``is_on``. Python cannot remove it."""
 
     def __init__(self) -> None:
         self.is_on = False
 
     def put_up(self) -> None:
-        """Watch this process from now on."""
+        """Install the audit hook in this process."""
         sys.addaudithook(self._watch)
 
     def _watch(self, event: str, details: tuple[Any, ...]) -> None:
@@ -128,7 +128,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _used(names: Iterable[str], module: dict[str, Any]) -> Iterator[object]:
-    """Return the functions and classes that a function names, also those it names in a module of the tests."""
+    """Return the functions and classes that a function refers to, directly or as members of a test module."""
     found = [module[name] for name in names if name in module]
     for each in found:
         if isinstance(each, ModuleType) and each.__name__.startswith(_TESTS):

@@ -1,1 +1,1 @@
-"""Are there tests for every guard? Mutants of the executor, each a small change that some test has to notice."""
+"""Mutation tests of the executor. Each mutant is a small change of the code that at least one test must detect."""

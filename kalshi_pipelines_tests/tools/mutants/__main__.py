@@ -1,7 +1,7 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants [ROOM ...]``: make mutants of the executor and score the tests.
+"""``python -m kalshi_pipelines_tests.tools.mutants [ROOM ...]``: make mutants of the executor, score the tests.
 
-The checkout is copied first, so nothing in it is changed. A survivor is a change no test noticed; which changes are
-made is in ``operators``. Ends with 1 if one survived.
+The mutants are made in a copy of the checkout. A survivor is a mutant that no test detected. ``operators`` defines the
+kinds of changes. The exit status is 1 if a mutant survived.
 """
 
 import argparse
@@ -24,19 +24,19 @@ from kalshi_pipelines_tests.tools.mutants.rooms import ROOMS, Room
 from kalshi_pipelines_tests.tools.mutants.rules import survivors
 
 _COPIED: Final = ("kalshi_pipelines", "kalshi_pipelines_tests", "migrations", "docs", "deploy")
-#: The triggers of the journal, beside the rooms of Python.
+#: The name of the mutants of the journal's SQL triggers, beside the rooms of Python code.
 RULES: Final = "rules"
 _SURVIVED: Final = 0
-#: Characters of a line that are shown around a change.
+#: The number of characters of a line that are shown before and after a change.
 _SHOWN: Final = 100
 _DECORATORS: Final = (["property"], ["contextmanager"], ["cache"])
-#: Exit statuses of a mutant that some test noticed; the second is a test run that no longer comes to its end.
+#: Exit statuses of a mutant that a test detected. The second status means that the test run timed out.
 _KILLED: Final = frozenset({1, 3, 24, 36, -24, 152, 255})
 
 
 @dataclass
 class Score:
-    """What became of the mutants of a room."""
+    """The results of the mutants of one room."""
 
     killed: int = 0
     survivors: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ class Score:
 
     @property
     def total(self) -> int:
-        """All mutants."""
+        """The number of all mutants."""
         return self.killed + len(self.survivors) + len(self.untested)
 
     def __str__(self) -> str:
@@ -55,9 +55,9 @@ class Score:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the rooms that are asked for; return the exit status."""
+    """Run the rooms named on the command line, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.mutants", description=main.__doc__)
-    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}, {RULES}; all unless told")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}, {RULES}; all by default")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--again", type=Path, metavar="FILE", help="only the survivors that a run printed into a file")
     parser.add_argument(
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = sorted(set(given.rooms) - {*ROOMS, RULES})
     if unknown:
         parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}, {RULES}")
-    missed, only = 0, _told_in(given.again) if given.again else []
+    missed, only = 0, _names_in(given.again) if given.again else []
     for name in given.rooms or (*ROOMS, RULES):
         score = _score_of_rules() if name == RULES else _score_of(ROOMS[name], given.processes, only)
         print(f"{name}: {score}", flush=True)
@@ -84,7 +84,7 @@ def _score_of_rules() -> Score:
     return Score(total - len(left), left)
 
 
-def _told_in(file: Path) -> list[str]:
+def _names_in(file: Path) -> list[str]:
     return [line.strip() for line in file.read_text().splitlines() if line.startswith("kalshi_pipelines.")]
 
 
@@ -161,10 +161,10 @@ def _functions(file: Path) -> dict[str, ast.AST]:
 
 
 class _Undecorated(ast.NodeTransformer):
-    """Makes ``@property def a`` into ``def a`` and ``a = property(a)``: the tool changes no decorated function."""
+    """Rewrite ``@property def a`` as ``def a`` and ``a = property(a)``, because mutmut skips decorated functions."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | list[ast.stmt]:
-        """The function, and its decoration after it."""
+        """Return the function without its decorator, followed by an assignment that applies the decorator."""
         decorators = [each.id for each in node.decorator_list if isinstance(each, ast.Name)]
         if len(node.decorator_list) != 1 or decorators[:1] not in _DECORATORS:
             return node
@@ -173,7 +173,7 @@ class _Undecorated(ast.NodeTransformer):
 
 
 def _difference(original: ast.AST, mutant: ast.AST) -> str:
-    """The smallest part that is another, in the line it is in."""
+    """Return the first line that differs, shortened to the changed part."""
     for one, other in zip(_statements(original), _statements(mutant), strict=False):
         if one != other:
             return f"  - {_shortened(one, other)}\n  + {_shortened(other, one)}"
@@ -181,12 +181,12 @@ def _difference(original: ast.AST, mutant: ast.AST) -> str:
 
 
 def _statements(function: ast.AST) -> list[str]:
-    """The lines of a function without its name and decorators, in which mutants differ by their number."""
+    """Return the lines of a function's body. The names of mutants differ by a number and are left out."""
     return [line.strip() for part in getattr(function, "body", ()) for line in ast.unparse(part).splitlines()]
 
 
 def _shortened(line: str, other: str) -> str:
-    """A line from a little before it differs from another to a little after."""
+    """Return the part of a line in which it differs from another line, with some characters around it."""
     begin = _alike(line, other)
     end = len(line) - _alike(line[::-1], other[::-1])
     before, after = max(0, begin - _SHOWN), max(begin, end) + _SHOWN

@@ -1,8 +1,12 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants.operators run``: mutmut, with mutants of guards and none of words.
+"""``python -m kalshi_pipelines_tests.tools.mutants.operators run``: mutmut with mutants of guards, none of messages.
 
-Beside the tool's changes of operators, numbers, names and arguments: a condition that never or always holds, one side
-of an ``and`` or ``or`` left out, a step left out, an error not raised, ``any`` for ``all``, ``min`` for ``max``. What
-a message says is no guard, so the text of exceptions, log lines, denials and helps stays as it is.
+mutmut itself changes operators, numbers, names and arguments. This module adds three kinds of changes:
+
+* A condition always or never holds, or one side of an ``and`` or ``or`` is left out.
+* A statement is left out, or an error is not raised.
+* ``any`` and ``all`` are swapped, and so are ``min`` and ``max``.
+
+The texts of exceptions, log lines, denials and command help are not changed, because a message is no guard.
 """
 
 import os
@@ -13,7 +17,7 @@ from typing import Final, cast
 import libcst as cst
 from mutmut.mutation import file_mutation, mutators
 
-#: Positions of arguments that are told to people, by what is called.
+#: For each called function, the positions of arguments that are messages for people.
 _WORDS_AT: Final = {
     "check": (2, 3),
     "Denial": (1,),
@@ -24,10 +28,10 @@ _WORDS_AT: Final = {
     "_print": (0,),
 }
 _WORDS_NAMED: Final = frozenset({"detail", "help", "description", "metavar"})
-#: Variables that hold such a text, and lists that such texts are put into.
+#: Names of variables that hold a message, and of lists of messages.
 _WORDY: Final = frozenset({"wanted", "why", "wrong"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
-#: A variable of the environment: no mutants that only give a wrong value to a call or a name, most of all mutants.
+#: An environment variable that skips mutants which only change a value. Most mutants are of that kind.
 GUARDS_ONLY: Final = "MUTANTS_OF_GUARDS_ONLY"
 _OF_VALUES: Final = frozenset(
     {"operator_arg_removal", "operator_assignment", "operator_string", "operator_dict_arguments", "operator_lambda"}
@@ -79,22 +83,22 @@ OPERATORS: Final[Sequence[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]] = 
 
 
 class WithoutWords(file_mutation.MutationVisitor):
-    """Makes no mutant that only changes what is told to people."""
+    """A visitor that creates no mutants of messages for people."""
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        """Note the words in a call or an error before their parts are visited."""
+        """Record the messages in a call or an error before the parts of that call are visited."""
         noted = getattr(self, "_words", None)
         words: dict[int, cst.CSTNode] = {} if noted is None else noted
         self._words = words
         if id(node) in words:
             return False
         if isinstance(node, cst.Call):
-            words.update((id(argument), argument) for argument in _told(node))
+            words.update((id(argument), argument) for argument in _messages_of(node))
         if isinstance(node, cst.Raise) and isinstance(node.exc, cst.Call):
             words.update((id(argument), argument) for argument in node.exc.args if isinstance(argument.value, _TEXT))
-        is_told = isinstance(node, cst.Assign) and isinstance(node.value, _TEXT) and _names(node) <= _WORDY
+        is_message = isinstance(node, cst.Assign) and isinstance(node.value, _TEXT) and _names(node) <= _WORDY
         makes_words = isinstance(node, cst.FunctionDef) and node.name.value.endswith("_in_words")
-        return not is_told and not makes_words and super().on_visit(node)
+        return not is_message and not makes_words and super().on_visit(node)
 
     def _create_mutations(self, node: cst.CSTNode) -> None:
         before = len(self.mutations)
@@ -115,11 +119,11 @@ def _names(node: cst.Assign) -> set[str]:
 
 
 def _is_false(argument: cst.Arg) -> bool:
-    """``None`` for ``False`` is the same to a condition."""
+    """Skip the change from ``False`` to ``None``: both are false in a condition."""
     return isinstance(argument.value, cst.Name) and argument.value.value == "False"
 
 
-def _told(call: cst.Call) -> list[cst.Arg]:
+def _messages_of(call: cst.Call) -> list[cst.Arg]:
     if _is_log(call):
         return list(call.args)
     if isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name):
@@ -149,5 +153,5 @@ if __name__ == "__main__":
         operators[:] = [each for each in operators if _is_of_guards(each[1])]
     operators.extend(OPERATORS)
     file_mutation.MutationVisitor = WithoutWords  # type: ignore[misc]
-    # It reads the settings of the folder it is started in when it is imported.
+    # mutmut reads the settings of the current folder when it is imported.
     import_module("mutmut.__main__").cli()

@@ -1,4 +1,4 @@
-"""Rooms of the executor, the tests that are quick enough to be run for each of their mutants, and what to leave out."""
+"""Rooms of the executor, each with tests that are quick enough to run once for every mutant."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,22 +9,22 @@ _JOURNAL: Final = (
     "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "reading/*",
     "records", "transaction", "writing/*",
 )  # fmt: skip
-#: Tests with a Postgres say the same as those with a SQLite file and take longer.
+#: Tests on Postgres are left out: they check the same as tests on SQLite and take longer.
 _QUICK: Final = "not postgres"
 UNSHRUNK: Final = ("-p", "kalshi_pipelines_tests.tools.mutants.unshrunk")
 
 
 @dataclass(frozen=True)
 class Room:
-    """What is mutated, and with which tests.
+    """A room of code to mutate, with its tests.
 
     Attributes:
-        sources: Files and folders below ``execution/``; a pattern each.
-        tests: Below the tests of the executor.
-        without: An expression for pytest's ``-k``. Tests that start processes run the program as it is on the disk,
-            so they notice no mutant.
-        makes_journals: Whether it is of what makes the journal's tables; else all share one that was made before.
-        seconds: The longest that a test may take; some wait for an account to come to rest.
+        sources: Patterns of files and folders below ``execution/``.
+        tests: Paths of tests below the tests of ``execution/``.
+        without: An expression for pytest's ``-k`` that excludes tests. Tests that start processes are excluded: these
+            processes run the unchanged code from disk.
+        makes_journals: Whether the room creates journal tables. Other rooms share a journal that was created before.
+        seconds: The time limit of a test. Some tests wait until an account has no changes.
     """
 
     sources: tuple[str, ...]
@@ -35,14 +35,14 @@ class Room:
 
     @property
     def source_patterns(self) -> list[str]:
-        """As the tool wants them: patterns from the root of the checkout."""
+        """The sources as patterns from the root of the checkout, as mutmut needs them."""
         return [_EXECUTION + source for source in self.sources]
 
     @property
     def test_arguments(self) -> list[str]:
-        """Arguments of pytest."""
-        anew = ["-p", "kalshi_pipelines_tests.tools.mutants.anew"] if self.makes_journals else []
-        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *anew]
+        """The arguments for pytest."""
+        plugin = ["-p", "kalshi_pipelines_tests.tools.mutants.fresh_journals"] if self.makes_journals else []
+        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *plugin]
 
 
 ROOMS: Final = {

@@ -1,7 +1,7 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants rules``: mutants of the journal's triggers, which are SQL.
+"""``python -m kalshi_pipelines_tests.tools.mutants rules``: mutants of the journal's SQL triggers.
 
-One is left out, a reason is not raised, a limit moved. Each is tried in a process of its own, on SQLite; Postgres gets
-the same conditions from the same text.
+A mutant leaves out a trigger, drops a refusal, or changes a comparison. Each mutant runs in its own process, on SQLite
+only: the triggers for Postgres are made from the same text.
 """
 
 import contextlib
@@ -35,11 +35,11 @@ _RAISED: Final = re.compile(r"THEN RAISE\(ABORT, '[^']+'\)")
 _SHOWN: Final = 60
 
 Mutant = tuple[str, list[str]]
-"""What was changed, and all triggers with that change."""
+"""A description of a change, and all triggers with that change."""
 
 
 def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
-    """Every way to weaken the triggers by one change."""
+    """Return every mutant of the triggers that differs by one change."""
     for number, statement in enumerate(statements):
         name = " ".join(statement.split()[2:6])
         before, after = list(statements[:number]), list(statements[number + 1 :])
@@ -55,11 +55,11 @@ def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
 
 
 class KillersFirst:
-    """A plugin of pytest: tests that noticed a mutant before are run before the others.
+    """A pytest plugin that first runs the tests which detected earlier mutants.
 
     Args:
-        killers: Their ids, the newest last.
-        noticed: Is called with the id of a test that fails.
+        killers: The ids of those tests, the newest last.
+        noticed: A function that gets the id of each test that fails.
     """
 
     def __init__(self, killers: Sequence[str], noticed: Callable[[str], object]) -> None:
@@ -67,17 +67,17 @@ class KillersFirst:
         self._noticed = noticed
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """The tests in their order."""
+        """Sort the tests: the newest killer first."""
         items.sort(key=lambda item: self._places.get(item.nodeid, len(self._places)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Tell which test failed."""
+        """Report the id of a test that failed."""
         if report.failed:
             self._noticed(report.nodeid)
 
 
 def survivors(folder: Path) -> tuple[int, list[str]]:
-    """How many mutants there were, and those no test noticed.
+    """Return the number of mutants, and the descriptions of those that no test detected.
 
     Raises:
         SystemExit: The tests fail without a mutant.
@@ -89,7 +89,7 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
         *("-k", "not postgres and not process and not F12"),
         *UNSHRUNK,
     ]
-    # All that the tests import is imported once, for all that are forked.
+    # Import everything that the tests need once, before the forks.
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*arguments, "--collect-only"])
     if _killer_of(statements, arguments, []) is not None:
@@ -107,7 +107,7 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
 
 
 def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[str]) -> str | None:
-    """The test that noticed the mutant, if one did; a run that ends otherwise noticed it, too."""
+    """Return the test that detected the mutant, or None. Return an empty name if the test run itself failed."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -1,9 +1,9 @@
-"""A plugin of pytest: all that is asked of a mutant is whether a property fails; a small example takes minutes."""
+"""A pytest plugin that skips the shrinking of examples. Any failure detects a mutant, and shrinking takes minutes."""
 
 from hypothesis import Phase, settings
 
 
 def pytest_configure() -> None:
-    """Look for examples, and not for small ones."""
+    """Let Hypothesis generate examples without shrinking them."""
     settings.register_profile("unshrunk", deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
     settings.load_profile("unshrunk")

@@ -1,5 +1,8 @@
-"""Randomized trials of the executor: real processes that are killed, real sockets, a misbehaving exchange.
+"""Randomized trials of the executor with killed processes, real sockets and a misbehaving exchange.
 
-``plans`` makes a trial of a seed, ``life`` is what a process does until it is killed, ``truth`` reads the log of the
-exchange itself, ``bars`` holds journal and truth against each other, ``runner`` runs trials one after another.
+* ``plans`` draws a trial from a seed.
+* ``life`` trades in a process until the process is killed.
+* ``truth`` reads the log of the exchange itself.
+* ``bars`` compares the journal with the log of the exchange.
+* ``runner`` runs trials one after another.
 """

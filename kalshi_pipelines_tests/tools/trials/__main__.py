@@ -1,6 +1,6 @@
-"""``python -m kalshi_pipelines_tests.tools.trials``: 2,000 trials, and what they came to.
+"""``python -m kalshi_pipelines_tests.tools.trials``: run 2,000 trials and print their results.
 
-Each failure is told with the seed that repeats it: ``... --seeds 17``.
+Each failure is printed with the seed that repeats it: ``... --seeds 17``.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, Final
 from kalshi_pipelines_tests.support.postgres import running_cluster
 
 TRIALS: Final = 2_000
-#: They wait for the exchange's clock most of the time.
+#: The default number of trials at a time. It may exceed the cores: trials mostly wait for the exchange's clock.
 RUNNERS: Final = 5
 _SUMS: Final = (
     "orders",
@@ -36,7 +36,7 @@ _SUMS: Final = (
 
 
 def lines_of(seeds: Sequence[int], cluster: str | None) -> Iterator[dict[str, Any]]:
-    """The outcomes of some seeds, run one after another by a process of its own."""
+    """Return the outcomes of some seeds. A separate process runs them one after another."""
     command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.trials.runner"]
     command += ["--seeds", ",".join(map(str, seeds))]
     command += [] if cluster is None else ["--cluster", cluster]
@@ -51,7 +51,7 @@ def lines_of(seeds: Sequence[int], cluster: str | None) -> Iterator[dict[str, An
 
 
 def run_all(seeds: Sequence[int], runners: int, cluster: str | None, *, loud: bool = False) -> list[dict[str, Any]]:
-    """The outcomes of all seeds, several at a time."""
+    """Return the outcomes of all seeds, with several trials at a time."""
 
     def collect(share: Sequence[int]) -> list[dict[str, Any]]:
         found = []
@@ -67,7 +67,7 @@ def run_all(seeds: Sequence[int], runners: int, cluster: str | None, *, loud: bo
 
 
 def summed_up(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
-    """What all trials came to, for people."""
+    """Return a summary of all trials for people."""
     sums = {name: sum(outcome[name] for outcome in outcomes) for name in _SUMS}
     databases = Counter(outcome["database"] for outcome in outcomes)
     kills = Counter(point for outcome in outcomes for point in outcome["killed_at"])
@@ -91,7 +91,7 @@ def summed_up(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run trials; 1 if anything was wrong with any."""
+    """Run trials, and return 1 if a trial found a violation."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials")
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"how many (default: {TRIALS})")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the first; each next one has the next")

@@ -1,4 +1,4 @@
-"""What has to be true after every trial, of the journal and of the exchange's own log together."""
+"""Conditions that the journal and the log of the exchange must meet after every trial."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
 
 @dataclass
 class Verdict:
-    """What was counted, and every violation in words."""
+    """Counts of a trial, and a sentence for each violation."""
 
     duplicates: int = 0
     beyond_caps: int = 0
@@ -41,23 +41,23 @@ class Verdict:
 
 @dataclass
 class JournalRows:
-    """The journal of a trial as rows."""
+    """The rows of a trial's journal that are checked."""
 
     states: dict[str, tuple[str, str, int | None]]
-    """Of each live client order id: the last state, its session, what was filled by then."""
+    """The last state, the session and the filled count, by client order id of live orders."""
     sendings: dict[str, tuple[int, int]]
-    """Of each client order id that was to be sent: audit record and instant."""
+    """The audit record and the time of the record that an order is being sent, by client order id."""
     audited: dict[int, tuple[str, str]]
     groups: dict[str, str]
     kills: list[tuple[int, int]]
-    """Audit record and whether it engaged."""
+    """The audit record of each change of the kill switch, and whether the change engaged it."""
     positions: dict[str, int]
     account_open: int
-    """What the account's ledger holds for open orders, in centi-contracts."""
+    """Centi-contracts that the account's ledger reserves for open orders."""
 
 
 def rows_of(engine: sa.Engine) -> JournalRows:
-    """Read everything that is judged."""
+    """Read the rows of a journal that are checked."""
     with engine.connect() as connection:
         states: dict[str, tuple[str, str, int | None]] = {}
         sendings: dict[str, tuple[int, int]] = {}
@@ -92,7 +92,7 @@ def rows_of(engine: sa.Engine) -> JournalRows:
 
 
 def judged(engine: sa.Engine, truth: TruthLog, member: str, plan: Plan) -> Verdict:
-    """Hold a journal and the exchange's log against each other, and both against the plan's caps."""
+    """Compare a journal with the log of the exchange, and check both against the caps of the plan."""
     journal, verdict = rows_of(engine), Verdict()
     orders = truth.orders(member)
     verdict.orders, verdict.sent = len(orders), len(journal.sendings)
@@ -115,7 +115,7 @@ def _duplicates(orders: dict[str, TruthOrder], verdict: Verdict) -> None:
 
 
 def _recorded(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
-    """Every order of the exchange has an earlier record that it is being sent, and that record its audit."""
+    """Check that each order on the exchange has an earlier sending record, and that record an audit entry."""
     for order in orders.values():
         record = journal.sendings.get(order.client_order_id)
         why = None
@@ -135,7 +135,7 @@ def _recorded(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verd
 
 
 def _capped(journal: JournalRows, truth: TruthLog, member: str, plan: Plan, verdict: Verdict) -> None:
-    """After every single event of the exchange no scope can lose, or have had, more than its cap."""
+    """Check that no scope could lose more than its cap after any event of the exchange."""
     for orders in truth.states(member):
         for name, scope, cap_orders, cap_dollars in _scopes(journal, truth, list(orders.values()), plan):
             worst = truth.worst(scope)
@@ -160,7 +160,7 @@ def _scopes(
 
 
 def _resolved(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
-    """Every order's state is the exchange's, or it is held as unknown."""
+    """Check that each order has the state that the exchange reports, or is held as unknown."""
     there = {order.client_order_id: order for order in orders.values()}
     still_open = 0
     for client, (state, _, filled) in journal.states.items():
@@ -197,7 +197,7 @@ def _wrong_state(state: OrderState, filled: int | None, order: TruthOrder | None
 
 
 def _stopped(journal: JournalRows, verdict: Verdict) -> None:
-    """While the kill switch is engaged nothing is recorded as being sent: the chain of the audit is the order."""
+    """Check that no order was recorded as being sent while the kill switch was engaged, in the order of the audit."""
     sends = sorted(seq for seq, _ in journal.sendings.values())
     for number, (seq, engaged) in enumerate(journal.kills):
         if not engaged:

@@ -1,6 +1,6 @@
-"""What a trading process does in a trial: reconcile, open a session, decide every proposal, reconcile, close.
+"""The work of a trading process in a trial: reconcile, open a session, decide every proposal, reconcile, close.
 
-Every life proposes the same signals, as a scheduler that starts a job again does.
+Each process of a trial proposes the same signals, as when a scheduler restarts a job.
 """
 
 import datetime as dt
@@ -53,7 +53,7 @@ _PATIENCE = Patience(attempts=3, total_seconds=5, answer_seconds=5)
 
 @dataclass(frozen=True)
 class Place:
-    """Where a trial is traded: a member's key, its journal, three markets."""
+    """The member's key, journal and markets of a trial."""
 
     sandbox: SandboxProcess
     member: str
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass
 class Killer:
-    """Ends this process the ``nth`` time it comes to a point, as ``kill -9`` does."""
+    """A checkpoint that kills this process when the process reaches a point for the ``nth`` time."""
 
     life: Life
     passed: int = field(default=0)
@@ -79,7 +79,7 @@ class Killer:
 
 
 def member_of(place: Place, stack: ExitStack) -> SandboxMember:
-    """The member's place, with connections of this process's own."""
+    """Return the member of a trial, with connections of this process."""
     http = stack.enter_context(httpx.Client(trust_env=False, timeout=30))
     signer = Signer.from_file(place.key_id, place.key_file)
     budget = Budget(sa.create_engine("sqlite://"), "unused", documented_rates(RateTier.BASIC))
@@ -100,12 +100,12 @@ def member_of(place: Place, stack: ExitStack) -> SandboxMember:
 
 
 def journal_of(place: Place) -> Journal:
-    """The trial's journal, with an anchor file."""
+    """Return the journal of a trial, with an anchor file."""
     return Journal(open_journal(place.journal_url), "sandbox", anchor_file=place.folder / "anchors.jsonl")
 
 
 def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
-    """The proposal of an order: near the market's own prices, the same in every life."""
+    """Return the proposal of an order near the prices of its market. It is the same in every process."""
     bid, ask = round(float(market["yes_bid_dollars"]) * 100), round(float(market["yes_ask_dollars"]) * 100)
     is_bid = (wanted.action == "buy") == (wanted.outcome == "yes")
     if is_bid:
@@ -126,14 +126,14 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
 
 
 def reconciler_of(member: SandboxMember, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
-    """A reconciler that does not wait long."""
+    """Return a reconciler with short waits."""
     transport = member.transport(member.settings())
     account = ExchangeAccount(member.client, 0)
     return Reconciler(journal, account, transport, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
 
 
 def bury(journal: Journal) -> None:
-    """End the session of the process that died: what an operator does with ``close-session``."""
+    """End the session of a killed process, as an operator does with ``close-session``."""
     with journal.writing() as transaction:
         held = transaction.reading.sessions.lease(ACCOUNT)
         if held is not None:
@@ -141,7 +141,7 @@ def bury(journal: Journal) -> None:
 
 
 def switch_of(place: Place, journal: Journal) -> KillSwitch:
-    """The kill switch of a trial: its journal, and the file for when that can not be written."""
+    """Return the kill switch of a trial: its journal, and the file used when the journal cannot be written."""
     return KillSwitch(lambda: journal, _emergency(place), (), account=ACCOUNT)
 
 
@@ -150,7 +150,7 @@ def _emergency(place: Place) -> EmergencyFile:
 
 
 def release(place: Place, journal: Journal, report: ReconciliationReport, since_us: int) -> None:
-    """Somebody else looks at a clean reconciliation and releases the kill switch; not while somebody is halting."""
+    """Release the kill switch as another person after a clean reconciliation, unless a halt is going on."""
     switch_of(place, journal).import_emergency_file("grace")
     with journal.writing() as transaction:
         halting = any(
@@ -162,7 +162,7 @@ def release(place: Place, journal: Journal, report: ReconciliationReport, since_
 
 
 def halted(place: Place, seconds: float) -> HaltReport:
-    """What somebody else's halt comes to, some time from now."""
+    """Halt as another person after a delay, and return the result."""
     time.sleep(seconds)
     with ExitStack() as stack:
         member, journal = member_of(place, stack), journal_of(place)
@@ -178,7 +178,7 @@ def halted(place: Place, seconds: float) -> HaltReport:
 
 
 def live(place: Place, plan: Plan, life: Life) -> None:
-    """A whole life, if nobody ends it."""
+    """Trade once through all steps, unless the process is killed."""
     killer, began_us = Killer(life), now_us()
     with ExitStack() as stack:
         member, journal = member_of(place, stack), journal_of(place)
@@ -198,7 +198,7 @@ def _traded(
     plan: Plan,
     killer: Callable[[Checkpoint], None],
 ) -> bool:
-    """One session; whether an order stayed unknown, so that another one is of use after the reconciliation."""
+    """Trade one session, and return whether an order stayed unknown. A second session can then follow."""
     settings = member.settings(
         session_orders=plan.session_orders,
         day_orders=plan.day_orders,
@@ -230,7 +230,7 @@ def _is_unknown(decision: Decision) -> bool:
 
 
 def settle(place: Place) -> list[str]:
-    """Reconcile until it is clean, then once more; what is wrong with that."""
+    """Reconcile until the result is clean, then once more, and return a sentence for each problem."""
     with ExitStack() as stack:
         member, journal = member_of(place, stack), journal_of(place)
         bury(journal)

@@ -1,4 +1,4 @@
-"""What happens in a trial, drawn from its seed alone: orders, faults of the exchange, and when which process dies."""
+"""The plan of a trial, drawn from its seed alone: orders, faults of the exchange, and kills of processes."""
 
 import random
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 PLACE: Final = "POST /portfolio/events/orders"
 GROUPS: Final = "POST /portfolio/order_groups/create"
 TRIGGER: Final = "PUT /portfolio/order_groups/{order_group_id}/trigger"
-#: Points of an order's journey and of a recovery at which a process can be killed.
+#: Points in the handling of an order and in a recovery at which a process can be killed.
 KILLING_POINTS: Final = tuple(point for point in Checkpoint if point is not Checkpoint.CANCELS_SENT)
 _RECOVERY: Final = (
     Checkpoint.LEFTOVERS_MARKED,
@@ -27,8 +27,8 @@ _EARLY: Final = (
 )
 CANCEL_ALL: Final = "DELETE /portfolio/events/orders"
 CANCEL: Final = "DELETE /portfolio/events/orders/{order_id}"
-#: What can happen to a new order, some of it together. Statuses are those after which nobody knows; that a 400 was a
-#: refusal, and how much was filled at once, is the exchange's word, so answers that lie about that are not among them.
+#: Faults of the request for a new order. Some faults happen together. The statuses leave the outcome unknown. Faults
+#: that lie about a refusal (400) or a fill are not listed, because the executor has to trust the exchange on both.
 ORDER_FAULTS: Final[tuple[tuple[dict[str, Any], ...], ...]] = (
     ({"kind": "refuse"},),
     ({"kind": "refuse", "reset": True},),
@@ -78,7 +78,7 @@ OTHER_FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"endpoint": "GET /exchange/user_data_timestamp", "kind": "stale_read", "seconds": 30, "times": 3},
     {"endpoint": "GET /markets/{ticker}/orderbook", "kind": "server_error"},
 )
-#: What can happen to a halt, beside the others.
+#: Faults of the requests of a halt, in addition to the faults of orders.
 HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"endpoint": CANCEL_ALL, "kind": "drop_after_apply"},
     {"endpoint": CANCEL_ALL, "kind": "refuse"},
@@ -91,7 +91,7 @@ HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
 
 @dataclass(frozen=True)
 class OrderWanted:
-    """An order of a trial; ``market`` counts the trial's markets, ``tick`` is cents away from the near side."""
+    """An order of a trial. ``market`` is the index of its market, ``tick`` a distance in cents from the near side."""
 
     number: int
     market: int
@@ -101,26 +101,26 @@ class OrderWanted:
     rests: bool
     tick: int
     centi: int = 0
-    """Hundredths of a contract less."""
+    """Hundredths of a contract by which the count is lowered."""
 
 
 @dataclass(frozen=True)
 class Life:
-    """A process: what the exchange does to it, and its end."""
+    """One process of a trial: the faults it meets, and the point at which it is killed."""
 
     faults: tuple[dict[str, Any], ...]
     point: Checkpoint | None = None
     nth: int = 1
     after_ms: int | None = None
     killed_by_person_ms: int | None = None
-    """When somebody engages the kill switch in another process."""
+    """The time at which another process engages the kill switch."""
     halted_by_person_ms: int | None = None
-    """When somebody halts in another process: cancels everything, and goes on until nothing is proved to rest."""
+    """The time at which another process halts: it cancels all orders and repeats until no order is proved to rest."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A trial."""
+    """The plan of one trial."""
 
     seed: int
     database: str
@@ -133,7 +133,7 @@ class Plan:
 
 
 def plan_of(seed: int) -> Plan:
-    """The trial of a seed: one in four on Postgres."""
+    """Return the plan of a seed. One plan in four uses Postgres."""
     draw = random.Random(f"trial {seed}")
     orders = tuple(
         OrderWanted(

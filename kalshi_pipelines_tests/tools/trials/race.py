@@ -1,6 +1,7 @@
-"""Sixteen executors in eight processes, mixed signals, a cap of five orders: how many the exchange gets.
+"""A race of sixteen executors in eight processes, with shared signals and a cap of five orders.
 
-``python -m kalshi_pipelines_tests.tools.trials.race [--cluster FOLDER]`` prints it, with what the journal says.
+``python -m kalshi_pipelines_tests.tools.trials.race [--cluster FOLDER]`` prints the number of orders that the exchange
+accepted, and the number that the journal recorded.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from kalshi_pipelines_tests.tools.trials.runner import OPTIONS, Runner, Template
 PROCESSES: Final = 8
 EXECUTORS_A_PROCESS: Final = 2
 CAP: Final = 5
-#: Three for each executor, of nine in all: everybody meets signals of others.
+#: The number of signals. Each executor gets three of them, so executors share signals.
 SIGNALS: Final = 9
 _PATIENCE_SECONDS: Final = 60
 
@@ -58,8 +59,8 @@ def _process(place: Place, plan: Plan, settings: TradeSettings, session: TradeSe
 
 
 def race(runner: Runner, cluster: str | None) -> dict[str, int]:
-    """Run it once."""
-    # Each in a market of its own: two at once in one market are not both sent.
+    """Run the race once."""
+    # Each signal has its own market: the executor does not send two orders in one market at once.
     orders = tuple(OrderWanted(number, number, "buy", "yes", 1, False, 0) for number in range(SIGNALS))
     plan = Plan(0, "postgres" if cluster else "sqlite", orders, (), CAP, CAP, 200, 1_000)
     with runner.place(plan, "race", SIGNALS) as place:
@@ -72,7 +73,7 @@ def race(runner: Runner, cluster: str | None) -> dict[str, int]:
                 journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ()
             )
             record_reconciliation(journal)
-            # One of them makes the order groups, so that none is made twice.
+            # One executor creates the order groups, so that no group is created twice.
             dispatch = LiveDispatch(journal, session, transport)
             for shard in sorted({market["exchange_index"] for market in place.markets}):
                 dispatch.ensure_group(shard)
@@ -92,7 +93,7 @@ def race(runner: Runner, cluster: str | None) -> dict[str, int]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Race and print."""
+    """Run the race and print its result."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials.race")
     parser.add_argument("--cluster", help="folder of a Postgres server's socket; without it SQLite")
     cluster = parser.parse_args(arguments).cluster

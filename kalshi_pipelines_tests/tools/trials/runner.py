@@ -1,6 +1,6 @@
-"""Runs trials one after another against one exchange, each life in a process of its own that is forked and killed.
+"""A program that runs trials one after another against one exchange, and forks a process for each life.
 
-A program of its own, without threads, because it forks: a new Python for every life would take longer than the life.
+It is a separate program without threads, because it forks. A new Python for each life would take longer than the life.
 """
 
 import argparse
@@ -31,14 +31,14 @@ from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
 from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
 
 OPTIONS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
-#: A life that takes longer hangs.
+#: The seconds after which a process has hung.
 _LONGEST_LIFE_SECONDS = 90
 _MARKETS_A_TRIAL = 3
 
 
 @dataclass
 class Outcome:
-    """A trial's end, as one line of JSON."""
+    """The result of a trial, printed as one line of JSON."""
 
     seed: int
     database: str
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class Templates:
-    """Empty journals at head, copied for every trial."""
+    """Empty journals at head. Each trial gets a copy."""
 
     def __init__(self, folder: Path, cluster: str | None) -> None:
         self._folder, self._cluster = folder, cluster
@@ -103,7 +103,7 @@ class Templates:
 
 
 def in_a_process(act: Callable[[], object]) -> int:
-    """Fork, act, end; the child's process id."""
+    """Run a function in a forked process, and return the process id."""
     child = os.fork()
     if child:
         return child
@@ -115,12 +115,12 @@ def in_a_process(act: Callable[[], object]) -> int:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        # Nothing of the parent's may be cleaned up by the child.
+        # The child must not run the clean-up of its parent.
         os._exit(status)
 
 
 def ended(child: int, after_ms: int | None = None) -> int:
-    """Wait for a child; kill it after a while if told, and if it hangs: its status, -9 when it was killed."""
+    """Wait for a child and return its status. Kill a child that hangs, or one that is to be killed after a time."""
     deadline = time.monotonic() + (_LONGEST_LIFE_SECONDS if after_ms is None else after_ms / 1_000)
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -134,7 +134,7 @@ def ended(child: int, after_ms: int | None = None) -> int:
 
 
 class Runner:
-    """Trials on one exchange."""
+    """A series of trials on one exchange."""
 
     def __init__(self, sandbox: SandboxProcess, http: httpx.Client, templates: Templates, folder: Path) -> None:
         self._sandbox, self._http, self._templates, self._folder = sandbox, http, templates, folder
@@ -142,7 +142,7 @@ class Runner:
         self._markets = self._quoted()
 
     def run(self, seed: int) -> Outcome:
-        """One trial from its seed to its verdict."""
+        """Run the trial of a seed, and return its result."""
         began, plan = time.monotonic(), plan_of(seed)
         outcome = Outcome(seed, plan.database)
         with self.place(plan, f"trial_{os.getpid()}_{seed}") as place:
@@ -159,7 +159,7 @@ class Runner:
 
     @contextmanager
     def place(self, plan: Plan, name: str, markets: int = _MARKETS_A_TRIAL) -> Iterator[Place]:
-        """A new member with a new journal, for the length of a with block."""
+        """Create a member with a new journal for the length of a ``with`` block."""
         url = getattr(self._templates, plan.database)(name)
         try:
             yield self._place(plan, name, url, markets)
@@ -167,12 +167,12 @@ class Runner:
             self._templates.drop(url, name)
 
     def truth_of(self, member: str) -> dict[str, TruthOrder]:
-        """The member's orders by the exchange's own log."""
+        """Return the member's orders from the log of the exchange."""
         self._truth.refresh()
         return self._truth.orders(member)
 
     def _live(self, place: Place, plan: Plan, life: Life, outcome: Outcome) -> float:
-        """One life; for how long its late requests may still be on the way."""
+        """Run one process, and return for how long its delayed requests may still arrive."""
         self._steer("DELETE", "/faults")
         for fault in life.faults:
             self._steer("POST", "/faults", **fault)
@@ -182,7 +182,7 @@ class Runner:
             person = in_a_process(lambda: _engage_later(place, life.killed_by_person_ms or 0))
             outcome.person_kills += 1
         if life.halted_by_person_ms is not None:
-            halting = in_a_process(lambda: self._told_halted(place, life.halted_by_person_ms or 0))
+            halting = in_a_process(lambda: self._halt_and_report(place, life.halted_by_person_ms or 0))
             outcome.halts += 1
         status = ended(child, life.after_ms)
         if person is not None and ended(person) != 0:
@@ -196,12 +196,12 @@ class Runner:
             outcome.wrong.append(f"life {outcome.lives} ended with status {status}")
         return max((fault["seconds"] for fault in life.faults if fault["kind"] == "delay"), default=0.0)
 
-    def _told_halted(self, place: Place, milliseconds: int) -> None:
+    def _halt_and_report(self, place: Place, milliseconds: int) -> None:
         report = halted(place, milliseconds / 1_000)
         (self._folder / "halted.txt").write_text(str(report) if report.flat else f"{report}: {report.problems}")
 
     def _require_flat(self, place: Place, status: int, outcome: Outcome) -> None:
-        """A halt has proved that nothing rests, and by the exchange's own log nothing does."""
+        """Check that a halt proved that no order rests, and that the log of the exchange agrees."""
         told = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
         rests = [order.client_order_id for order in self.truth_of(place.member).values() if order.open > 0]
         if not told.startswith("FLAT") or rests:
@@ -240,7 +240,7 @@ class Runner:
             return Place(self._sandbox, name, member.key_id, member.key_file, url, chosen, folder)
 
     def _supply(self, market: Row) -> None:
-        """Somebody else's orders, so that there is something to trade with at the prices of the first day."""
+        """Place orders of another member, so that trades are possible at the prices of the first day."""
         for side, price in (("bid", market["yes_bid_dollars"]), ("ask", market["yes_ask_dollars"])):
             path = f"/markets/{market['ticker']}/orders"
             self._steer("POST", path, side=side, price=price, count="12.00", time_in_force="good_till_canceled")
@@ -253,7 +253,7 @@ class Runner:
             row
             for row in rows
             if "0.15" < row["yes_bid_dollars"] < row["yes_ask_dollars"] < "0.85" and row["market_type"] == "binary"
-            # Whole cents fit every market's grid.
+            # Every market accepts prices in whole cents.
             and row["yes_bid_dollars"].endswith("00") and row["yes_ask_dollars"].endswith("00")
         ]  # fmt: skip
 
@@ -270,7 +270,7 @@ def _engage_later(place: Place, milliseconds: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the trials of some seeds; a line of JSON each."""
+    """Run the trials of some seeds, and print a line of JSON for each."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials.runner")
     parser.add_argument("--seeds", required=True, help="FIRST:END, or numbers separated by commas")
     parser.add_argument("--cluster", help="folder of a Postgres server's socket; without it all is SQLite")
@@ -288,7 +288,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _memory() -> str | None:
-    """Where files are quickest. A killed process loses nothing that it wrote, only a computer without power does."""
+    """Return the folder for journals: memory, if possible. Files in memory survive a killed process."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 

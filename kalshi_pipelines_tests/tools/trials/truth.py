@@ -1,6 +1,7 @@
-"""The exchange's own log: what a member's orders came to, and what they could have cost at worst, by brute force.
+"""The log of the exchange: the results of a member's orders, and the most that they could have cost.
 
-Nothing here uses the executor's arithmetic: every outcome of every market with every subset of its open orders filled.
+The worst case is found by brute force, without the executor's arithmetic. Each outcome of each market is tried with
+each subset of the open orders filled.
 """
 
 from collections.abc import Collection, Iterator
@@ -14,13 +15,13 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 Row = dict[str, Any]
 _RATE_SCALE: Final = 10**12
-#: More open orders of one market are not tried out one by one.
+#: The most open orders of a market for which every subset is tried.
 _MOST_SUBSETS: Final = 12
 
 
 @dataclass
 class TruthOrder:
-    """An order the exchange took."""
+    """An order that the exchange accepted."""
 
     order_id: str
     client_order_id: str
@@ -34,7 +35,7 @@ class TruthOrder:
     canceled: int = 0
     fees: int = 0
     paid: int = 0
-    """Net micro-dollars: what a bid paid, less what an ask received."""
+    """Net micro-dollars paid: the cost of bids less the proceeds of asks."""
 
     @property
     def open(self) -> int:
@@ -43,7 +44,7 @@ class TruthOrder:
 
 @dataclass
 class TruthLog:
-    """Reads the log on from where it was; one for each exchange."""
+    """A reader of the log of one exchange, which continues at its last position."""
 
     admin_url: str
     http: httpx.Client
@@ -54,7 +55,7 @@ class TruthLog:
     _member_of: dict[str, str] = field(default_factory=dict)
 
     def refresh(self) -> None:
-        """Take in what happened since."""
+        """Read the events since the last position."""
         while True:
             page = self.http.get(f"{self.admin_url}/sandbox/truth", params={"after": self.seen, "limit": 10_000}).json()
             for event in page["events"]:
@@ -79,21 +80,21 @@ class TruthLog:
                     self.members.setdefault(member, []).append(event)
 
     def states(self, member: str) -> Iterator[dict[str, TruthOrder]]:
-        """The member's orders after each event, by id; the same dictionary, changed on."""
+        """Yield the member's orders by id after each event. The same dictionary is yielded and changed each time."""
         orders: dict[str, TruthOrder] = {}
         for event in self.members.get(member, ()):
             _apply(orders, event)
             yield orders
 
     def orders(self, member: str) -> dict[str, TruthOrder]:
-        """The member's orders as they are now."""
+        """Return the current orders of the member."""
         orders: dict[str, TruthOrder] = {}
         for orders in self.states(member):  # noqa: B007
             pass
         return orders
 
     def worst(self, orders: Collection[TruthOrder]) -> int:
-        """Micro-dollars that could be lost with these orders: each market at its worst outcome and worst fills."""
+        """Return the most micro-dollars that the orders could lose, with the worst outcome and fills of each market."""
         tickers = {order.ticker for order in orders}
         return sum(self._worst_of([order for order in orders if order.ticker == ticker]) for ticker in tickers)
 
