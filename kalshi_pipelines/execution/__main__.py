@@ -1,4 +1,7 @@
-"""Start of ``python -m kalshi_pipelines.execution``, the command line of trading; ``service/cli.py`` parses it."""
+"""The start of ``python -m kalshi_pipelines.execution``, the command line of trading.
+
+``service/cli.py`` parses its arguments.
+"""
 
 import sys
 

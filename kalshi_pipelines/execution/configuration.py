@@ -1,7 +1,7 @@
 """The settings of trading: environment variables that begin with ``KALSHI_TRADE_``, read once into a frozen object.
 
-An unknown name or a value that cannot be used is an error; nothing is guessed. Caps can only be lowered. Their
-ceilings are constants of the journal's tables, and the database also refuses a session above them.
+An unknown variable or an unusable value is an error; nothing is guessed. Caps can only be lowered. The ceilings of the
+caps are constants in the journal's tables. The database also refuses to open a session with caps above the ceilings.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ from kalshi_pipelines.settings import Environment, InvalidSettings, home_expande
 from kalshi_pipelines.units import dollars, microdollars
 
 PREFIX: Final = "KALSHI_TRADE_"
-#: The text of KALSHI_TRADE_PRODUCTION without which production cannot be traded.
+#: The value that KALSHI_TRADE_PRODUCTION must have before trading on production is allowed.
 PRODUCTION_PHRASE: Final = "i-trade-real-money"
 _LEFT_OUT: Final = frozenset({"arm", "private_key_file", "kill", "kill_file"})
-#: Settings that limit no order. A gate of its own checks each of them before a live session opens.
+#: Settings that do not limit orders. Before a live session opens, a separate check examines each of these settings.
 _NOT_LIMITS: Final = frozenset({"mode", "production", "api_key_id", "url"})
 LONGEST_SESSION_MINUTES: Final = 24 * 60
 
 
 class BalanceStep(StrEnum):
-    """The smallest step of the account's balance, in dollars: docs.kalshi.com "Fee rounding", October 2026."""
+    """The smallest step of the account's balance, in dollars. Source: docs.kalshi.com "Fee rounding", October 2026."""
 
     DIRECT_MEMBER = "0.0001"
     OTHERS = "0.01"
@@ -48,7 +48,7 @@ _NOT_PLAIN: Final = "write plain dollars with at most six decimals, such as 12.5
 
 
 def _require_plain(given: object) -> object:
-    """Check that a text has only digits and at most one point; ``Decimal`` would also accept 1e1, 1_0 and ٣."""
+    """Check that an amount has only digits and at most one point. ``Decimal`` alone would also accept 1e1, 1_0 and ٣."""
     if isinstance(given, str) and not re.fullmatch(r"-?[0-9]*\.?[0-9]+", given.strip(), re.ASCII):
         raise ValueError(_NOT_PLAIN)
     return given
@@ -68,7 +68,10 @@ def _ceiling(kind: ScopeKind) -> Decimal:
 
 
 class TradeSettings(BaseSettings):
-    """Settings of trading. Each is read from the variable ``KALSHI_TRADE_`` plus the setting's name in capitals."""
+    """Settings of trading.
+
+    Each setting is read from the environment variable ``KALSHI_TRADE_`` plus the setting's name in capitals.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
@@ -224,19 +227,19 @@ class TradeSettings(BaseSettings):
         return settings
 
     def account(self, environment: Environment) -> Account:
-        """Return the account that is traded in an environment."""
+        """Return the account that trading uses in an environment: the configured sub-account."""
         return Account(environment.value, self.subaccount)
 
     @property
     def allowed_series(self) -> frozenset[str] | None:
-        """The series that may be traded, or None if all may be."""
+        """The series of markets that may be traded, or None if every series may be traded."""
         if self.series is None or self.series.strip() == "*":
             return None
         return frozenset(name.strip() for name in self.series.split(",") if name.strip())
 
     @property
     def caps(self) -> SessionCaps:
-        """The caps of a session, in micro-dollars and centi-contracts."""
+        """The configured caps of a trading session: money in micro-dollars, positions in centi-contracts."""
         notional = _micro(self.notional_dollars)
         return SessionCaps(
             order_notional_microdollars=_micro(self.order_dollars),
@@ -259,12 +262,15 @@ class TradeSettings(BaseSettings):
 
     @property
     def config_sha256(self) -> str:
-        """A digest of all settings but secrets and kill switches."""
+        """A digest of all trading settings except secrets and kill switches."""
         return self._digest_without(_LEFT_OUT)
 
     @property
     def limits_sha256(self) -> str:
-        """A digest of all settings that limit what may be traded. An arm token is valid for one such digest only."""
+        """A digest of all settings that limit what may be traded.
+
+        An arm token is valid only for the digest it was made for.
+        """
         return self._digest_without(_LEFT_OUT | _NOT_LIMITS)
 
     def _digest_without(self, left_out: frozenset[str]) -> str:

@@ -1,4 +1,5 @@
-"""Verification of the journal: the audit chain, and everything that can be recomputed from the journal's rows.
+"""Verification of the journal: its audit chain, and every figure that can be recomputed from the journal's rows.
 
-Nothing here writes to the journal or calls the exchange. The journal room writes the audit records.
+Code in this package neither writes to the journal nor calls the exchange. ``execution/journal`` writes the audit
+records.
 """

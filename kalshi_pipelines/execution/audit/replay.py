@@ -34,7 +34,7 @@ _NUMBERS = (
     "open_bids_centicontracts",
     "open_asks_centicontracts",
 )
-#: Kinds of scope. The reservation of an admitted order is posted to one scope of each kind.
+#: The kinds of scope in the ledger. The reservation of an admitted order is posted to one scope of each kind.
 _KINDS = {"session", "day", "rolling", "event", "account"}
 
 
@@ -95,14 +95,14 @@ class _Scope:
 
 @dataclass
 class _Books:
-    """The ledger as it is recomputed, posting by posting."""
+    """The ledger's counters as the verification recomputes them, posting by posting."""
 
     scopes: dict[int, _Scope]
     caps: dict[tuple[str, str], sa.RowMapping]
     positions: dict[str, int]
 
     def post(self, row: sa.RowMapping) -> Iterator[str]:
-        """Add a posting to the counters, and return the caps that it passes if it is a reservation."""
+        """Add a posting to the recomputed counters. If the posting is a reservation, yield the caps that it exceeds."""
         scope = self.scopes[row["scope_id"]]
         market = scope.markets[row["ticker"]]
         before = market.worst
@@ -148,7 +148,7 @@ def _is_beside(other: sa.RowMapping, scope: sa.RowMapping) -> bool:
 
 
 def replay_ledger(connection: sa.Connection) -> Iterator[str]:
-    """Return the problems of the ledger: reservations that passed a cap, wrong counters and missing reservations."""
+    """Return the problems of the ledger: reservations that exceeded a cap, wrong counters and missing reservations."""
     books = _Books(
         {row["scope_id"]: _Scope(row) for row in connection.execute(sa.select(scopes)).mappings()},
         {(row["session_id"], row["kind"]): row for row in connection.execute(sa.select(session_caps)).mappings()},
@@ -182,7 +182,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
 
 
 def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    """Return whether a reservation belongs in a scope, as the guard of sending demands."""
+    """Return whether a reservation may be counted in a scope, by the rule that also guards the sending of orders."""
     keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
     if scope["kind"] == "day":
         return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1

@@ -1,7 +1,10 @@
-"""Check of every order that was recorded as sent against the rules of the guard of sending.
+"""Check every order that was recorded as sent against the rules of the send guard.
 
-The check does not rely on the guard having been there at the time. ``verification`` replays the kill switch and
-``replay`` replays the caps; this module checks the guard's other rules.
+The send guard is a trigger of the journal. This check finds forbidden orders even if the trigger was missing when they
+were sent.
+
+``verification`` replays the kill switch and ``replay`` replays the caps. This module checks the other rules of the send
+guard.
 """
 
 from collections.abc import Iterator
@@ -35,7 +38,8 @@ _FENCED: Final = sa.exists().where(fences.c.order_group_id == intents.c.order_gr
 _HALTED: Final = sa.exists().where(
     kill_events.c.engaged == 1, kill_events.c.audit_seq > sessions.c.audit_seq, kill_events.c.audit_seq < _audit_seq
 )
-#: Conditions under which an order must not be sent, each under the words that report it.
+#: Conditions under which an order must not be sent. Each key is the text with which the verification reports a
+#: violation.
 _WRONG: Final = {
     "in a dry run or a run not started by hand": sa.or_(intents.c.mode != "live", intents.c.origin != "by_hand"),
     "outside the lifetime of its session": sa.or_(_at_us < sessions.c.opened_us, _at_us >= sessions.c.expires_us),
@@ -51,7 +55,7 @@ _WRONG: Final = {
 
 
 def find_forbidden_sends(connection: sa.Connection) -> Iterator[str]:
-    """Return the orders that were recorded as sent although a rule forbade it."""
+    """Yield a problem for each order that was recorded as sent although a rule forbade sending it."""
     query = (
         sa.select(
             order_events.c.intent_id, *[wrong.label(f"wrong_{place}") for place, wrong in enumerate(_WRONG.values())]

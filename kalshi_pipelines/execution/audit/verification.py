@@ -1,6 +1,6 @@
 """Verification of a whole journal: the audit chain, the rows, the counters, the anchors and the exchange's orders.
 
-The verification only reads. Its verdict is clean, corrupt (with every problem), or could not run, which is not clean.
+The verification only reads. Its verdict is one of three: clean, corrupt, or could not run. Only the first is a success.
 """
 
 import hashlib
@@ -38,10 +38,10 @@ from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.request import request_sha256, request_text
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: Largest number of problems in a report; further problems would add nothing.
+#: The largest number of problems in a report. A corrupt journal could otherwise fill the report with thousands.
 MOST_PROBLEMS: Final = 100
 _AT_ONCE: Final = 5_000
-#: Tables that are not compared row by row with the audit records. Most of them are recomputed instead.
+#: Tables that the verification does not compare row by row with the audit records. It recomputes most of them instead.
 _DERIVED: Final = {
     "audit_log",
     "audit_head",
@@ -60,7 +60,7 @@ _DERIVED: Final = {
 
 
 class AuditVerdict(IntEnum):
-    """The result of a verification. The number is the exit status of the command."""
+    """The result of verifying a journal. The number is the exit status of the ``verify`` command."""
 
     CLEAN = 0
     CORRUPT = 1
@@ -69,7 +69,7 @@ class AuditVerdict(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """The verdict of a verification, with the problems that it found."""
+    """The report of a verification of the journal: its verdict and the problems that it found."""
 
     verdict: AuditVerdict
     records: int
@@ -95,9 +95,10 @@ def verify(
 
     Args:
         engine: An engine that ``open_journal`` made.
-        anchor_file: The file with anchors of the chain. Without the file, a cut or rewritten journal may look clean.
-        exchange_orders: Every order of the sub-account since its first session, as the exchange reports them. None
-            leaves this check out.
+        anchor_file: The file with anchors of the chain. Without anchors, a truncated or rewritten journal may look
+            clean.
+        exchange_orders: Every order of the sub-account since its first session, as the exchange reports them. If this
+            is None, the journal is not compared with the exchange.
     """
     found: list[str] = []
     records, head = 0, "-"
@@ -132,7 +133,7 @@ def verify(
 
 
 class _Chain:
-    """The audit log as it is read, record by record, from its beginning."""
+    """A reader of the audit log that checks the chain of hashes record by record, from the first record."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -140,7 +141,7 @@ class _Chain:
         self.last = -1
         self.head = "-"
         self.hashes: dict[int, str] = {}
-        #: Digests of the rows that the audit records name, by table and number of the record.
+        #: Digests of the rows that the audit records name, by the table's name and the audit record's number.
         self.recorded: defaultdict[str, dict[int, list[bytes]]] = defaultdict(dict)
         self._engaged = True
 
@@ -185,7 +186,7 @@ class _Chain:
             yield from self._sent_while_stopped(seq, each)
 
     def _sent_while_stopped(self, seq: int, row: Mapping[str, object]) -> Iterator[str]:
-        """Follow the kill switch, and return a problem if the row records an order as sent while it was engaged."""
+        """Track whether the kill switch is engaged, and yield a problem if an order was recorded as sent meanwhile."""
         if row["table"] == "kill_events":
             self._engaged = bool(row["engaged"])
         elif row["table"] == "order_events" and row["to_state"] == "sending" and self._engaged:
@@ -200,7 +201,7 @@ def _genesis(body: str, identity: sa.RowMapping) -> Iterator[str]:
 
 
 def _rows(connection: sa.Connection, recorded: Mapping[str, dict[int, list[bytes]]]) -> Iterator[str]:
-    """Return the records that differ from the stored rows they name, and the stored rows that no record names."""
+    """Yield audit records that differ from the stored rows they name, and stored rows that no audit record names."""
     for table in metadata.sorted_tables:
         if table.name in _DERIVED:
             continue
@@ -227,7 +228,7 @@ def _rows(connection: sa.Connection, recorded: Mapping[str, dict[int, list[bytes
 
 
 def _requests(connection: sa.Connection) -> Iterator[str]:
-    """Return the intents whose stored request differs from their terms or from their digest."""
+    """Yield the intents whose stored request differs from their stored terms or from their stored digest."""
     ordered = sa.select(intents).order_by(intents.c.intent_id).execution_options(yield_per=_AT_ONCE)
     for row in connection.execute(ordered).mappings():
         if row["request_json"] != request_text(dict(row)):
@@ -243,7 +244,7 @@ def _differing(wanted: Mapping[int, list[bytes]], there: Mapping[int, list[bytes
 def _by_record(
     connection: sa.Connection, table: sa.Table, column: str
 ) -> Iterator[tuple[int, list[dict[str, object]]]]:
-    """Return the stored rows of each record in the form of the audit log, where postings are grouped."""
+    """Yield the stored rows of each audit record in the format of the audit log, which groups postings."""
     key = [table.c[column], *table.primary_key.columns]
     held: list[tuple[sa.Table, dict[str, object]]] = []
     seq: int | None = None
@@ -285,9 +286,10 @@ def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None)
 
 
 def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None) -> Iterator[str]:
-    """Return the orders of the exchange that the journal cannot account for.
+    """Yield the exchange's orders that the journal cannot account for.
 
-    Each order must be one intent that was recorded with the same terms before it was sent, or a known foreign order.
+    Each order at the exchange must be a foreign order that the journal knows, or match exactly one intent. The intent
+    must have the same terms and must have been recorded before the order was sent.
     """
     if orders is None:
         return
@@ -316,7 +318,10 @@ def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None)
 
 
 def _damage(connection: sa.Connection) -> Iterator[str]:
-    """Return the problems that SQLite's own checks find. Postgres checks a page whenever it reads one."""
+    """Yield the problems that SQLite's integrity checks find.
+
+    Postgres needs no such check, because it checks a page whenever it reads the page.
+    """
     if connection.dialect.name != "sqlite":
         return
     driver = sqlite_driver(connection)

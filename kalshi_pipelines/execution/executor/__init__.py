@@ -1,1 +1,1 @@
-"""The TradeExecutor, which plans, admits and sends orders inside one session."""
+"""The TradeExecutor, which plans, admits and sends the orders of one trading session."""

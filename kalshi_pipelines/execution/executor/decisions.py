@@ -25,14 +25,14 @@ class DecisionOutcome(StrEnum):
     AWAITS_APPROVAL = "awaits_approval"
     UNKNOWN = "unknown"
     REFUSED = "refused"
-    """The exchange refused the order, or the order could not leave this computer."""
+    """The exchange refused the order, or the request could not leave this computer."""
     KNOWN = "known"
-    """The executor had decided about the same signal before, so it did nothing now."""
+    """The executor had already decided about this signal earlier, so it did nothing now."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """An order as it would be sent, and the market data that its checks use."""
+    """An order as it would be sent, with the market data that its checks use."""
 
     order: ProposedOrder
     proposal_id: int | None
@@ -43,7 +43,7 @@ class PlannedOrder:
 
     @property
     def premium(self) -> int:
-        """Micro-dollars that the order costs without fees, if all of it is filled at its limit."""
+        """Micro-dollars that the order costs, without fees, if it is filled completely at its limit price."""
         price = self.request.price.centicents
         return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR_CENTICENTS - price)
 
@@ -53,7 +53,7 @@ class PlannedOrder:
         return self.premium + self.fee_bound
 
     def facts(self) -> dict[str, object]:
-        """Return the facts that the decision uses, for the audit. A proposal's free text is not among them."""
+        """Return the facts behind a decision for the audit log. The proposal's free text is left out."""
         order, market = self.order, self.market
         return {
             "actor": {"kind": order.actor.value, "name": order.actor_name},
@@ -82,13 +82,16 @@ class PlannedOrder:
 
 
 def _format_multiplier(multiplier: Decimal) -> str:
-    """Return a fee multiplier without exponent. An impossible multiplier, which is denied, is cut to 40 characters."""
+    """Return a fee multiplier as text without an exponent.
+
+    An impossible multiplier could be very long, so its text is cut to 40 characters; its order is denied.
+    """
     return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 
 
 @dataclass(frozen=True, slots=True)
 class AdmittedOrder:
-    """An order whose worst case is reserved in the journal."""
+    """An order that was admitted: the journal has reserved its worst case."""
 
     planned: PlannedOrder
     intent: Intent
@@ -121,7 +124,7 @@ def decision_of(
 ) -> Decision:
     """Return the decision that follows from the present state of an intent.
 
-    ``denied`` takes precedence over ``detail``, which is a note for people.
+    If ``denied`` is given, its reason and text are used. Otherwise the decision gets ``detail``, a note for people.
     """
     outcome = _outcome_of(intent)
     reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)

@@ -1,4 +1,4 @@
-"""The last step of an order: ``LiveDispatch`` sends it once, ``SimulatedDispatch`` only records it.
+"""The last step of an order: ``LiveDispatch`` sends the order once, ``SimulatedDispatch`` only records it.
 
 ``SimulatedDispatch`` holds no key, no address and no transport, so a dry run has no means of sending.
 """
@@ -26,7 +26,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import SECOND_US
 
-#: The denial reason for each of the journal's guards that can refuse to record an order as being sent.
+#: The denial reason for each guard of the journal that can refuse the record that an order is being sent.
 GUARD_DENIALS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
@@ -42,23 +42,27 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
-#: Contracts that an order group lets the exchange match in any 15 seconds. This is a brake; caps are the ledger's.
+#: Contracts that an order group lets the exchange match in any 15 seconds. This limit only slows fills down; the ledger
+#: enforces the caps.
 GROUP_CONTRACTS: Final = 10_000
-#: After this many orders in a row that were refused or could not be sent, the kill switch engages.
+#: The kill switch engages after this many orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
-#: Longest time between the record that an order is being sent and its request. A slower order is not sent.
+#: The longest time between recording that an order is being sent and sending it. After a longer delay it is not sent.
 MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
-#: A function that returns why no order may be sent now, or None.
+#: The type of functions that return why the kill switch forbids orders now, or None if it does not.
 KillReader = Callable[[], str | None]
 
 
 class GroupNotMade(ExpectedError):
-    """The exchange did not confirm an order group. Orders without a group cannot be fenced, so none was sent."""
+    """The exchange did not confirm an order group.
+
+    The order was not sent, because an order without a group cannot be fenced.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchResult:
-    """An order's intent after its last step, with the denial if it was not sent, or the exchange's answer as text."""
+    """An order's intent after dispatch, with the denial if it was not sent, or the exchange's answer as text."""
 
     intent: Intent
     denied: Denial | None = None
@@ -66,7 +70,7 @@ class DispatchResult:
 
 
 class OrderDispatch(Protocol):
-    """The last step of an admitted order, live or simulated."""
+    """The interface of an order's last step: an admitted order is sent in a live session and simulated in a dry run."""
 
     mode: Mode
 
@@ -77,12 +81,12 @@ class OrderDispatch(Protocol):
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """Send or simulate a reserved order, unless the kill switch is engaged by now."""
+        """Send or simulate a reserved order, unless the kill switch has been engaged meanwhile."""
         ...
 
 
 class SimulatedDispatch:
-    """The last step of an order in a dry run: it is recorded, and nothing is sent."""
+    """The last step of an order in a dry run: the order is recorded, and nothing is sent."""
 
     mode = Mode.DRY_RUN
 
@@ -90,14 +94,14 @@ class SimulatedDispatch:
         self._journal, self._session = journal, session
 
     def ensure_group(self, exchange_index: int) -> OrderId | None:
-        """Return None: a dry run sends nothing, so it needs no group to fence."""
+        """Return None. A dry run sends no orders, so it needs no order group that could be fenced."""
         del exchange_index
         return None
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """Record the order as simulated. It keeps its reservation, as a resting order does."""
+        """Record the order as simulated. The order keeps its reservation, as a resting order does."""
         del request, kill
         with self._journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)
@@ -114,7 +118,7 @@ class SimulatedDispatch:
 
 
 class LiveDispatch:
-    """The last step of an order in a live session: record it as being sent, send it once, record the answer."""
+    """The last step of an order in a live session: record that it is being sent, send it once, record the answer."""
 
     mode = Mode.LIVE
 
@@ -130,7 +134,7 @@ class LiveDispatch:
         self._refusals = 0
 
     def ensure_group(self, exchange_index: int) -> OrderId:
-        """Return the session's order group on a shard, and create it when it is first needed.
+        """Return the session's order group on a shard. The group is created when a shard is first used.
 
         Raises:
             GroupNotMade: The exchange did not confirm the new group.
@@ -147,7 +151,10 @@ class LiveDispatch:
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader
     ) -> DispatchResult:
-        """Send the order once. An interrupted order is recorded as unknown, for the reconciliation to resolve."""
+        """Send the order once.
+
+        If sending is interrupted, record the order as unknown, so that a reconciliation resolves it.
+        """
         if not self._transport.take_order_tokens():
             spent = Denial(DenialReason.RATE_BUDGET_SPENT, "too few write tokens besides those kept for cancels")
             return DispatchResult(release_reservation(self._journal, intent, spent, checks), spent)
@@ -169,10 +176,10 @@ class LiveDispatch:
         return DispatchResult(moved, detail=verdict.detail)
 
     def _send_unless_stopped(self, sent: Sent, kill: KillReader) -> OrderAnswer:
-        """Send the recorded order, unless the kill switch is engaged by now or the record took too long.
+        """Send an order after its sending is recorded, unless the kill switch is engaged or recording took too long.
 
-        The journal's own switch was read in the transaction of the record. A kill file or variable may have been set
-        since then, and a stalled disk or server may have made the checks stale.
+        The transaction that recorded the sending has checked the journal's kill switch. Since then, a kill file or
+        variable may have been set. A slow disk or server may also have made the checks outdated.
         """
         killed = kill()
         if killed is not None:
@@ -189,9 +196,9 @@ class LiveDispatch:
 
     @contextmanager
     def _record_unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:
-        """Record the order as unknown before any error leaves this block.
+        """Record the order as unknown if an error interrupts this block, then let the error pass.
 
-        If the journal is unavailable, the next reconciliation records it instead.
+        If the journal is unavailable, the next reconciliation records the order as unknown instead.
         """
         try:
             yield
@@ -214,7 +221,8 @@ class LiveDispatch:
         }
         ended = verdict.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
-            # A reconciliation may have resolved the order meanwhile. Its result outweighs this answer.
+            # A reconciliation may have resolved the order while it was sent. The state it recorded outweighs this
+            # answer.
             present = transaction.reading.orders.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
                 transaction.audit.append(
@@ -235,7 +243,7 @@ class LiveDispatch:
 
 
 def release_reservation(journal: Journal, intent: Intent, refused: Denial, checks: tuple[Check, ...]) -> Intent:
-    """Abandon a reserved order and return its intent; an order that has left that state meanwhile stays unchanged."""
+    """Abandon a reserved order and return its intent. If the order is no longer reserved, leave it unchanged."""
     with journal.writing() as transaction:
         present = transaction.reading.orders.intent(intent.intent_id)
         if present.state is not OrderState.RESERVED:

@@ -1,9 +1,9 @@
-"""The TradeExecutor, which makes each proposal an order or a denial with its reason.
+"""The TradeExecutor, which turns each proposal into an order, or into a denial with a reason.
 
-``decide`` is the one path for an order, in three steps. It plans: reads the market and fixes the request. It admits:
-checks and reserves in one transaction of the journal. It sends: checks again and calls the session's dispatch. The
-order is on record before anything is sent. A signal that was planned before is never planned again; its earlier order
-is the answer.
+``decide`` handles every order in three steps. Planning reads the market and fixes the request. Admitting checks the
+order and reserves its worst case in one transaction of the journal. Sending checks the order again and passes it to the
+session's dispatch. The order is on record before anything is sent. A signal is planned only once. If a proposal repeats
+a signal, ``decide`` returns the earlier order.
 """
 
 from collections.abc import Callable, Iterable
@@ -56,29 +56,29 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors of reading a market. The warehouse is among them because it keeps the rate budget of reads.
+#: Errors that reading a market can raise. The warehouse can fail, too, because it keeps the rate budget of reads.
 MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
-#: Errors that a strange proposal can cause while it is planned. They deny the proposal and stop nothing else.
+#: Errors that an unusual proposal can cause while it is planned. They only deny this proposal.
 PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)
-#: A function that returns the micro-dollars available on a shard, or None if they cannot be read.
+#: The type of functions that return the micro-dollars available on a shard, or None if they cannot be read.
 BalanceReader = Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutorInputs:
-    """The sources that the executor reads besides the journal."""
+    """The readers that the executor uses besides the journal: of markets, the kill switch and the balance."""
 
     markets: MarketReader
     kill: KillReader
     balance: BalanceReader | None = None
-    """None in a dry run, which has no key to read the balance with."""
+    """The reader of the balance. It is None in a dry run, which has no key for reading the balance."""
 
 
 class TradeExecutor:
-    """Decides about proposals in one session.
+    """Decides about the proposals of one trading session.
 
     Args:
-        session: An open session. Its mode, caps and sub-account hold for every order.
+        session: An open session. Every order has the session's mode, caps and sub-account.
         journal: The journal that records each step before the next one.
         settings: Limits of single orders.
         inputs: Readers of markets, kill switch and balance.
@@ -112,8 +112,8 @@ class TradeExecutor:
     def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
         """Plan, admit and send the order of one proposal, or deny it.
 
-        An order that needs a person's approval stays reserved, and its decision has ``waiting`` set. Call
-        ``decide_again`` with it as soon as ``is_due`` returns true.
+        An order that needs a person's approval stays reserved, and its decision has ``waiting`` set. Once ``is_due``
+        returns true for ``waiting``, call ``decide_again`` with it.
 
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
@@ -127,18 +127,18 @@ class TradeExecutor:
         return self._send(admitted)
 
     def is_due(self, waiting: AdmittedOrder) -> bool:
-        """Return whether a person has approved a waiting order, or the order is no longer valid."""
+        """Return whether a waiting order can be decided now: a person has approved it, or it is no longer valid."""
         now = self._clock_us()
         with self._journal.reading() as reading:
             return now > waiting.intent.valid_until_us or reading.orders.is_approved(waiting.intent, now)
 
     def decide_again(self, waiting: AdmittedOrder) -> Decision:
-        """Send or deny an order that waited for approval, by the market, fee and balance of the present instant.
+        """Send or deny an order that waited for approval, after reading the market, fee and balance again.
 
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
-        # If the market cannot be read again, the earlier reading is used. If it is too old by now, the order is denied.
+        # If the market cannot be read again, its earlier reading is used. A reading that is too old denies the order.
         with suppress(*MARKET_READ_ERRORS):
             waiting = self._look_again(waiting)
         return self._send(waiting)
@@ -184,9 +184,10 @@ class TradeExecutor:
         return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
 
     def _check_attempt_rate(self) -> Denial | None:
-        """Check the cap on attempts before anything is read or created.
+        """Return a denial if the account has used up its attempts of the last minute.
 
-        Creating an order group is a write to the exchange that no reservation limits, so this check comes first.
+        This check comes before the market is read and an order group is created. Creating a group is a write to the
+        exchange, and no reservation limits how many groups are created.
         """
         session, most = self._session, self._session.caps.attempts_per_minute
         with self._journal.reading() as reading:
@@ -205,7 +206,7 @@ class TradeExecutor:
         try:
             return self._check_and_reserve(planned)
         except JournalRefused as error:
-            # The session may have ended since planning: a reconciliation fenced it, or its time is over.
+            # The session may have ended since the order was planned: its time is over, or a reconciliation ended it.
             reason = GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
             return self._deny(planned.order, planned.proposal_id, Denial(reason, str(error)))
         except PLANNING_ERRORS as error:
@@ -235,7 +236,7 @@ class TradeExecutor:
         return AdmittedOrder(planned, reserved)
 
     def _send(self, admitted: AdmittedOrder) -> Decision:
-        """Check a reserved order once more and dispatch it; abandon it if a check fails by now."""
+        """Check a reserved order once more and dispatch it. If a check fails, abandon the order."""
         planned, intent = admitted.planned, admitted.intent
         killed = self._read.kill()
         with self._journal.reading() as reading:
@@ -258,7 +259,7 @@ class TradeExecutor:
         """Return an order that waited for approval with fresh checks of market, fee and balance.
 
         Its request and reservation were fixed when it was planned. If the market's shard, event or fee terms have
-        changed since then, a failed check will end the order.
+        changed since then, a check fails and the order is abandoned.
 
         Raises:
             KalshiError, UnreadableMarket, WarehouseUnavailable: The market cannot be read.
@@ -288,7 +289,8 @@ class TradeExecutor:
     def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
         own = reading.orders.open_intents(self._session.account, mode=self._session.mode)
         if self._session.mode is Mode.DRY_RUN:
-            # Orders of other dry runs cannot rest. A killed dry run leaves reservations that nothing releases.
+            # Orders of other dry runs are ignored. They cannot rest, and a killed dry run leaves reservations that stay
+            # for ever.
             own = [intent for intent in own if intent.session_id == self._session.session_id]
         order = planned.order
         return (
@@ -301,7 +303,10 @@ class TradeExecutor:
         )
 
     def _attempt_checks(self, reading: JournalReading, order: ProposedOrder) -> tuple[Check, ...]:
-        """Check that the attempt before this one ended without a fill; otherwise this would be a second order."""
+        """Check that the signal's previous attempt ended without a fill.
+
+        Otherwise this attempt would be a second order.
+        """
         if order.signal.attempt == 1:
             return ()
         signal = replace(order.signal, attempt=order.signal.attempt - 1)
@@ -319,7 +324,7 @@ class TradeExecutor:
         )
 
     def _reconciled_checks(self, reading: JournalReading, at_us: int) -> tuple[Check, ...]:
-        """Check that a recent reconciliation of the account was clean; a dry run needs none."""
+        """Check that the account's last reconciliation is recent and clean. A dry run needs no reconciliation."""
         if self._session.mode is Mode.DRY_RUN:
             return ()
         account = self._session.account
@@ -371,7 +376,7 @@ class TradeExecutor:
         return Decision(DecisionOutcome.DENIED, order, proposal_id, None, denied.reason, denied.detail)
 
     def _record_repetition(self, transaction: JournalTransaction, planned: PlannedOrder, intent: Intent) -> Decision:
-        # The attempt is recorded so that its proposal no longer counts as pending.
+        # Recording this attempt marks the proposal as decided, so that it no longer counts as pending.
         transaction.orders.record_attempt(
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
         )
@@ -396,7 +401,11 @@ def _denied_as_unplannable(error: Exception) -> Denial:
 
 
 def _filled(intent: Intent) -> int:
-    """Return the filled centi-contracts of an order: those of its fills, or those of the exchange's answer if more."""
+    """Return the filled centi-contracts of an order.
+
+    The count is the larger one of two: the sum of the recorded fills, and the filled count in the exchange's last
+    answer.
+    """
     return max(intent.filled_centicontracts, intent.reported_filled_centicontracts or 0)
 
 

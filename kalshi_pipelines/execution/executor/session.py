@@ -1,7 +1,7 @@
 """A trading session: its mode, account, key, caps and end, and the gates that a live session must pass.
 
-A session is opened once and never changed. The journal's row decides what the session may do; arguments of later calls
-do not.
+A session never changes after it is opened. The session's row in the journal decides what the session may do; arguments
+of later calls do not.
 """
 
 import hashlib
@@ -30,12 +30,15 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
-#: How long a lease lasts. A live session that does not renew it in time has lost its sub-account.
+#: How long a lease lasts. A live session that does not renew its lease in time has lost its sub-account.
 LEASE_US: Final = MINUTE_US
 
 
 class SessionRefused(ExpectedError):
-    """A session could not be opened. ``checks`` holds every check that was made, ``reason`` the first that failed."""
+    """A trading session could not be opened.
+
+    ``checks`` holds every check that was made; ``reason`` names the first failure.
+    """
 
     def __init__(self, denied: Denial, checks: tuple[Check, ...]) -> None:
         super().__init__(f"{denied.reason.cause} {denied.detail}.", denied.reason.remedy)
@@ -46,7 +49,7 @@ class SessionRefused(ExpectedError):
 
 @dataclass(frozen=True, slots=True)
 class TradeSession:
-    """An open session. Only a live session has ``host`` and ``key_fingerprint``."""
+    """An open trading session. ``host`` and ``key_fingerprint`` are set only in a live session."""
 
     session_id: str
     account: Account
@@ -61,7 +64,7 @@ class TradeSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The person who opens a session, the origin of the run, and the reason that the audit records."""
+    """How a session is opened: by which person, from which kind of run, and for what reason."""
 
     opened_by: str
     origin: Origin
@@ -96,7 +99,10 @@ def open_dry_run(
     opening: Opening,
     clock_us: Callable[[], int] = now_us,
 ) -> TradeSession:
-    """Open a session that decides, reserves and records but sends nothing. It has neither a key nor an address."""
+    """Open a session that decides, reserves and records but sends nothing.
+
+    Such a session (a dry run) has neither a trade key nor the exchange's address.
+    """
     session = _build_session(settings, environment, Mode.DRY_RUN, opening.origin, clock_us())
     with journal.writing() as transaction:
         transaction.sessions.open(_new_session(session, settings, opening, clock_us()))
@@ -146,7 +152,7 @@ def open_live(
 
 
 def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
-    """Return a sentence about the session that holds the sub-account."""
+    """Return a sentence that tells which live session holds the sub-account."""
     with journal.reading() as reading:
         lease = reading.sessions.lease(new.account)
         if lease is None:
@@ -159,13 +165,13 @@ def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
 
 
 def renew_lease(journal: Journal, session: TradeSession) -> bool:
-    """Renew a live session's lease for a minute; return whether the session still held it."""
+    """Renew a live session's lease for a minute. Return False if the session had lost the lease."""
     with journal.writing() as transaction:
         return transaction.sessions.renew_lease(session.session_id, transaction.now_us + LEASE_US)
 
 
 def close(journal: Journal, session: TradeSession, reason: str) -> None:
-    """End a session, and record the head of the audit chain outside the database."""
+    """End a session, and write the newest hash of the audit chain to the anchor file outside the database."""
     with journal.writing() as transaction:
         transaction.sessions.end(session.session_id, reason)
     journal.anchor()

@@ -1,4 +1,5 @@
-"""The checks that decide whether an order may be sent. The code of a check is the reason of its denial.
+"""The checks that decide whether an order may be sent.
 
-A check fails if its input is missing or cannot be read. The caps are not here: the journal's database enforces them.
+If a check fails, the order is denied, and the check's code is the reason. A check also fails if its input is missing or
+cannot be read. Caps are not checked in this package, because the journal's database enforces them.
 """

@@ -1,7 +1,7 @@
-"""The arm token: it shows that an operator recently decided to trade live with this key and these limits.
+"""The arm token, which shows that an operator recently decided to trade live with this key and these limits.
 
-The token is neither a secret nor a signature. It makes live trading a deliberate act. It expires, and any change of the
-environment, the key, a cap, the allowed series or another limit invalidates it.
+The token is neither a secret nor a signature. It makes live trading a deliberate act. The token expires. A change of
+the environment, the key, a cap, the allowed series or another limit invalidates the token.
 """
 
 import re
@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import DAY_US, SECOND_US, instant
 
-#: The longest validity of a token.
+#: The longest time for which an arm token is valid.
 LONGEST_US: Final = DAY_US
 _DIGITS: Final = 8
 _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0-9]{10})", re.ASCII)
@@ -28,11 +28,11 @@ class ArmBinding:
     environment: Environment
     key_fingerprint: str
     limits_sha256: str
-    """The value of ``TradeSettings.limits_sha256``."""
+    """The digest of the limits: the value of ``TradeSettings.limits_sha256``."""
 
 
 def arm_token(bound: ArmBinding, expires_us: int) -> str:
-    """Return the token for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of its expiry."""
+    """Return an arm token, the value for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of its expiry."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
     return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 
@@ -77,6 +77,6 @@ def _token_check(settings: TradeSettings, bound: ArmBinding, now_us: int) -> Che
 
 
 def arm_expires_us(settings: TradeSettings) -> int | None:
-    """Return when the token expires, in microseconds, or None without a token."""
+    """Return the time at which the arm token expires, in microseconds, or None if no token is set."""
     found = _TOKEN.fullmatch(settings.arm.get_secret_value().strip()) if settings.arm else None
     return int(found.group(4)) * SECOND_US if found else None

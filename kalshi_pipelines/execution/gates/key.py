@@ -1,4 +1,4 @@
-"""Checks of the trade key: the exchange knows it, its scopes are minimal, and it is locked to the sub-account."""
+"""Checks of the trade key: the exchange lists the key, its scopes are minimal, and it is locked to the sub-account."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import InexactValue, microdollars
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: The scopes that trading needs. With only these scopes, money cannot leave the account.
+#: The scopes of a trade key: exactly those that trading needs. They do not permit moving money out of the account.
 NEEDED_SCOPES: Final = frozenset({"read", "write::trade"})
 
 
 def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tuple[Check, ...]:
-    """Ask the exchange about the key, and check its answer. A missing or failed answer fails the check."""
+    """Ask the exchange about the trade key and check the answer. Without a usable answer the check fails."""
     wanted = f"`read` and `write::trade` only, locked to sub-account {subaccount}"
     try:
         portfolio.balance(subaccount)
@@ -25,7 +25,7 @@ def key_checks(portfolio: PortfolioClient, key_id: str, subaccount: int) -> tupl
     if len(found) != 1:
         return (check(DenialReason.KEY_NOT_FIT, False, wanted, "the exchange does not list this key"),)
     key = found[0]
-    # The main account is sub-account 0, and its keys may have no lock at all.
+    # Sub-account 0 is the main account. A key of the main account may have no lock to a sub-account at all.
     is_locked = key.subaccount == subaccount or (subaccount == 0 and key.subaccount is None)
     return (
         check(

@@ -1,7 +1,7 @@
-"""The market of an order, read when the order is planned: status, price grid, best prices, fees and shard.
+"""The snapshot of a market that an order is planned with: status, price grid, best prices, fees and shard.
 
-All values come from one reading, which began at ``read_us``. A value that cannot be read is an error and never replaced
-by a default.
+All values of a snapshot come from one reading of the market, which began at ``read_us``. A value that cannot be read is
+an error; it is never replaced by a default.
 """
 
 from collections.abc import Callable
@@ -31,20 +31,20 @@ class UnreadableMarket(ExpectedError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PriceRange:
-    """A part of the market's price grid, in centi-cents of YES."""
+    """A section of a market's price grid with one step between prices, in centi-cents of YES."""
 
     start: int
     end: int
     step: int
 
     def has(self, price: int) -> bool:
-        """Return whether a price is on this part of the grid."""
+        """Return whether a price is valid on this section of the market's price grid."""
         return self.start <= price <= self.end and (price - self.start) % self.step == 0
 
 
 @dataclass(frozen=True, slots=True)
 class MarketSnapshot:
-    """A market at one reading. Prices are in centi-cents of YES, instants in microseconds."""
+    """The state of a market at one reading. Prices are in centi-cents of YES, instants in microseconds."""
 
     ticker: MarketTicker
     event_ticker: str
@@ -65,7 +65,7 @@ class MarketSnapshot:
 
     @property
     def is_two_sided(self) -> bool:
-        """Whether the book has a bid and an ask that do not cross."""
+        """Whether the orderbook has both a bid and an ask, and the bid is below the ask."""
         return self.best_bid is not None and self.best_ask is not None and self.best_bid < self.best_ask
 
 
@@ -85,7 +85,7 @@ class ExchangeMarkets:
     clock_us: Callable[[], int] = now_us
 
     def __call__(self, ticker: MarketTicker) -> MarketSnapshot:
-        """Read the market now, with five requests, the orderbook last."""
+        """Read the market with five requests to the exchange. The orderbook is read last."""
         read_us = self.clock_us()
         status = self.client.exchange_status()
         market = self.client.market(str(ticker))
@@ -138,7 +138,7 @@ def _snapshot(
 
 
 def _trades(status: ExchangeStatus, exchange_index: int) -> bool:
-    """Return whether a shard takes orders. A shard missing from the exchange's status does not."""
+    """Return whether a shard accepts orders. A shard that is missing from the exchange's status does not."""
     if not status.exchange_index_statuses:
         return exchange_index == 0 and status.exchange_active and status.trading_active
     listed = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]
@@ -157,7 +157,7 @@ def _grid(ticker: MarketTicker, raw: msgspec.Raw) -> tuple[PriceRange, ...]:
 
 
 def _best(levels: list[tuple[str, str]] | None) -> int | None:
-    """Return the best bid of a side that has contracts, in centi-cents."""
+    """Return the best bid on one side of the orderbook that has contracts, in centi-cents."""
     try:
         prices = [_centicents(price) for price, count in levels or [] if centicontracts(count) > 0]
     except InexactValue as error:

@@ -1,4 +1,4 @@
-"""The checks of one order against its proposal, its market and the session's settings."""
+"""The checks of an order against its proposal, its market and the trading settings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, MINUTE_US, SECOND
 
 LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
 MOST_CLOCK_DIFFERENCE_MS: Final = 2_000
-#: How far ``as_of`` may be in the future, because the clocks of proposer and executor may differ a little.
+#: How far in the future a proposal's ``as_of`` may be. The clocks of proposer and executor may differ a little.
 _AHEAD_US: Final = SECOND_US
 
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """The reason why an order may not be sent: the first check that failed."""
+    """The reason why an order may not be sent, with an explanation for people."""
 
     reason: DenialReason
     detail: str
 
 
 def first_denial(checks: Iterable[Check]) -> Denial | None:
-    """Return the first failed check as a denial, or None if all passed."""
+    """Return the first failed check as a denial, or None if all checks passed."""
     for check in checks:
         if not check.ok:
             return Denial(BY_CODE[check.code], f"{check.observed}; wanted: {check.limit}")
@@ -37,12 +37,12 @@ def first_denial(checks: Iterable[Check]) -> Denial | None:
 
 
 def check(reason: DenialReason, ok: bool, limit: object, observed: object) -> Check:
-    """Return a check with its reason code. Limit and observation become text for the audit."""
+    """Return a check with its reason code. The limit and the observed value are stored as text for the audit log."""
     return Check(reason.code, bool(ok), str(limit), str(observed))
 
 
 def proposal_checks(order: ProposedOrder, settings: TradeSettings, now_us: int) -> tuple[Check, ...]:
-    """Check whether a proposal is valid now, and whether its terms are consistent."""
+    """Check whether a proposal is valid now, and whether its terms are consistent with each other."""
     as_of, until = microseconds(order.as_of), microseconds(order.valid_until)
     return (
         check(DenialReason.PROPOSAL_EXPIRED, now_us <= until, f"valid until {instant(until)}", instant(now_us)),
@@ -153,7 +153,10 @@ def _format_price(centicents: int | None) -> str:
 
 
 def fee_bound_check(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
-    """Return the fee bound of an order, and the check that it is known. An unknown bound is returned as 0."""
+    """Return the fee bound of an order, and a check that fails if the bound is unknown.
+
+    An unknown bound is returned as 0.
+    """
     terms = FeeTerms(market.fee_type, market.fee_multiplier, settings.balance_step)
     try:
         bound = fee_bound(terms, order.leg.side, order.leg.yes_price, order.count)
@@ -164,7 +167,7 @@ def fee_bound_check(order: ProposedOrder, market: MarketSnapshot, settings: Trad
 
 
 def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
-    """Check that an order does not trade with one of our own orders that may rest in the market."""
+    """Check that an order would not trade with one of our own orders that may rest in the market."""
     price, side = order.leg.yes_price.centicents, order.leg.side
     crossed = [
         intent.client_order_id
@@ -177,7 +180,7 @@ def own_book_check(order: ProposedOrder, own: Iterable[Intent]) -> Check:
 
 
 def balance_check(available_microdollars: int | None, needed_microdollars: int, exchange_index: int) -> Check:
-    """Check that the money on the market's shard covers the worst case. An unknown balance fails the check."""
+    """Check that the money on the market's shard covers the order's worst case. An unknown balance fails the check."""
     return check(
         DenialReason.INSUFFICIENT_BALANCE,
         available_microdollars is not None and available_microdollars >= needed_microdollars,

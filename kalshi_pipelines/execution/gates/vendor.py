@@ -1,4 +1,4 @@
-"""The checks that the exchange's API has the format this program expects, by the contract runs of the last day."""
+"""The checks that the exchange's API still has the expected format, according to the contract runs of the last day."""
 
 from typing import Final
 
@@ -12,9 +12,9 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.units import DAY_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures
 
-#: The highest age of the last successful contract run.
+#: The longest time since the last successful contract run; after that, live sessions cannot open.
 MOST_AGE_US: Final = DAY_US
-#: The endpoints by which an order is checked and followed up.
+#: The endpoints that checking an order and following its outcome depend on.
 DEPENDS_ON: Final = frozenset(
     {
         "GET /exchange/status",
@@ -41,7 +41,7 @@ DEPENDS_ON: Final = frozenset(
 
 
 def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[Check, ...]:
-    """Check that the API was checked in the last 24 hours, and that no endpoint an order depends on is broken.
+    """Check that a contract run of the last 24 hours succeeded, and that no endpoint that orders depend on is broken.
 
     If the warehouse cannot be read, the check fails.
     """

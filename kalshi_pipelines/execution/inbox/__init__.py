@@ -1,1 +1,1 @@
-"""The inbox of trade proposals. Code in this room cannot reach the exchange."""
+"""The inbox of trade proposals. Code in this package cannot reach the exchange."""

@@ -1,6 +1,7 @@
 """Files of proposals in CSV or JSON. A file is imported completely, or refused with a list of its wrong lines.
 
-The importing person or program names the proposer, not the file. The rules for one proposal are in ``proposals``.
+The proposer is named by the importing person or program, never by the file. The module ``proposals`` holds the rules
+for a single proposal.
 """
 
 import csv
@@ -71,7 +72,7 @@ def _read_all(
 
 
 def _repeated_signals(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[str]:
-    """Yield a problem for each line that repeats the signal of an earlier line, because a signal is only one order."""
+    """Yield a problem for each line that repeats the signal of an earlier line. A signal can become only one order."""
     first: dict[tuple[str, ...], str] = {}
     for where, texts in rows:
         identity = tuple(
@@ -157,7 +158,7 @@ def _parse_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
 
 
 class _NumberText:
-    """The text of a number in a JSON file, because a float would not keep its digits."""
+    """A number of a JSON file, kept as text because a float would not keep its digits."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -1,7 +1,7 @@
 """The inbox of proposed orders: the only interface that a strategy or an agent gets, and the only one it needs.
 
-A proposal is a row of text and integers. Code in this module cannot send it: import-linter forbids imports of
-transport, executor, kill switch and reconciliation. Files of proposals are read by ``files``.
+A proposal is a row of text and integers. Code in this module cannot send an order: import-linter forbids imports of
+transport, executor, kill switch and reconciliation. The module ``files`` reads files of proposals.
 """
 
 import datetime as dt
@@ -31,10 +31,10 @@ from kalshi_pipelines.execution.orders.terms import (
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 
-#: The longest time from ``as_of`` to ``valid_until``. The journal's tables have the same limit.
+#: The longest time from a proposal's ``as_of`` to its ``valid_until``. The journal's tables have the same limit.
 LONGEST_VALIDITY: Final = dt.timedelta(minutes=10)
 _MOST_ATTEMPTS: Final = 1_000
-#: The most characters of each field. The journal's tables have the same limits.
+#: The most characters in each text field of a proposal. The journal's tables have the same limits.
 _LONGEST: Final = {
     "strategy": 200,
     "strategy_version": 200,
@@ -51,7 +51,10 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 
 class InvalidProposals(ExpectedError, ValueError):
-    """Proposals that cannot become orders, so nothing was stored. ``problems`` lists each place and its problem."""
+    """Proposals that cannot become orders, so nothing was stored.
+
+    ``problems`` lists each wrong line or field with its problem.
+    """
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("Nothing was stored:\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -60,7 +63,7 @@ class InvalidProposals(ExpectedError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Proposer:
-    """The proposer of an order. The calling program names it, never the text of a proposal."""
+    """The proposer of an order. The calling program names the proposer; the text of a proposal never does."""
 
     kind: ActorKind
     name: str
@@ -88,7 +91,7 @@ class ProposalTexts:
         strategy_version: The version of the rule.
         partition: The time window of the signal, such as a date.
         leg: The name of this order among several orders of one signal.
-        attempt: The number of the attempt; more than 1 only to try again.
+        attempt: The number of the attempt: 1, or more if an earlier attempt ended without a fill.
         reason: A note for people. No check reads it.
     """
 
@@ -115,7 +118,7 @@ class ProposalTexts:
 FIELDS: Final = tuple(field.name for field in fields(ProposalTexts))
 REQUIRED: Final = ("ticker", "action", "outcome", "price", "count", "strategy", "signal", "as_of", "valid_until")
 
-#: The default values of fields that may be left out.
+#: The default values of proposal fields that may be left out.
 DEFAULTS: Final[Mapping[str, str]] = {
     "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL.value,
     "post_only": "false",
@@ -176,7 +179,7 @@ def propose(
     """Store proposals in the inbox, all of them or none, and return their numbers in the same order.
 
     Args:
-        engine: The journal, with its newest schema. A login that may only insert proposals is enough.
+        engine: The journal, with its newest schema. A database login that may only insert proposals is enough.
         orders: The proposed orders.
         source: The origin of the proposals, for people: the name of a file or a program.
         clock_us: Returns the present instant in microseconds since 1970.
@@ -238,7 +241,7 @@ def _attempt(text: str) -> int:
     return int(text)
 
 
-#: The fields that are not free text, each with the function that reads it.
+#: The fields of a proposal that are not free text, each with the function that parses it.
 _CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "ticker": MarketTicker,
     "action": _enum_converter(Action),
@@ -279,7 +282,8 @@ def _problems_of_text(name: str, text: str) -> list[str]:
         return [f"{name} is missing"]
     if len(text) > _LONGEST[name]:
         return [f"{name}: longer than {_LONGEST[name]:,} characters"]
-    # Only a reason may contain line ends. Control characters are refused, because they would reach logs and terminals.
+    # Only the field ``reason`` may contain line ends. Other control characters are refused, because they would reach
+    # logs and terminals.
     shown = text.replace("\n", "") if name == "reason" else text
     if not shown.isprintable():
         return [f"{name}: it has characters that cannot be printed"]
