@@ -48,7 +48,7 @@ _NOT_PLAIN: Final = "write plain dollars with at most six decimals, such as 12.5
 
 
 def _require_plain(given: object) -> object:
-    """Check that an amount has only digits and at most one point. ``Decimal`` alone would also accept 1e1, 1_0 and ٣."""
+    """Check that an amount has only digits and at most one point. ``Decimal`` would also accept 1e1, 1_0 and ٣."""
     if isinstance(given, str) and not re.fullmatch(r"-?[0-9]*\.?[0-9]+", given.strip(), re.ASCII):
         raise ValueError(_NOT_PLAIN)
     return given

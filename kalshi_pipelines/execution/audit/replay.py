@@ -39,7 +39,7 @@ _KINDS = {"session", "day", "rolling", "event", "account"}
 
 
 def replay_states(connection: sa.Connection) -> Iterator[str]:
-    """Return the problems of order events: their sequence, forbidden transitions, and the list of open intents."""
+    """Yield the problems of order events: gaps in the sequence, forbidden transitions, a wrong list of open intents."""
     last: dict[int, tuple[int, str]] = {}
     found = connection.execute(
         sa.select(order_events.c.intent_id, order_events.c.seq, order_events.c.from_state, order_events.c.to_state)

@@ -32,7 +32,7 @@ class ArmBinding:
 
 
 def arm_token(bound: ArmBinding, expires_us: int) -> str:
-    """Return an arm token, the value for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of its expiry."""
+    """Return an arm token for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of the token's expiry."""
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
     return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 

@@ -17,7 +17,8 @@ from typing import Final
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 
-#: The longest wait for the file's lock, in seconds. A process that holds it longer hangs, and a halt may be waiting.
+#: The longest wait for the lock of the anchor file, in seconds. Another process that keeps the lock longer is hanging,
+#: and a halt must not wait for it.
 MOST_LOCK_SECONDS: Final = 2.0
 _SECONDS_BETWEEN_TRIES: Final = 0.01
 
@@ -28,7 +29,7 @@ class AnchorsUnreadable(ExpectedError):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Number and hash of the newest audit record of one database, at some time."""
+    """The number and hash of a journal's newest audit record at some time."""
 
     database_id: str
     seq: int
@@ -43,7 +44,7 @@ class AnchorFile:
     path: Path
 
     def append(self, anchor: Anchor) -> None:
-        """Append an anchor and wait until it is on the disk.
+        """Append an anchor to the file, and wait until the anchor is on the disk.
 
         Raises:
             OSError: The file cannot be written, or another process keeps it locked.
@@ -62,7 +63,7 @@ class AnchorFile:
             os.close(descriptor)
 
     def anchors(self, database_id: str) -> list[Anchor]:
-        """Return the anchors of one journal, in the order they were made.
+        """Return the anchors of one journal, in the order in which they were made.
 
         Raises:
             AnchorsUnreadable: The file cannot be read, or one of its lines is not an anchor.
@@ -70,9 +71,9 @@ class AnchorFile:
         return [anchor for anchor in self.all_anchors() if anchor.database_id == database_id]
 
     def all_anchors(self) -> list[Anchor]:
-        """Return every anchor, in the order they were made; an empty list if there is no file yet.
+        """Return every anchor in the order in which they were made. If there is no file yet, return an empty list.
 
-        An incomplete last line is the rest of a crashed write and is left out.
+        An incomplete last line was left by a crashed write and is ignored.
 
         Raises:
             AnchorsUnreadable: The file cannot be read, or one of its lines is not an anchor.
@@ -125,6 +126,9 @@ def _lock(descriptor: int, path: Path) -> None:
 
 
 def _whole_lines(descriptor: int) -> int:
-    """Return the file's size without its last line if that line is incomplete, after a crash or on a full disk."""
+    """Return the size of the anchor file without an incomplete last line.
+
+    A crash or a full disk can leave an incomplete last line.
+    """
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).rfind(b"\n") + 1

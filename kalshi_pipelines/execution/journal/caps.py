@@ -1,7 +1,7 @@
 """The comparison of an order with its caps, made before the order is stored.
 
-The CHECKs and guards of the database repeat this arithmetic and decide. The comparison here explains a refusal to
-people.
+The database's CHECK constraints and guards do the same arithmetic, and only they decide. The comparison in this module
+explains a refusal to people.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,10 @@ _NOTHING: Final = Exposure()
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The counters of a scope, and its share in one market. ``scope_id`` is None until the scope is first used."""
+    """The counters of a ledger scope, in total and for one market.
+
+    ``scope_id`` is None until the scope is first used.
+    """
 
     kind: ScopeKind
     key: str
@@ -37,7 +40,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The sums over the other hours of the rolling window. Rolling caps apply to these sums plus the present hour."""
+    """The totals of the rolling window's hours except the present hour.
+
+    Rolling caps limit these totals plus the present hour.
+    """
 
     orders: int = 0
     notional: int = 0
@@ -46,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionFigures:
-    """All figures that an order is compared with when it is admitted."""
+    """All figures that an order is compared with when the journal decides whether to admit it."""
 
     scopes: Mapping[ScopeKind, Scope]
     window: Window
@@ -55,7 +61,7 @@ class AdmissionFigures:
 
 
 def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
-    """Return why an order does not fit the caps of its session, with one check per cap; None if it fits all caps."""
+    """Return why an order exceeds the caps of its session, with one check for each cap; None if it exceeds no cap."""
     checks = [
         _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
         _check("order.worst", session["order_worst_cap_microdollars"], reserved_exposure(intent).worst),
@@ -119,7 +125,7 @@ def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> li
 
 
 def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
-    """Check the position that results if this order and all open orders on its side are filled."""
+    """Check the position that would result if this order and all open orders on the same side were filled."""
     if intent.side is Side.BID:
         return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
     return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)

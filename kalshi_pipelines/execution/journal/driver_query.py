@@ -1,6 +1,6 @@
-"""Queries that an order waits for, sent through the database driver itself.
+"""Queries that run while an order waits, sent directly through the database driver.
 
-SQLAlchemy's own execution would add as much time again as the query takes.
+Running such a query through SQLAlchemy would take about twice as long.
 """
 
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 
 class DriverQuery:
-    """A query that is compiled once for each database.
+    """A query whose SQL text is compiled only once for each kind of database.
 
-    Its columns are integers and texts, which need no conversion.
+    The columns of its result are integers and texts, which need no conversion.
     """
 
     def __init__(self, query: sa.Select[Any]) -> None:
@@ -23,7 +23,10 @@ class DriverQuery:
         self._compiled: Final[dict[str, tuple[LiteralString, list[str], dict[str, Any]]]] = {}
 
     def fetch_all(self, connection: sa.Connection, values: Mapping[str, object]) -> list[dict[str, Any]]:
-        """Return all rows, each by column name; ``values`` are the query's parameters."""
+        """Return all rows of the query's result as dictionaries by column name.
+
+        ``values`` are the query's parameters.
+        """
         text, places, fixed = self._compile(connection.dialect)
         given = {**fixed, **values}
         driver = connection.connection.driver_connection

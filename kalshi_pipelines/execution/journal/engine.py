@@ -1,6 +1,6 @@
 """Connections to the journal.
 
-Every commit is on the disk before it counts, and no transaction waits long for a lock.
+A commit returns only when it is on the disk, and no transaction waits long for a lock.
 """
 
 import hashlib
@@ -20,13 +20,14 @@ from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, place_of, warehouse_url
 
-#: The longest wait for a lock, in seconds. An order that waits longer for the journal is too old to be sent.
+#: The longest wait for a lock of the journal, in seconds. An order that had to wait longer would be too old to send.
 LOCK_WAIT_SECONDS: Final = 5
 _POSTGRES_OPTIONS: Final = (
     f"-c search_path={SCHEMA} -c synchronous_commit=on -c lock_timeout={LOCK_WAIT_SECONDS}s "
     f"-c idle_in_transaction_session_timeout=60s -c timezone=UTC -c plan_cache_mode=force_generic_plan"
 )
-#: Timeouts that detect a server that vanished: in seconds, except for TCP's own timeout in milliseconds.
+#: Timeouts after which a vanished Postgres server is noticed. They are in seconds, except ``tcp_user_timeout``, which
+#: is in milliseconds.
 _POSTGRES_PATIENCE: Final = {
     "connect_timeout": LOCK_WAIT_SECONDS,
     "keepalives_idle": LOCK_WAIT_SECONDS,
@@ -39,8 +40,8 @@ _POSTGRES_PATIENCE: Final = {
 def journal_url(settings: Settings) -> str:
     """Return the URL of the journal.
 
-    The setting ``journal_url`` comes first. The default is ``journal.db`` in the environment's folder if the warehouse
-    is SQLite, otherwise the warehouse's own Postgres database.
+    The setting ``journal_url`` takes precedence. Without it, the journal is ``journal.db`` in the environment's folder
+    if the warehouse is SQLite, and otherwise shares the warehouse's Postgres database.
     """
     if settings.journal_url is not None:
         return settings.journal_url.get_secret_value()
@@ -51,10 +52,10 @@ def journal_url(settings: Settings) -> str:
 
 
 def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.Engine:
-    """Return an engine for the journal's URL; it has not connected to anything yet.
+    """Return an engine for the journal's URL, without connecting to the database yet.
 
     Raises:
-        JournalUnavailable: The URL cannot be used, or the folder cannot be written.
+        JournalUnavailable: The URL cannot be used, or the journal's folder cannot be written.
     """
     try:
         parsed = warehouse_url(url)
@@ -71,7 +72,8 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
         connection.execute(f"PRAGMA busy_timeout = {int(lock_wait_seconds * 1000)}")
-        # In WAL mode, NORMAL may lose the last commits in a power failure, such as the record that an order was sent.
+        # In WAL mode, ``synchronous = NORMAL`` may lose the last commits in a power failure. One of them may be the
+        # record that an order was sent.
         connection.execute("PRAGMA synchronous = FULL")
         connection.create_function(HASH_FUNCTION, 3, record_hash, deterministic=True)
         connection.create_function(WRITER_FUNCTION, 0, _writes, deterministic=True)
@@ -81,12 +83,13 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
 
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
-    """Return the hash of an audit record: SHA-256 of a domain, the record's number, the previous hash and the body."""
+    """Return an audit record's SHA-256 hash, over a fixed prefix, its number, the previous hash and its body."""
     return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
 
 
 def _prepare_postgres(connection: psycopg.Connection[Any], _record: object) -> None:
-    # By default psycopg chooses a type by each number's size, and every mix of types is prepared as a new statement.
+    # By default psycopg chooses a column type by the size of each number. Each mix of types would be prepared as a new
+    # statement.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
 
 
@@ -116,8 +119,9 @@ def explain_failures(engine: sa.Engine) -> Iterator[None]:
 
 
 def _rule_of(error: BaseException | None) -> str:
-    """Return the name of the guard or constraint that refused a row. For some constraints SQLite names only the
-    columns.
+    """Return the name of the guard or constraint that refused a row.
+
+    For some constraints SQLite reports only the names of the columns.
     """
     diagnosis = getattr(error, "diag", None)
     if diagnosis is not None and diagnosis.constraint_name:

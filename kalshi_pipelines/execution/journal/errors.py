@@ -5,15 +5,19 @@ from kalshi_pipelines.execution.journal.records import Intent
 
 
 class JournalUnavailable(ExpectedError):
-    """The journal cannot be read or written: it is locked, full, read-only, damaged or out of reach. Nothing was
-    stored.
+    """The journal cannot be read or written: it is locked, full, read-only, damaged or out of reach.
+
+    Nothing was stored.
     """
 
     is_retryable = True
 
 
 class JournalRefused(ExpectedError):
-    """The journal refused a change. ``rule`` names the constraint or guard, such as ``send_guard:kill``."""
+    """The journal refused a change.
+
+    ``rule`` names the constraint or guard that refused it, such as ``send_guard:kill``.
+    """
 
     def __init__(self, rule: str, detail: str, remedy: str = "") -> None:
         super().__init__(f"The journal refused the change ({rule}): {detail}", remedy)
@@ -21,11 +25,11 @@ class JournalRefused(ExpectedError):
 
 
 class JournalOutdated(ExpectedError):
-    """The journal has another schema than this code needs, or it was never set up."""
+    """The journal has a different schema than this code needs, or the journal was never set up."""
 
 
 class JournalOfAnotherEnvironment(ExpectedError):
-    """The journal holds the orders of another environment."""
+    """The journal holds the orders of another environment than the configured one."""
 
 
 class JournalRestored(ExpectedError):
@@ -33,7 +37,7 @@ class JournalRestored(ExpectedError):
 
 
 class AlreadyPlanned(ExpectedError):
-    """The same signal was planned before with the same terms; ``intent`` is the stored order."""
+    """An order for the same signal and with the same terms was planned earlier; ``intent`` is that stored order."""
 
     def __init__(self, intent: Intent) -> None:
         super().__init__(f"The signal was planned before: intent {intent.intent_id} is already {intent.state}.")
@@ -41,7 +45,7 @@ class AlreadyPlanned(ExpectedError):
 
 
 class IdempotencyConflict(ExpectedError):
-    """The same signal was planned before with other terms; ``intent`` is the stored order."""
+    """An order for the same signal but with other terms was planned earlier; ``intent`` is that stored order."""
 
     def __init__(self, intent: Intent) -> None:
         super().__init__(

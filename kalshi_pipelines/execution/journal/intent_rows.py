@@ -1,4 +1,4 @@
-"""Rows of the table ``intents``: how an order becomes a row, and how a row becomes an intent."""
+"""Rows of the table ``intents``: storing an order as a row, and reading an intent from a row."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -16,9 +16,9 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
-#: Columns of the table, except its key, which is the number of the audit record.
+#: The columns of ``intents`` except its key, which is the number of the audit record.
 _STORED: Final = tuple(column.name for column in intents.columns if column.name != "intent_id")
-#: Fields of an intent that are converted from a column, or whose column has another name.
+#: Fields of ``Intent`` that are converted from a column, or whose column has another name.
 _CONVERTED: Final = {
     "account",
     "mode",
@@ -29,9 +29,9 @@ _CONVERTED: Final = {
     "filled_centicontracts",
     "fees_microdollars",
 }
-#: Fields of an intent that equal the column of the same name.
+#: Fields of ``Intent`` that hold the unchanged value of the column with the same name.
 _SAME: Final = tuple(field.name for field in fields(Intent) if field.name not in _CONVERTED)
-#: The state of a newly planned intent, as the query of intents would return it.
+#: The state of a newly planned intent, in the columns that a query of intents returns.
 _NEW: Final[Mapping[str, object]] = {
     "state": OrderState.PLANNED.value,
     "state_seq": 1,
@@ -44,9 +44,9 @@ _NEW: Final[Mapping[str, object]] = {
 
 
 def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, object]:
-    """Return the row that stores a new order, with the columns in the order of the table.
+    """Return the row of a new order for the table ``intents``, in the order of the table's columns.
 
-    Each term of the order becomes the column of that name. The account and the mode come from the session.
+    Each term of the order becomes the column with the term's name. The account and the mode come from the session.
     """
     side, price, count = new.request.side, new.request.price.centicents, new.request.count.centi
     reserved = Exposure.of_resting(side, price, count, new.fee_bound_microdollars)
@@ -69,12 +69,12 @@ def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, o
 
 
 def planned_intent(intent_id: int, row: Mapping[str, Any]) -> Intent:
-    """Return the intent of a row that was just stored."""
+    """Return the intent whose row was just stored."""
     return read_intent({**row, **_NEW, "intent_id": intent_id, "state_us": row["planned_us"]})
 
 
 def read_intent(row: Mapping[str, Any] | Row) -> Intent:
-    """Return an intent from a row that has the intent's columns, its newest state and the sums of its fills."""
+    """Return an intent from a row with its stored columns, its newest state and the sums of its fills."""
     return Intent(
         account=Account(row["environment"], row["subaccount"]),
         mode=Mode(row["mode"]),

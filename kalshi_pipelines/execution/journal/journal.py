@@ -1,4 +1,4 @@
-"""The entry point of the journal: set it up, open it, read and write in transactions, and anchor its newest record."""
+"""The entry point of the journal: setup, opening, transactions and anchors."""
 
 import logging
 import uuid
@@ -29,7 +29,7 @@ from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND
 
 logger = logging.getLogger(__name__)
 
-#: The number of audit records after which the next anchor is written to the file.
+#: An anchor is written to the anchor file after this many audit records.
 ANCHOR_EVERY: Final = 100
 
 
@@ -38,11 +38,11 @@ def initialise(
 ) -> str:
     """Assign an empty journal to an environment, with the kill switch engaged, and return its database id.
 
-    A journal that was assigned before stays as it is.
+    A journal that already belongs to this environment stays unchanged.
 
     Raises:
         JournalOfAnotherEnvironment: The journal belongs to another environment.
-        JournalOutdated: The journal's schema is not at head.
+        JournalOutdated: The journal is not at the newest schema revision.
     """
     require_journal_head(engine)
     with explain_failures(engine):
@@ -59,17 +59,18 @@ def initialise(
 
 
 class Journal:
-    """A journal of one environment.
+    """The journal of one environment.
 
     Args:
         engine: The engine from ``open_journal``.
         environment: The environment whose orders the journal must hold.
-        clock_us: Returns the present time in microseconds. All rows of a transaction have the time at which it began.
-        anchor_file: The file for anchors, which are added regularly and whenever the kill switch changes. Without the
+        clock_us: Returns the present time in microseconds. All rows of a transaction carry the time at which the
+            transaction began.
+        anchor_file: The anchor file. Anchors are added regularly and whenever the kill switch changes. Without the
             file, a truncated or restored journal is not noticed.
 
     Raises:
-        JournalOutdated: The schema is not the one of this code, or the journal was never set up.
+        JournalOutdated: The journal's schema differs from the schema of this code, or the journal was never set up.
         JournalOfAnotherEnvironment: The journal belongs to another environment.
         JournalUnavailable: The journal cannot be read.
     """
@@ -102,7 +103,7 @@ class Journal:
 
     @property
     def place(self) -> str:
-        """The place of the journal, without user and password."""
+        """The journal's path or address, without user and password."""
         return place_of(self._engine)
 
     def require_head(self) -> None:
@@ -115,12 +116,12 @@ class Journal:
         require_journal_head(self._engine)
 
     def now_us(self) -> int:
-        """Return the present time in microseconds, by the clock that transactions use."""
+        """Return the present time in microseconds, from the clock that the journal's transactions use."""
         return self._clock_us()
 
     @contextmanager
     def writing(self) -> Iterator[JournalTransaction]:
-        """Open a transaction that has the journal for itself; it is committed at the end of the block, or not at all.
+        """Open a transaction with exclusive write access; it is committed at the end of the block, or not at all.
 
         Raises:
             JournalUnavailable: The journal cannot be written (locked, full, read-only, gone); nothing was stored.
@@ -138,7 +139,7 @@ class Journal:
 
     @contextmanager
     def reading(self) -> Iterator[JournalReading]:
-        """Open one consistent view of the journal.
+        """Open a consistent view of the journal for reading.
 
         Raises:
             JournalUnavailable: The journal cannot be read.
@@ -149,8 +150,8 @@ class Journal:
     def anchor(self, place: str | None = None) -> Anchor:
         """Anchor the newest audit record, and return the anchor.
 
-        Without ``place`` the anchor is written to the anchor file. A caller that stores the anchor elsewhere names the
-        place.
+        Without ``place``, the anchor is written to the anchor file. A caller that stores the anchor somewhere else
+        passes the name of that place.
 
         Raises:
             OSError: The anchor file cannot be written.
@@ -171,10 +172,10 @@ class Journal:
         return made
 
     def require_unrestored(self) -> None:
-        """Check that the journal has every anchored record, before a session is armed.
+        """Check that the journal still has every anchored record. This is checked before a session is armed.
 
-        The anchor file must not have anchors of another journal. The other journal used part of the caps, and this one
-        would grant them a second time.
+        The anchor file must not have anchors of another journal. The other journal has used part of the caps, and this
+        journal would grant that part a second time.
 
         Raises:
             JournalRestored: The journal was restored from a backup, truncated, rewritten or replaced.
@@ -206,8 +207,9 @@ class Journal:
             )
 
     def _note(self, file: AnchorFile, anchor: Anchor) -> None:
-        """Append an anchor to the file. A failure is only logged, because the transaction is committed; the next anchor
-        covers it.
+        """Append an anchor to the anchor file.
+
+        A failure is only logged, because the transaction is already committed. The next anchor covers the same records.
         """
         try:
             file.append(anchor)

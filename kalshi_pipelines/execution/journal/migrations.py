@@ -1,4 +1,4 @@
-"""Upgrades of the journal's schema, with scripts and a version table apart from those of the warehouse."""
+"""Upgrades of the journal's schema, with their own scripts and version table, separate from the warehouse's."""
 
 from functools import cache
 from pathlib import Path
@@ -22,17 +22,17 @@ VERSION_TABLE: Final = "journal_version"
 def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
     """Apply every missing migration and install the guards, in one transaction.
 
-    A journal that is up to date is only read, so a login that trades needs no right to change the schema.
+    If the journal is up to date, it is only read. A login for trading therefore needs no right to change the schema.
 
     Raises:
         JournalUnavailable: The database cannot be reached or written.
-        JournalOutdated: Rows would be left without their parent; nothing was changed.
+        JournalOutdated: The upgrade would leave rows that refer to missing rows; nothing was changed.
     """
     applied: list[str] = []
     with explain_failures(engine):
         if revision == "head" and _is_ready(engine):
             return Upgrade(journal_head(), journal_head(), ())
-        # SQLite changes the journal mode only outside a transaction.
+        # SQLite can change its journal mode only outside a transaction.
         use_write_ahead_log(engine)
         with engine.connect().execution_options(kalshi_writes=True) as connection:
             sqlite = engine.dialect.name == "sqlite"
@@ -52,7 +52,7 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
 
 
 def altered_guards(engine: sa.Engine) -> list[str]:
-    """Return the guards that are missing or changed in a journal with the schema of this code.
+    """Return the names of the guards that are missing or changed in a journal with this code's schema.
 
     Raises:
         JournalUnavailable: The journal cannot be read.

@@ -1,4 +1,4 @@
-"""Values that the journal takes and returns; none of them knows the database.
+"""The records that go into the journal and come out of it. They do not depend on the database.
 
 Money is in micro-dollars, prices are YES prices in centi-cents, counts are in centi-contracts. Times are microseconds
 since 1970 in UTC.
@@ -24,7 +24,7 @@ class Mode(StrEnum):
 
 
 class Origin(StrEnum):
-    """The way in which a session's run was started. Only a run started by hand may be live."""
+    """How the run that opens a session was started. Only a run that a person started by hand may be live."""
 
     BY_HAND = "by_hand"
     RETRIED = "retried"
@@ -35,7 +35,7 @@ class Origin(StrEnum):
 
 
 class ScopeKind(StrEnum):
-    """The kinds of scope that have caps."""
+    """The kinds of scope that have caps: session, day, rolling day, event and account."""
 
     SESSION = "session"
     DAY = "day"
@@ -46,7 +46,7 @@ class ScopeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ScopeCaps:
-    """The caps of one kind of scope; ``tables.UNCAPPED`` where there is no cap."""
+    """The caps of one kind of scope. A cap of ``tables.UNCAPPED`` limits nothing."""
 
     orders: int
     notional_microdollars: int
@@ -66,7 +66,7 @@ class SessionCaps:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A trade key with the only host and the only account it may be used for."""
+    """A trade key, with the only host and the only account that it may be used for."""
 
     account: Account
     host: str
@@ -75,8 +75,9 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class NewSession:
-    """A session to be opened. A live session needs ``armed_by`` and a ``binding`` that is stored already. ``why`` is
-    for people.
+    """A session to be opened.
+
+    A live session needs ``armed_by`` and a ``binding`` that is stored already. ``why`` is a reason for people.
     """
 
     session_id: str
@@ -97,7 +98,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The process that will hold the sub-account for a live session, and the time its lease expires."""
+    """A new lease of a live session: the process that will hold the sub-account, and the time the lease expires."""
 
     holder: str
     until_us: int
@@ -105,7 +106,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """The session that holds a sub-account, and the time its lease expires."""
+    """A stored lease: the session that holds a sub-account, and the time the lease expires."""
 
     session_id: str
     until_us: int
@@ -113,7 +114,7 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An order to be planned: its request, and the facts that the journal stores with the order."""
+    """An order to be planned: its request, and the facts that are stored with it."""
 
     session_id: str
     idempotency_key: str
@@ -130,7 +131,10 @@ class NewIntent:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check of an order. Limit and observed value are text, because the audit log must not contain floats."""
+    """One check of an order, with the limit and the observed value.
+
+    Both values are text, because the audit log must not contain floats.
+    """
 
     code: str
     ok: bool
@@ -149,10 +153,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A stored order with its present state.
+    """An intent: a stored order with its present state.
 
     ``filled_centicontracts`` and ``fees_microdollars`` are sums of the posted fills. ``reported_filled_centicontracts``
-    is the filled count in the exchange's last answer; its fills may be posted later.
+    is the filled count in the exchange's last answer; some of these fills may not be posted yet.
     """
 
     intent_id: int
@@ -189,8 +193,9 @@ class Intent:
 
     @property
     def reserved_centicontracts(self) -> int:
-        """The count that still has a reservation: the open rest of the order, and reported fills that are not posted
-        yet.
+        """The centi-contracts that are still reserved.
+
+        They are the open rest of the order and the reported fills that are not posted yet.
         """
         if self.state in OPEN_STATES:
             return max(0, self.count_centicontracts - self.filled_centicontracts)
@@ -198,13 +203,13 @@ class Intent:
 
     @property
     def fee_left_microdollars(self) -> int:
-        """The part of the fee bound that no fill has used."""
+        """The part of the order's fee bound that its posted fills have not used."""
         return max(0, self.fee_bound_microdollars - self.fees_microdollars)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The committed record that an order is about to be sent. The permit to send is made from this record."""
+    """The committed record that an order is about to be sent. The permit to send the order is made from this record."""
 
     intent_id: int
     session_id: str
@@ -219,7 +224,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A fill as the exchange reports it. ``price_centicents`` is the YES price, ``side`` the side of our order."""
+    """A fill as the exchange reports it. ``price_centicents`` is the YES price; ``side`` is the side of our order."""
 
     fill_id: str
     order_id: str
@@ -245,7 +250,10 @@ class ForeignOrder:
 
 @dataclass(frozen=True, slots=True)
 class SweepReading:
-    """One reading of all orders of a market. The exchange guarantees its completeness up to ``as_of_us``."""
+    """One reading of all orders of a market.
+
+    The exchange guarantees that the reading is complete up to ``as_of_us``.
+    """
 
     fence_id: int
     ticker: str
@@ -258,7 +266,7 @@ class SweepReading:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationRecord:
-    """The result of a reconciliation."""
+    """The recorded result of a reconciliation."""
 
     reconciliation_id: int
     started_us: int
@@ -270,7 +278,7 @@ class ReconciliationRecord:
 
 @dataclass(frozen=True, slots=True)
 class KillState:
-    """An event of the kill switch, usually the newest one."""
+    """The kill switch after one of its events, usually the newest event."""
 
     engaged: bool
     level: int
@@ -283,7 +291,7 @@ class KillState:
 
 @dataclass(frozen=True, slots=True)
 class ScopeStanding:
-    """The caps and counters of a scope."""
+    """The caps and counters of a ledger scope."""
 
     kind: ScopeKind
     key: str
@@ -299,7 +307,7 @@ class ScopeStanding:
 
 @dataclass(frozen=True, slots=True)
 class MarketStanding:
-    """The position, the open orders and the possible losses of the account in one market."""
+    """The account's position, open orders and possible losses in one market."""
 
     ticker: str
     position_centicontracts: int
@@ -322,7 +330,7 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """Further facts about an event for the audit log: JSON values without floats, and the checks that were made."""
+    """Details of an event for the audit log: its checks, and further facts as JSON values without floats."""
 
     checks: tuple[Check, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)

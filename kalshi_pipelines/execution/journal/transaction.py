@@ -1,4 +1,4 @@
-"""A transaction that writes to the journal: its commands and readings, one attribute for each subject."""
+"""A transaction that writes to the journal. Each of its attributes holds the commands or readings of one subject."""
 
 from collections.abc import Callable
 
@@ -24,12 +24,14 @@ from kalshi_pipelines.execution.journal.writing.sessions import SessionWriter
 
 
 class JournalTransaction:
-    """A transaction that has the journal for itself. It is committed at the end of its ``with`` block, or not at all.
+    """A transaction with exclusive write access to the journal.
+
+    It is committed at the end of its ``with`` block, or not at all.
 
     Args:
         connection: A connection with an open transaction that may write.
-        clock_us: The present time in microseconds; read once, after the lock was granted.
-        known: Committed sessions that need not be read again; sessions that are read are added.
+        clock_us: Returns the present time in microseconds. It is called once, after the lock is granted.
+        known: Committed sessions that need not be read again. Sessions that are read are added to it.
 
     Raises:
         JournalOutdated: The journal was never set up.
@@ -59,10 +61,10 @@ class JournalTransaction:
 
     @property
     def now_us(self) -> int:
-        """The time of the transaction in microseconds; every row of the transaction has it."""
+        """The time of the transaction in microseconds. Every row that the transaction stores carries this time."""
         return self.audit.now_us
 
     @property
     def head(self) -> tuple[int, str]:
-        """Number and hash of the newest audit record, records of this transaction included."""
+        """The number and hash of the newest audit record, including records of this transaction."""
         return self.audit.head

@@ -1,12 +1,12 @@
-"""Guards: triggers that refuse what keys and CHECK constraints cannot express, the same rules for SQLite and Postgres.
+"""Guards: triggers for rules that keys and CHECK constraints cannot express, the same for SQLite and Postgres.
 
-- A row is written once and never changed or deleted.
-- A posting moves the counters of its scope, and an event moves the list of open intents.
-- An order is admitted and sent only if everything the journal knows allows it.
+- A stored row is never changed or deleted.
+- A posting updates the counters of its scope, and an order event updates the list of open intents.
+- An order is admitted and sent only if no rule of the journal forbids it.
 - The audit log is a chain of hashes.
 
-The rules are in the ``.sql`` files of this folder. Every upgrade of the journal removes all guards and creates those
-of this code.
+The rules are in the ``.sql`` files of this folder. Every upgrade of the journal removes all guards and creates the
+guards of this version.
 """
 
 from kalshi_pipelines.execution.journal.guards.installation import (

@@ -1,11 +1,11 @@
--- When an order must not be admitted: the same rules for SQLite and Postgres.
+-- The rules of the admit guard, which say when an order must not be admitted. SQLite and Postgres share them.
 --
 -- The guard runs before an event moves an order to the state "reserved". In the conditions, NEW is that event,
 -- i is the order's intent and s is the session of the intent. The first condition that holds refuses the event with
 -- the message "admit_guard:<reason>". The caps of scopes are not checked here but on each posting: see caps.sql.
 
 -- refuse: session_expired
--- The event lies outside the time for which the session was opened.
+-- The time of the event lies outside the session's lifetime.
 NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us
 
 -- refuse: session_ended

@@ -1,4 +1,4 @@
--- How an audit record NEW moves the head of the audit chain: the same statement for SQLite and Postgres.
+-- The statement that makes a new audit record NEW the head of the audit chain. SQLite and Postgres share it.
 
 -- name: audit_head
 INSERT INTO audit_head (one, seq, hash) VALUES (1, NEW.seq, NEW.hash)

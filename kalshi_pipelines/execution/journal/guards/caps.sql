@@ -1,4 +1,4 @@
--- When a reservation passes a cap: the same rules for SQLite and Postgres.
+-- The rules of the cap guard, which say when a reservation exceeds a cap. SQLite and Postgres share them.
 --
 -- The guard runs after a posting of kind "reserve" has moved the counters of its scope, so the conditions see the
 -- counters with the reservation included. NEW is the posting, c its scope, m the market's row in that scope and
@@ -9,34 +9,34 @@
 -- so a condition with OR needs parentheses.
 
 -- refuse: scope_breached
--- An earlier fact, such as a fill, took the scope beyond its cap of the worst loss.
+-- The scope is breached: an earlier fact, such as a fill, exceeded its cap on the worst loss.
 c.breached = 1
 
 -- refuse in account scopes: position
--- The position in the market could become too long if every open bid were filled.
+-- If every open bid were filled, the long position in the market would exceed the position cap.
 m.position_centicontracts + m.open_bids_centicontracts > s.position_cap_centicontracts
 AND NEW.d_open_bids_centicontracts > 0
 
 -- refuse in account scopes: position
--- The position in the market could become too short if every open ask were filled.
+-- If every open ask were filled, the short position in the market would exceed the position cap.
 m.open_asks_centicontracts - m.position_centicontracts > s.position_cap_centicontracts
 AND NEW.d_open_asks_centicontracts > 0
 
 -- refuse in rolling scopes: worst_loss
--- The worst loss of the rolling day is too large.
+-- The worst loss of the rolling day exceeds its cap.
 (SELECT sum(h.worst_microdollars) {from_rolling_day}) > c.worst_cap_microdollars
 
 -- refuse in rolling scopes: notional
--- The notional of the rolling day is too large.
+-- The notional of the rolling day exceeds its cap.
 (SELECT sum(h.notional_microdollars) {from_rolling_day}) > c.notional_cap_microdollars
 
 -- refuse in rolling scopes: order_count
--- The rolling day has too many orders.
+-- The number of orders in the rolling day exceeds its cap.
 (SELECT sum(h.orders) {from_rolling_day}) > c.orders_cap
 
 -- name: from_rolling_day
--- The hourly scopes h that make up the rolling day of the scope c: its own hour, the hours before, and those ahead
--- that a clock which went back has already counted in.
+-- The hourly scopes h that make up the rolling day of the scope c: its own hour, the hours before, and a few later
+-- hours. If the clock went back, postings may already have been counted in a later hour.
 FROM scopes h
 WHERE h.environment = c.environment AND h.subaccount = c.subaccount AND h.mode = c.mode
 AND h.hour BETWEEN c.hour - {day_hours} AND c.hour + {hours_ahead}

@@ -1,4 +1,4 @@
-"""Creation, removal and inspection of the guards in a database."""
+"""Creating, removing and inspecting the journal's guards (triggers) in a database."""
 
 import re
 from typing import Final
@@ -16,10 +16,10 @@ _TRIGGER: Final = re.compile(
 
 
 def raise_guards(connection: sa.Connection) -> None:
-    """Remove every trigger of the journal, then create the guards of this code."""
+    """Remove every trigger of the journal, then create the guards of this version."""
     lower_guards(connection)
     for statement in statements.guard_statements(connection.dialect.name):
-        # psycopg reads a percent sign as a parameter; the guards contain none.
+        # psycopg would read a percent sign as a parameter, but the guards contain no percent sign.
         connection.exec_driver_sql(statement)
 
 
@@ -39,7 +39,7 @@ def lower_guards(connection: sa.Connection) -> None:
 
 
 def installed_guards(connection: sa.Connection) -> dict[str, str]:
-    """Return the triggers of a database by name, each as the database describes it."""
+    """Return the definitions of a database's triggers by name, as the database stores them."""
     if connection.dialect.name == "sqlite":
         found = connection.execute(
             sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE :beginning"),
@@ -55,7 +55,7 @@ def installed_guards(connection: sa.Connection) -> dict[str, str]:
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
-    """Return the names of guards that are missing, disabled, or not as this code creates them."""
+    """Return the names of guards that are missing, disabled, or different from the guards of this version."""
     there = installed_guards(connection)
     wanted = statements.guard_statements(connection.dialect.name)
     if connection.dialect.name == "sqlite":

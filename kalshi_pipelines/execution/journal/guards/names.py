@@ -2,17 +2,19 @@
 
 from typing import Final
 
-#: The beginning of the name of every guard.
+#: The prefix of every guard's name.
 PREFIX: Final = "guard_"
-#: The schema of the journal in a Postgres database.
+#: The name of the Postgres schema that holds the journal's tables.
 SCHEMA: Final = "journal"
-#: The text with which the input of every audit record's hash begins.
+#: The fixed prefix of the text that is hashed for every audit record.
 HASH_DOMAIN: Final = "kalshi-pipelines/audit/1"
-#: The hash function that connections of this code bring to SQLite, which has none of its own.
+#: The name of the SHA-256 function that this code adds to its SQLite connections, because SQLite has none.
 HASH_FUNCTION: Final = "journal_audit_hash"
-#: A function that only connections of this code have. Another program, such as the sqlite3 shell, cannot add a row.
+#: The name of a function that only SQLite connections of this code have. The guards call it when a row is inserted, so
+#: another program, such as the sqlite3 shell, cannot add rows.
 WRITER_FUNCTION: Final = "journal_writer"
-#: The one key of a scope that covers a whole account.
+#: The key of every live account scope; an account has only one such scope.
 ACCOUNT_KEY: Final = "account"
-#: Hours ahead of a posting that its rolling day includes: a clock that went back has already counted there.
+#: How many hours after a posting's own hour still belong to its rolling day. If the clock was set back, earlier
+#: postings may have been counted in such an hour.
 HOURS_AHEAD: Final = 1

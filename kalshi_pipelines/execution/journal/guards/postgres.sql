@@ -1,42 +1,44 @@
--- How Postgres states the guards. The rules and statements that both databases share are in the other files.
+-- The parts of the guards that are written for Postgres. The other files hold the rules and statements that SQLite and
+-- Postgres share.
 
 -- name: function
--- The function works with the rights of its owner, so a role that writes postings needs no right to change a counter.
+-- A guard's function runs with the rights of its owner. A role that writes postings therefore needs no right to change
+-- a counter.
 CREATE OR REPLACE FUNCTION {prefix}{name}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = {schema}, pg_temp AS $guard${body}$guard$
 
 -- name: revoke_function
--- Otherwise anybody could put the function on a table of their own, where it would work with the owner's rights.
+-- Otherwise any role could call the function from a trigger on its own table, with the rights of the function's owner.
 REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC
 
 -- name: trigger
 CREATE TRIGGER {prefix}{name} {event} ON {table} FOR EACH {each} {when} EXECUTE FUNCTION {prefix}{function}()
 
 -- name: always
--- The trigger fires even where a session's replication role switches other triggers off.
+-- The trigger also fires in a database session whose replication role switches ordinary triggers off.
 ALTER TABLE {table} ENABLE ALWAYS TRIGGER {prefix}{name}
 
 -- name: condition
 WHEN ({condition})
 
 -- name: refuse_if
--- Postgres prepares the condition of a rule only when the rule is reached.
+-- One IF statement for each rule, because Postgres prepares the condition of an IF only when it is reached.
 IF {condition} THEN
 RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = '{guard}_guard:{reason}';
 END IF;
 
 -- name: then
--- The body of a function that runs one of the statements both databases share.
+-- The body of a function that runs one of the statements that SQLite and Postgres share.
 BEGIN {action}; RETURN NEW; END
 
 -- name: append_only
--- Refuse a change or deletion, whichever table it is on.
+-- Refuse the change or deletion of a row, in any table that uses this function.
 BEGIN
 RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'append_only:' || TG_TABLE_NAME;
 END
 
 -- name: audit_chain
--- The record must carry the hash of its own content and of the record before it.
+-- An audit record must carry the hash of its own content and of the record before it.
 BEGIN
 IF NEW.hash <> encode(sha256(convert_to(
     '{hash_domain}' || chr(10) || NEW.seq || chr(10) || coalesce(NEW.prev_hash, '') || chr(10) || NEW.body, 'UTF8'
@@ -72,7 +74,7 @@ RETURN NEW;
 END
 
 -- name: post
--- Count a fact.
+-- Count a fact, such as a fill, in its scope and its market.
 BEGIN
 {begin_market};
 {count_fact};

@@ -1,12 +1,12 @@
--- How a posting NEW moves the counters of its scope: the same statements for SQLite and Postgres.
+-- The statements by which a posting NEW changes the counters of its scope. SQLite and Postgres share them.
 --
--- A reservation brings the caps of its session into the scope. A fact (a fill, a release, a settlement ...) moves the
--- counters even beyond a cap, and the scope is then marked as breached. A balance carried over ("opening") or looked
--- at by a person ("review") lifts the cap to the worst loss, so no room is left for further orders. A review also ends
--- the breach.
+-- A reservation sets the scope's caps to the caps of its session. A fact (a fill, a release, a settlement ...) changes
+-- the counters even beyond a cap, and the scope is then marked as breached. A carried-over balance ("opening") or a
+-- person's review ("review") raises the cap on the worst loss to the present worst loss, so that no room is left for
+-- further orders. A review also ends the breach.
 
 -- name: count_reservation
--- Count a reservation in its scope. In a market new to the scope, the reservation alone is the worst loss.
+-- Count a reservation in its scope. If the market is new to the scope, its worst loss is that of the reservation alone.
 UPDATE scopes SET
 (orders_cap, notional_cap_microdollars, worst_cap_microdollars) =
 (SELECT its.orders_cap, its.notional_cap_microdollars, its.worst_cap_microdollars
@@ -22,7 +22,7 @@ worst_microdollars = worst_microdollars + coalesce(
 WHERE scope_id = NEW.scope_id;
 
 -- name: count_reservation_in_market
--- Count a reservation in its market, and begin the market's row if the scope has none.
+-- Count a reservation in its market's row of the scope. Add the row if the scope has none for the market.
 INSERT INTO scope_markets (
     scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars,
     position_centicontracts, open_bids_centicontracts, open_asks_centicontracts
@@ -38,7 +38,7 @@ open_bids_centicontracts = scope_markets.open_bids_centicontracts + excluded.ope
 open_asks_centicontracts = scope_markets.open_asks_centicontracts + excluded.open_asks_centicontracts;
 
 -- name: begin_market
--- Begin the market's row with zeros if the scope has none.
+-- Add a row of zeros for the market if the scope has no row for it.
 INSERT INTO scope_markets (
     scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars,
     position_centicontracts, open_bids_centicontracts, open_asks_centicontracts
@@ -47,7 +47,7 @@ VALUES (NEW.scope_id, NEW.ticker, 0, 0, 0, 0, 0, 0)
 ON CONFLICT DO NOTHING;
 
 -- name: count_fact
--- Count a fact in its scope; mark the scope as breached, or lift its cap, if the worst loss passes the cap.
+-- Count a fact in its scope. If the worst loss then exceeds the cap, mark the scope as breached or raise the cap.
 UPDATE scopes SET
 orders = orders + NEW.d_orders,
 notional_microdollars = notional_microdollars + NEW.d_notional_microdollars,
@@ -65,7 +65,7 @@ END
 WHERE scope_id = NEW.scope_id;
 
 -- name: count_fact_in_market
--- Count a fact in its market.
+-- Count a fact in its market's row of the scope.
 UPDATE scope_markets SET
 if_no_microdollars = if_no_microdollars + NEW.d_if_no_microdollars,
 if_yes_microdollars = if_yes_microdollars + NEW.d_if_yes_microdollars,
@@ -76,8 +76,9 @@ open_asks_centicontracts = open_asks_centicontracts + NEW.d_open_asks_centicontr
 WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;
 
 -- name: worst_loss_change
--- By how much the posting changes the scope's worst loss: the larger loss of the market's two results (at least 0)
--- after the posting, less what the market counted before. NULL if the market is new to the scope.
+-- The change of the scope's worst loss by the posting: the market's worst loss after the posting minus the one before.
+-- A market's worst loss is the larger of its two losses (if NO wins, if YES wins), at least 0. The change is NULL if
+-- the market is new to the scope.
 (SELECT CASE
  WHEN was.if_no_microdollars + NEW.d_if_no_microdollars >= was.if_yes_microdollars + NEW.d_if_yes_microdollars
  AND was.if_no_microdollars + NEW.d_if_no_microdollars > 0

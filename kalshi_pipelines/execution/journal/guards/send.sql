@@ -1,11 +1,11 @@
--- When an order must not be sent: the same rules for SQLite and Postgres.
+-- The rules of the send guard, which say when an order must not be sent. SQLite and Postgres share them.
 --
 -- The guard runs before an event moves an order to the state "sending". In the conditions, NEW is that event,
 -- i is the order's intent and s is the session of the intent. The first condition that holds refuses the event with
 -- the message "send_guard:<reason>".
 
 -- refuse: not_live
--- Only live orders of a session that a person started by hand are sent.
+-- The order is not live, or its session's run was not started by hand.
 i.mode <> 'live' OR i.origin <> 'by_hand'
 
 -- refuse: kill
@@ -13,7 +13,7 @@ i.mode <> 'live' OR i.origin <> 'by_hand'
 coalesce((SELECT k.engaged FROM kill_events k ORDER BY k.seq DESC LIMIT 1), 1) = 1
 
 -- refuse: session_expired
--- The event lies outside the time for which the session was opened.
+-- The time of the event lies outside the session's lifetime.
 NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us
 
 -- refuse: session_ended
@@ -25,7 +25,7 @@ EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)
 NOT EXISTS (SELECT 1 FROM leases l WHERE l.session_id = i.session_id AND l.until_us > NEW.at_us)
 
 -- refuse: code_version
--- The code that sends is not the code that opened the session.
+-- The order would be sent by another version of the code than the version that opened the session.
 NEW.code_version <> s.code_version
 
 -- refuse: clock
@@ -37,8 +37,8 @@ NEW.at_us < i.planned_us
 NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us
 
 -- refuse: unreserved
--- The order is not reserved, with exactly its own amounts, in one scope of each of the five kinds
--- (session, day, rolling, event, account).
+-- The order lacks a reservation with exactly its own amounts in one scope of each kind: session, day, rolling, event
+-- and account.
 (SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
  WHERE p.dedupe = 'reserve:' || i.intent_id
  AND p.kind = 'reserve'
@@ -56,22 +56,22 @@ NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us
  AND p.d_orders = 1) <> 5
 
 -- refuse: breached
--- A scope in which the order is reserved has passed its cap of the worst loss.
+-- A scope in which the order is reserved is breached: facts exceeded its cap on the worst loss.
 EXISTS (SELECT 1 FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
         WHERE p.dedupe = 'reserve:' || i.intent_id AND c.breached = 1)
 
 -- refuse: unresolved
--- Another order of the same sub-account and market may be at the exchange: its answer is not known.
+-- Another order of the same sub-account and market is unresolved: it is not known whether the exchange has it.
 EXISTS (SELECT 1 FROM open_intents o
         WHERE o.environment = i.environment AND o.subaccount = i.subaccount AND o.ticker = i.ticker
         AND o.state IN ('sending', 'unknown'))
 
 -- refuse: no_group
--- The order belongs to no order group, so neither a halt nor a proof of absence could rely on a fence of its group.
+-- The order belongs to no order group. A halt and a proof of absence need a group that they can fence.
 i.order_group_id IS NULL
 
 -- refuse: fenced
--- The order group is fenced. A halt or a proof of absence relies on the fence, so the group gets no further order.
+-- The order's group is fenced. A halt or a proof of absence relies on the fence, so no further order may use the group.
 EXISTS (SELECT 1 FROM fences f WHERE f.order_group_id = i.order_group_id)
 
 -- refuse: approval
@@ -87,9 +87,9 @@ AND NOT EXISTS (SELECT 1 FROM approvals a
 EXISTS (SELECT 1 FROM kill_events k WHERE k.engaged = 1 AND k.audit_seq > s.audit_seq)
 
 -- name: has_own_key
--- Whether the scope c is the scope in which the reservation p of the intent i must be counted. Otherwise a writer
--- could count each order in a scope of its own, with caps of its own. After the clock went back, the newest day
--- counts, at most one day ahead of the posting.
+-- Whether the scope c is the scope in which the reservation p of the intent i must be counted. Without this check, a
+-- writer could count each order in a separate scope with separate caps. After the clock went back, the newest day
+-- counts, which may be at most one day ahead of the posting.
 CASE c.kind
 WHEN 'session' THEN c.key = i.session_id
 WHEN 'event' THEN c.key = i.event_ticker

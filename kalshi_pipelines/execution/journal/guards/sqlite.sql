@@ -1,4 +1,5 @@
--- How SQLite states the guards. The rules and statements that both databases share are in the other files.
+-- The parts of the guards that are written for SQLite. The other files hold the rules and statements that SQLite and
+-- Postgres share.
 
 -- name: trigger
 CREATE TRIGGER {prefix}{name} {event} ON {table} {when} BEGIN {action}; END
@@ -10,7 +11,7 @@ WHEN {condition}
 SELECT RAISE(ABORT, '{message}');
 
 -- name: refuse_if
--- One branch of the CASE that raises the first reason that holds.
+-- One branch of the CASE expression that refuses a row with the reason of the first rule that holds.
 WHEN {condition} THEN RAISE(ABORT, '{guard}_guard:{reason}')
 
 -- name: not_enforced
@@ -21,13 +22,13 @@ OR (SELECT ignore_check_constraints FROM pragma_ignore_check_constraints) = 1
 OR (SELECT recursive_triggers FROM pragma_recursive_triggers) = 0
 
 -- name: foreign_writer
--- The connection was not opened by this code: other programs, such as the sqlite3 shell, lack the function. Asking
--- for the pragmas of not_enforced costs as much as writing a row, so most tables ask for the function only.
+-- The connection was not opened by this code: other programs, such as the sqlite3 shell, lack the function. Checking
+-- the pragmas of not_enforced takes as long as writing a row, so most tables only call the function.
 {writer_function}() <> 1
 
 -- name: wrong_hash
--- The record does not carry the hash of its own content and of the record before it. SQLite has no SHA-256, so
--- connections of this code bring the function.
+-- An audit record does not carry the hash of its own content and of the record before it. SQLite has no SHA-256, so
+-- this code adds the hash function to its connections.
 NEW.hash <> {hash_function}(NEW.seq, NEW.prev_hash, NEW.body)
 
 -- name: judge_event
@@ -47,7 +48,7 @@ JOIN sessions s ON s.session_id = NEW.session_id
 WHERE c.scope_id = NEW.scope_id;
 
 -- name: post
--- Count a fact.
+-- Count a fact, such as a fill, in its scope and its market.
 {begin_market};
 {count_fact};
 {count_fact_in_market};

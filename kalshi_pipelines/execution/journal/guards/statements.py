@@ -1,6 +1,6 @@
 """The statements that create the guards, for SQLite and for Postgres.
 
-The ``.sql`` files hold the rules; this module holds which table each guard watches, and when.
+The ``.sql`` files hold the rules. This module says which table each guard watches, and on which kind of change.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,22 +23,23 @@ from kalshi_pipelines.execution.journal.tables.orders import states_of
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US
 
-#: Columns that say which thing a row counts. They never change; only the counters of the row do.
+#: Columns that identify what a row counts, by table. They never change after the row is inserted; its counters do.
 NEVER_CHANGED: Final[Mapping[str, str]] = {
     "scopes": "scope_id, kind, environment, subaccount, mode, key, hour, opened_us",
     "scope_markets": "scope_id, ticker",
     "open_intents": "intent_id, environment, subaccount, mode, ticker",
 }
-#: Tables whose rows only triggers change, and nobody deletes.
+#: Tables whose rows are changed only by triggers and never deleted.
 _COUNTERS: Final = ("audit_head", "scopes", "scope_markets")
-#: Tables where SQLite also refuses a connection of this code that switched its checks off.
+#: Tables for which SQLite also checks the connection's pragmas. A row is refused if the connection has switched off
+#: foreign keys, CHECK constraints or recursive triggers.
 _PRAGMAS_ASKED: Final = frozenset({"audit_log", "proposals"})
 _DAY_HOURS: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
 class _Trigger:
-    """When a guard runs: the same for SQLite and Postgres."""
+    """The table, the kind of change and the condition on which a guard runs, the same for SQLite and Postgres."""
 
     name: str
     event: str
@@ -46,7 +47,7 @@ class _Trigger:
     when: str = ""
 
 
-#: Guards of both databases that depend on the row.
+#: Guards whose effect depends on the inserted row. Both databases have them.
 _TRIGGERS: Final = (
     _Trigger("audit_head", "AFTER INSERT", "audit_log"),
     _Trigger("send", "BEFORE INSERT", "order_events", "NEW.to_state = 'sending'"),
@@ -62,11 +63,11 @@ _TRIGGERS: Final = (
     _Trigger("reserve", "AFTER INSERT", "postings", "NEW.kind = 'reserve'"),
     _Trigger("post", "AFTER INSERT", "postings", "NEW.kind <> 'reserve'"),
 )
-#: Guards that refuse an order event by the rules of the ``.sql`` file of their name.
+#: Guards that refuse an order event. The rules of each guard are in the ``.sql`` file with the guard's name.
 _JUDGED: Final = ("send", "admit")
-#: Guards that run one statement, the same in both databases.
+#: Guards that run a single statement, which is the same for SQLite and Postgres.
 _SHARED: Final = ("audit_head", "opened", "moved", "closed")
-#: Values for the parameters of the ``.sql`` files.
+#: The values that replace parameters in the ``.sql`` files.
 _VALUES: Final[Mapping[str, object]] = {
     "prefix": PREFIX,
     "schema": SCHEMA,
@@ -84,12 +85,12 @@ _VALUES: Final[Mapping[str, object]] = {
 
 @cache
 def guard_statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that create every guard in a database of a dialect of SQLAlchemy."""
+    """Return the statements that create every guard, for SQLAlchemy's dialect name of the database."""
     return tuple(_sqlite() if dialect == "sqlite" else _postgres())
 
 
 class _Guards:
-    """The parts of all files for one database, with the values of their parameters."""
+    """The parts of all ``.sql`` files for one kind of database, with the values of their parameters."""
 
     def __init__(self, dialect: str) -> None:
         self._template: Template = read_template(
@@ -97,11 +98,11 @@ class _Guards:
         )
 
     def fill(self, part: str, **values: object) -> str:
-        """Return a part with its parameters replaced."""
+        """Return the SQL of a part, with its parameters replaced by values."""
         return self._template.fill(part, {**_VALUES, **values})
 
     def refusals(self, guard: str, rules: Sequence[Rule], separator: str) -> str:
-        """Return the text that refuses a row for the first rule that holds."""
+        """Return the SQL that refuses a row for the first rule whose condition holds."""
         return separator.join(
             self.fill(
                 "refuse_if",
@@ -150,7 +151,7 @@ def _sqlite() -> Iterator[str]:
 
 
 def _with_scope_kind(rule: Rule) -> Rule:
-    """Return a rule whose condition also asks for the kind of scope."""
+    """Return a rule that checks the kind of scope in its condition, if the rule is limited to one kind."""
     if rule.scope_kind is None:
         return rule
     return Rule(f"c.kind = '{rule.scope_kind}' AND {rule.condition}", rule.reason)
@@ -176,7 +177,7 @@ def _postgres() -> Iterator[str]:
 
 
 def _postgres_functions(guards: _Guards) -> Iterator[tuple[str, str]]:
-    """Return the name and the body of each function that triggers call."""
+    """Yield the name and the body of each Postgres function that the triggers call."""
     yield "append_only", guards.fill("append_only")
     yield "audit_chain", guards.fill("audit_chain")
     for name in _SHARED:
@@ -195,7 +196,7 @@ def _postgres_functions(guards: _Guards) -> Iterator[tuple[str, str]]:
 
 
 def _postgres_triggers() -> Iterator[tuple[_Trigger, str, str]]:
-    """Return each trigger with the function that it calls and whether it runs for each row or each statement."""
+    """Yield each Postgres trigger with the function it calls, and whether it runs for each row or each statement."""
     for table in APPEND_ONLY:
         yield _Trigger(f"{table.name}_append_only", "BEFORE UPDATE OR DELETE", table.name), "append_only", "ROW"
     for counters in _COUNTERS:

@@ -1,8 +1,9 @@
-"""Reader of the ``.sql`` files of this folder.
+"""A reader of the ``.sql`` files with the journal's guards.
 
 A line ``-- name: <name>`` begins a part, and ``-- refuse: <reason>`` begins a rule: a condition under which a guard
 refuses a row. ``-- refuse in <kind> scopes: <reason>`` begins a rule for scopes of one kind. All other lines that begin
-with ``--`` are comments. A parameter is written ``{name}`` and stands for a value of Python or for another part.
+with ``--`` are comments. A parameter is written ``{name}`` and is replaced by a Python value or by the part with this
+name.
 """
 
 import re
@@ -35,15 +36,15 @@ class Template:
     rules: list[Rule] = field(default_factory=list)
 
     def fill(self, part: str, values: Mapping[str, object]) -> str:
-        """Return a part with its parameters replaced.
+        """Return the SQL of a part with its parameters replaced.
 
         Raises:
-            KeyError: A parameter is neither a value nor a part.
+            KeyError: A parameter has neither a value nor a part of its name.
         """
         return self.fill_text(self.parts[part], values)
 
     def fill_text(self, text: str, values: Mapping[str, object]) -> str:
-        """Return a text with its parameters replaced, in the parts that replace them too."""
+        """Return a text with its parameters replaced, including the parameters of parts that are inserted."""
         return one_line(text.format_map(_Parameters(self, values)))
 
 
@@ -58,10 +59,10 @@ class _Parameters:
 
 @cache
 def read_template(*names: str) -> Template:
-    """Return the parts and rules of files of this folder.
+    """Return the parts and rules of some ``.sql`` files in this folder.
 
     Raises:
-        ValueError: A file has SQL above its first part, or two parts have the same name.
+        ValueError: A file has SQL above its first marker line, or two parts have the same name.
     """
     template = Template()
     for name in names:
@@ -77,7 +78,7 @@ def read_template(*names: str) -> Template:
 
 
 def one_line(text: str) -> str:
-    """Return SQL on a single line.
+    """Return SQL on a single line, so that the layout of a file does not change a guard.
 
     Journals in use hold their guards on single lines, and Postgres keeps the text of a function exactly. A journal at
     the newest revision must not look changed because a file was laid out differently.
@@ -86,7 +87,7 @@ def one_line(text: str) -> str:
 
 
 def _sections(path: Path) -> list[tuple[re.Match[str], str]]:
-    """Return each marker of a file with the SQL below it."""
+    """Return each marker line of a ``.sql`` file (``name`` or ``refuse``) with the SQL below it."""
     sections: list[tuple[re.Match[str], list[str]]] = []
     for line in path.read_text("utf-8").splitlines():
         marker = _MARKER.match(line)

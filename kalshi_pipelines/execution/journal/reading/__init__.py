@@ -1,1 +1,1 @@
-"""Readings of the journal, one file per subject. Nothing here changes a row."""
+"""Classes that read the journal, one file for each subject. They change no row."""

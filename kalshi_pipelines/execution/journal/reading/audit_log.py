@@ -1,4 +1,4 @@
-"""Readings of the audit log for people; its verification is in ``execution/audit``."""
+"""Readings of the audit log for people; ``execution/audit`` verifies the log."""
 
 import sqlalchemy as sa
 
@@ -7,13 +7,13 @@ from kalshi_pipelines.execution.journal.tables import audit_log
 
 
 class AuditLogReading:
-    """Readings of the audit log, over one connection."""
+    """Reads the audit log over one connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def newest(self, limit: int) -> list[AuditRecord]:
-        """Return the newest records, the newest first."""
+        """Return the newest audit records, starting with the newest."""
         found = sa.select(audit_log.c.seq, audit_log.c.hash, audit_log.c.kind, audit_log.c.body)
         rows = self._connection.execute(found.order_by(audit_log.c.seq.desc()).limit(limit))
         return [AuditRecord(*row) for row in rows]

@@ -7,13 +7,13 @@ from kalshi_pipelines.execution.orders.account import Account
 
 
 class EvidenceReading:
-    """Readings of fences, over one connection."""
+    """Reads fences of order groups over one connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
     def fence_of(self, order_group_id: str) -> tuple[int, int] | None:
-        """Return the number of an order group's fence and its time in microseconds, or None."""
+        """Return the number and the time (microseconds) of an order group's fence; None if the group is not fenced."""
         found = sa.select(fences.c.fence_id, fences.c.fenced_us).where(fences.c.order_group_id == order_group_id)
         row = self._connection.execute(found).first()
         return None if row is None else (row[0], row[1])
@@ -21,7 +21,7 @@ class EvidenceReading:
     def unfenced_groups(self, account: Account, since_us: int) -> list[tuple[str, int]]:
         """Return order groups without a fence, each with its shard.
 
-        Groups of sessions that expired before ``since_us`` are left out.
+        Groups whose session expired before ``since_us`` are left out.
         """
         found = (
             sa.select(session_groups.c.order_group_id, session_groups.c.exchange_index)

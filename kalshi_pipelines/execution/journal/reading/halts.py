@@ -14,7 +14,7 @@ _NO_EVENT: Final = KillState(True, 1, "journal", "journal", "the journal has no 
 
 
 class HaltReading:
-    """Readings of the kill switch, over one connection."""
+    """Reads the kill switch over one connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection

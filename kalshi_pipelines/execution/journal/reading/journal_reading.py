@@ -1,4 +1,4 @@
-"""All readings of the journal, by subject, over one connection."""
+"""All readers of the journal, one for each subject, over one connection."""
 
 import sqlalchemy as sa
 
@@ -12,11 +12,11 @@ from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions, S
 
 
 class JournalReading:
-    """One consistent view of the journal.
+    """A consistent view of the journal.
 
     Args:
         connection: A connection with an open transaction.
-        known: Committed sessions that need not be read again; sessions that are read are added.
+        known: Committed sessions that need not be read again. Sessions that are read are added to it.
     """
 
     def __init__(self, connection: sa.Connection, known: KnownSessions | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Readings of the ledger: counters and caps of scopes, and the markets the account holds something of."""
+"""Readings of the ledger: counters and caps of scopes, and the account's positions and open orders by market."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,13 +15,16 @@ from kalshi_pipelines.execution.orders.terms import Side
 
 
 class LedgerReading:
-    """Readings of the ledger, over one connection."""
+    """Reads the ledger over one connection."""
 
     def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
         self._connection, self._sessions = connection, sessions
 
     def standings(self, account: Account, mode: Mode, keys: Mapping[ScopeKind, str]) -> list[ScopeStanding]:
-        """Return caps and counters of the scopes with these keys; scopes that were never used are left out."""
+        """Return caps and counters of the scopes with these kinds and keys.
+
+        Scopes that were never used are left out.
+        """
         wanted = [sa.and_(scopes.c.kind == kind.value, scopes.c.key == key) for kind, key in keys.items()]
         found = sa.select(scopes).where(
             scopes.c.environment == account.environment,
@@ -32,16 +35,18 @@ class LedgerReading:
         return [_standing(row) for row in all_rows(self._connection, found.order_by(scopes.c.scope_id))]
 
     def live_scopes(self, account: Account, mode: Mode, day: str, hours: tuple[int, int]) -> list[ScopeStanding]:
-        """Return the scopes in which orders count now: live session, day, rolling hours, events and account.
+        """Return the scopes that count orders now: live session, day, rolling hours, events and account.
 
-        Events that hold nothing are left out. ``day`` is today; ``hours`` are the first and the last hour that count.
+        Events without a possible loss or a breach are left out. ``day`` is the present trading day. ``hours`` are the
+        first and last hour of the rolling window.
         """
         live = mode is Mode.LIVE
         table = scopes.c
         event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
         wanted = {
             ScopeKind.SESSION: table.key == (self._sessions.live_session(account) if live else None),
-            # A day that a fast clock opened too early counts until its end; the ledger returns to no older day.
+            # A clock that was ahead may have opened a later day too early. That day then counts until its own end,
+            # because the ledger never returns to an older day.
             ScopeKind.DAY: table.key >= day,
             ScopeKind.ROLLING: table.hour.between(*hours),
             ScopeKind.EVENT: event if live else sa.and_(event, table.key.endswith(f" {day}", autoescape=True)),
@@ -60,7 +65,7 @@ class LedgerReading:
         return [each for kind in wanted for each in of_kind[kind]]
 
     def breached_scopes(self, account: Account, mode: Mode = Mode.LIVE) -> list[str]:
-        """Return the scopes in which facts exceeded a cap, each as ``kind key``."""
+        """Return the scopes in which fills or other facts exceeded a cap, each as the text ``kind key``."""
         found = sa.select(scopes.c.kind, scopes.c.key).where(
             scopes.c.environment == account.environment,
             scopes.c.subaccount == account.subaccount,
@@ -70,9 +75,9 @@ class LedgerReading:
         return [f"{kind} {key}" for kind, key in self._connection.execute(found)]
 
     def exceeded_caps(self, account: Account) -> list[str]:
-        """Return the caps of the newest live session that the account exceeds.
+        """Return the caps of the newest live session that the account exceeds now.
 
-        Scopes that were opened with higher caps by an earlier session are compared with the newest caps, too.
+        A scope that an earlier session opened with higher caps is also compared with the newest session's caps.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.
@@ -177,7 +182,7 @@ def _standing(row: Row) -> ScopeStanding:
 
 
 def _summed(hours: Sequence[ScopeStanding]) -> ScopeStanding:
-    """Return the hours of a rolling cap as one scope; the newest hour gives the caps."""
+    """Return the hours of the rolling window added up to one scope, with the caps of the newest hour."""
     return replace(
         hours[-1],
         orders=sum(each.orders for each in hours),

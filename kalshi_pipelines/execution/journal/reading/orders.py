@@ -1,4 +1,4 @@
-"""Readings of orders: intents and their states, approvals, attempts, and proposals that still wait."""
+"""Readings of orders: intents with their states, approvals, attempts, and pending proposals."""
 
 from collections.abc import Collection
 from typing import Final
@@ -79,7 +79,7 @@ _SENT: Final = (
     .where(order_events.c.intent_id == sa.bindparam("intent_id"), order_events.c.to_state == OrderState.SENDING)
 )
 
-#: The number of attempts of an account since an instant.
+#: A query that counts an account's attempts since an instant.
 ATTEMPTS: Final = (
     sa.select(sa.func.count())
     .select_from(attempts)
@@ -93,7 +93,7 @@ ATTEMPTS: Final = (
 
 
 class OrderReading:
-    """Readings of orders, over one connection."""
+    """Reads orders over one connection."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
@@ -110,17 +110,17 @@ class OrderReading:
         return read_intent(row)
 
     def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
-        """Return the intent that was planned earlier for an idempotency key, or None."""
+        """Return the intent that was planned earlier with this idempotency key, or None."""
         rows = _BY_KEY.fetch_all(self._connection, {"mode": mode.value, "key": idempotency_key})
         return self.intent(rows[0]["intent_id"]) if rows else None
 
     def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
-        """Return the intent with a client order id, or None."""
+        """Return the intent with this client order id, or None."""
         row = first_row(self._connection, _BY_CLIENT_ORDER_ID, mode=mode.value, client_order_id=client_order_id)
         return None if row is None else read_intent(row)
 
     def intent_id_of_order(self, order_id: str) -> int | None:
-        """Return the intent to which the exchange gave this order id, or None."""
+        """Return the number of the intent whose order has this id at the exchange, or None."""
         table = order_events.c
         found: int | None = self._connection.scalar(
             sa.select(table.intent_id).where(
@@ -136,7 +136,7 @@ class OrderReading:
         mode: Mode = Mode.LIVE,
         states: Collection[OrderState] = OPEN_STATES,
     ) -> list[Intent]:
-        """Return the intents that still hold a reservation, the oldest first."""
+        """Return the intents that still hold a reservation, starting with the oldest."""
         found = _INTENTS.join(open_intents, open_intents.c.intent_id == intents.c.intent_id).where(
             open_intents.c.environment == account.environment,
             open_intents.c.subaccount == account.subaccount,
@@ -146,7 +146,7 @@ class OrderReading:
         return [read_intent(row) for row in all_rows(self._connection, found.order_by(intents.c.intent_id))]
 
     def sent(self, intent_id: int) -> Sent:
-        """Return the record that was committed before an order was sent.
+        """Return the record that was committed just before an order was sent.
 
         Raises:
             LookupError: No sending of this intent was recorded.
@@ -157,12 +157,12 @@ class OrderReading:
         return Sent(**row)
 
     def actor_of(self, intent: Intent) -> str:
-        """Return the name of the actor who proposed an intent. The actor's own approval does not count."""
+        """Return the name of the person or program that proposed an intent. Nobody can approve their own proposal."""
         found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
         return str(self._connection.scalar(found))
 
     def is_approved(self, intent: Intent, at_us: int) -> bool:
-        """Return whether a person other than the actor approved exactly this request, and the approval is valid."""
+        """Return whether a person other than the proposer approved exactly this request, and it is still approved."""
         actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
         found = sa.select(approvals.c.approval_id).where(
             approvals.c.request_sha256 == intent.request_sha256,
@@ -186,7 +186,7 @@ class OrderReading:
         return found
 
     def pending_proposals(self, mode: Mode, not_before_us: int, limit: int = 100) -> list[Row]:
-        """Return proposals without an attempt in this mode, the oldest first.
+        """Return the proposals that no session of this mode has attempted yet, starting with the oldest.
 
         Proposals that expired before ``not_before_us`` are left out.
         """

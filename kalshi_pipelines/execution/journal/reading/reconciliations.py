@@ -1,4 +1,4 @@
-"""Readings of reconciliations: when an account was compared with the journal, and whether differences were found."""
+"""Readings of reconciliations: when an account was compared with the journal, and whether it differed."""
 
 import sqlalchemy as sa
 
@@ -10,13 +10,16 @@ from kalshi_pipelines.execution.orders.account import Account
 
 
 class ReconciliationReading:
-    """Readings of reconciliations, over one connection."""
+    """Reads the results of reconciliations over one connection."""
 
     def __init__(self, connection: sa.Connection, sessions: SessionReading) -> None:
         self._connection, self._sessions = connection, sessions
 
     def newest(self, account: Account) -> ReconciliationRecord | None:
-        """Return the reconciliation that was recorded last, even if its timestamps are older; None if there is none."""
+        """Return the reconciliation that was recorded last, or None if there is none.
+
+        Its timestamps may be older than those of an earlier record, if the clock went back.
+        """
         table = reconciliations.c
         found = (
             sa.select(reconciliations)
@@ -46,7 +49,7 @@ class ReconciliationReading:
         return None if row is None else _reconciliation(row)
 
     def has_any_since_first_session(self, account: Account) -> bool:
-        """Return whether a sub-account and its positions were compared since its first live session was opened."""
+        """Return whether a sub-account was reconciled, positions included, since its first live session was opened."""
         first = self._sessions.first_live_session_us(account)
         table = reconciliations.c
         if first is None:

@@ -1,4 +1,4 @@
-"""Helpers to fetch rows of the journal by column name."""
+"""Helpers that fetch rows of the journal as mappings by column name."""
 
 from typing import Any
 
@@ -18,5 +18,5 @@ def all_rows(connection: sa.Connection, statement: sa.Select[Any]) -> list[Row]:
 
 
 def is_stored(connection: sa.Connection, column: sa.Column[str], value: str) -> bool:
-    """Return whether a row has this value in a column."""
+    """Return whether a table has a row with this value in a column."""
     return connection.execute(sa.select(sa.literal(1)).where(column == value).limit(1)).first() is not None

@@ -17,24 +17,27 @@ _CAPS: Final = sa.select(session_caps).where(session_caps.c.session_id == sa.bin
 
 @dataclass
 class KnownSessions:
-    """Committed sessions and their caps. Both never change, so later transactions need not read them again."""
+    """Committed sessions and their caps.
+
+    They never change after the commit, so later transactions need not read them again.
+    """
 
     sessions: dict[str, Row] = field(default_factory=dict)
     caps: dict[str, dict[str, Row]] = field(default_factory=dict)
 
     def copy(self) -> "KnownSessions":
-        """Return a copy that a transaction may add to; it is dropped if the transaction fails."""
+        """Return a copy to which a transaction may add sessions. The copy is discarded if the transaction fails."""
         return KnownSessions(dict(self.sessions), dict(self.caps))
 
 
 class SessionReading:
-    """Readings of sessions, over one connection."""
+    """Reads trading sessions over one connection."""
 
     def __init__(self, connection: sa.Connection, known: KnownSessions) -> None:
         self._connection, self._known = connection, known
 
     def get(self, session_id: str) -> Row:
-        """Return the row of a session as it was opened.
+        """Return the row that was stored when a session was opened.
 
         Raises:
             LookupError: The journal has no session with this id.
@@ -48,7 +51,7 @@ class SessionReading:
         return known
 
     def caps(self, session_id: str) -> dict[str, Row]:
-        """Return the caps of a session by kind of scope; they never change."""
+        """Return the caps of a session by kind of scope. A session's caps never change."""
         known = self._known.caps.get(session_id)
         if known is None:
             found = self._connection.execute(_CAPS, {"session_id": session_id}).mappings()
@@ -56,7 +59,10 @@ class SessionReading:
         return known
 
     def live_session(self, account: Account) -> str | None:
-        """Return the session that holds the sub-account's lease, even an expired lease; None without a lease."""
+        """Return the session that holds the sub-account's lease, even if the lease has expired.
+
+        Return None without a lease.
+        """
         found: str | None = self._connection.scalar(
             sa.select(leases.c.session_id).where(
                 leases.c.environment == account.environment, leases.c.subaccount == account.subaccount
@@ -65,7 +71,9 @@ class SessionReading:
         return found
 
     def newest_live_session(self, account: Account) -> str:
-        """Return the newest live session. Facts without an order of ours are compared with the caps of this session.
+        """Return the newest live session of a sub-account.
+
+        A fact that belongs to none of our orders is compared with the caps of this session.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.
@@ -88,7 +96,7 @@ class SessionReading:
         return found
 
     def first_live_session_us(self, account: Account) -> int | None:
-        """Return when the first live session of a sub-account was opened. The journal counts events since then."""
+        """Return when the first live session of a sub-account was opened. Reconciliations read no further back."""
         table = sessions.c
         found: int | None = self._connection.scalar(
             sa.select(sa.func.min(table.opened_us)).where(
@@ -106,7 +114,7 @@ class SessionReading:
         return list(self._connection.scalars(found.distinct().order_by(table.subaccount)))
 
     def lease(self, account: Account) -> HeldLease | None:
-        """Return the lease of a sub-account, even an expired lease; None without a lease."""
+        """Return the lease of a sub-account, even if the lease has expired. Return None if there is no lease."""
         table = leases.c
         row = self._connection.execute(
             sa.select(table.session_id, table.until_us).where(
@@ -116,11 +124,11 @@ class SessionReading:
         return None if row is None else HeldLease(row[0], row[1])
 
     def lease_holder(self, session_id: str) -> str:
-        """Return the host and process that hold a session's lease."""
+        """Return the name of the host and process that hold a session's lease."""
         return str(self._connection.scalar(sa.select(leases.c.holder).where(leases.c.session_id == session_id)))
 
     def groups(self, session_id: str) -> dict[int, str]:
-        """Return the order group of each shard of a session."""
+        """Return the order groups of a session, one for each shard."""
         found = sa.select(session_groups.c.exchange_index, session_groups.c.order_group_id).where(
             session_groups.c.session_id == session_id
         )

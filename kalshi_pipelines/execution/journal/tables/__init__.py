@@ -1,10 +1,10 @@
 """The tables of the journal as SQLAlchemy describes them, with every rule that keys and CHECK constraints can express.
 
 Rules that need a trigger are in ``journal/guards``. Rows never change, except leases and the counters that triggers
-keep.
+update.
 
-Names carry the unit. Prices are YES prices in centi-cents (1e-4 dollar), counts are centi-contracts and money is in
-micro-dollars. Instants are microseconds since 1970 UTC.
+The names of columns end in the unit. Prices are YES prices in centi-cents (1e-4 dollar), counts are centi-contracts and
+money is in micro-dollars. Instants are microseconds since 1970 UTC.
 """
 
 from kalshi_pipelines.execution.journal.tables.columns import ENVIRONMENTS, MODES, metadata
@@ -58,7 +58,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import (
     sessions,
 )
 
-#: Tables whose rows are written once and never changed or deleted.
+#: Append-only tables: their rows are written once and never changed or deleted.
 APPEND_ONLY = (
     journal_identity,
     audit_log,

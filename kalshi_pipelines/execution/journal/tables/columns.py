@@ -48,38 +48,41 @@ def optional(name: str, type_: Any = Integer, *args: Any) -> sa.Column[Any]:  # 
 
 
 def row_id(name: str) -> sa.Column[Any]:
-    """Return a primary key that the database counts up itself."""
+    """Return a primary key column that the database numbers automatically."""
     return sa.Column(name, Integer, primary_key=True, autoincrement=True)
 
 
 def audit_id(name: str) -> sa.Column[Any]:
-    """Return a primary key that is the number of the row's audit record. SQLite and Postgres then number alike."""
+    """Return a primary key column that holds the number of the row's audit record.
+
+    Rows therefore get the same numbers in SQLite and Postgres.
+    """
     return sa.Column(name, Integer, sa.ForeignKey("audit_log.seq"), primary_key=True, autoincrement=False)
 
 
 def flag(name: str) -> list[Any]:
-    """Return an integer column that is 0 or 1, and its CHECK.
+    """Return a column for a flag: an integer that a CHECK constraint limits to 0 and 1.
 
-    SQLite and Postgres get the same type, so that the guards can use the same conditions for both.
+    SQLite and Postgres both use integers, so that the guards can use the same conditions in both.
     """
     return [required(name), sa.CheckConstraint(f"{name} IN (0, 1)", name=name)]
 
 
 def hexadecimal(name: str) -> sa.CheckConstraint:
-    """Return a CHECK that a text has the length of a SHA-256 digest in hexadecimal."""
+    """Return a CHECK constraint that a text has 64 characters, the length of a SHA-256 digest in hexadecimal."""
     return sa.CheckConstraint(f"length({name}) = 64", name=name)
 
 
 def text_of(name: str, shortest: int, longest: int) -> sa.CheckConstraint:
-    """Return a CHECK that the length of a text is within bounds."""
+    """Return a CHECK constraint that limits the length of a text."""
     return sa.CheckConstraint(f"length({name}) BETWEEN {shortest} AND {longest}", name=name)
 
 
 def audited() -> sa.Column[Any]:
-    """Return a reference to the audit record of the row. No two rows of a table share an audit record."""
+    """Return a column that refers to the row's audit record. No two rows of a table share an audit record."""
     return sa.Column("audit_seq", Integer, sa.ForeignKey("audit_log.seq"), nullable=False, unique=True)
 
 
 def rows_where(condition: str) -> dict[str, Any]:
-    """Return the options of an index that covers only the rows for which a condition holds, in both databases."""
+    """Return the options of an index that covers only rows with a condition, for SQLite and Postgres."""
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}

@@ -1,4 +1,4 @@
-"""Tables of evidence: the identity of the journal, the audit log as a chain of hashes, its head and its anchors."""
+"""Tables of evidence: the journal's identity, the audit log (a chain of hashes), the chain's head, and its anchors."""
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     text_of,
 )
 
-#: Kinds of audit record.
+#: The kinds of record in the audit log.
 AUDIT_KINDS = (
     "genesis",
     "binding",
@@ -69,7 +69,7 @@ journal_identity = sa.Table(
     sa.CheckConstraint("one = 1", name="only_row"),
     text_of("database_id", 16, 64),
     one_of("environment", ENVIRONMENTS),
-    # Bindings and sessions refer to this column, so they can only belong to the environment of their journal.
+    # Key bindings and sessions refer to this column, so all of them belong to the journal's one environment.
     sa.UniqueConstraint("environment"),
     sqlite_strict=True,
 )
@@ -94,8 +94,8 @@ audit_log = sa.Table(
     sqlite_strict=True,
 )
 
-#: The last record of the audit chain, kept by a trigger. Every writing transaction locks this row. The row also
-#: reveals that the end of the audit log was deleted.
+#: The head of the audit chain: the number and hash of its last record, updated by a trigger. Every writing transaction
+#: locks this row. The row also reveals if the end of the audit log was deleted.
 audit_head = sa.Table(
     "audit_head",
     metadata,

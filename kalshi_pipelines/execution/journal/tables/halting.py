@@ -1,4 +1,7 @@
-"""Tables that stop trading or settle an unknown outcome: kill events, fences, sweeps, resolutions, reconciliations."""
+"""Tables for stopping trading and for resolving unknown orders.
+
+They hold kill events, fences, sweeps, resolutions and reconciliations.
+"""
 
 import sqlalchemy as sa
 
@@ -19,8 +22,8 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     text_of,
 )
 
-#: Engagements and releases of the kill switch. The newest row counts; without any row the switch is engaged. A release
-#: names the engagement that it ends and the person who engaged.
+#: Engagements and releases of the kill switch. The newest row is the present state; without any row the switch counts
+#: as engaged. A row of a release names the engagement that it ends and the person who engaged the switch.
 kill_events = sa.Table(
     "kill_events",
     metadata,
@@ -72,8 +75,8 @@ fences = sa.Table(
     sqlite_strict=True,
 )
 
-#: Sweeps: each row is one read of all orders of a market. A sweep proves that an order is absent only if the sweep is
-#: complete and the exchange answered as of a time after the fence.
+#: Sweeps: each row is one read of all orders of a market. A sweep can prove that an order is absent. It must be
+#: complete, and the exchange's answer must be newer than the fence of the order group.
 sweeps = sa.Table(
     "sweeps",
     metadata,
@@ -94,8 +97,8 @@ sweeps = sa.Table(
     sqlite_strict=True,
 )
 
-#: Proofs that an order is absent: its own order group was fenced, and its market was swept afterwards. Without a row
-#: here an order cannot get the state absent.
+#: Proofs that an order is absent: its own order group was fenced, and its market was swept afterwards. Without a row in
+#: this table, an order cannot get the state "absent".
 resolutions = sa.Table(
     "resolutions",
     metadata,

@@ -1,6 +1,6 @@
-"""Tables of the worst loss: scopes with their caps and counters, and postings, which alone change the counters.
+"""Tables of the ledger: scopes with their caps and counters, and postings, which alone change the counters.
 
-Facts (fills, fees, foreign orders) are never refused. A fact beyond a cap marks its scope as breached instead.
+Facts (fills, fees, foreign orders) are never refused. A fact that exceeds a cap marks its scope as breached instead.
 """
 
 from typing import Final
@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
 from kalshi_pipelines.execution.orders.terms import Side
 
 POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review")
-#: States in which the rest of an order's reservation is released.
+#: Final order states that release what is still reserved for the order.
 RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
 
 scopes = sa.Table(
@@ -39,7 +39,7 @@ scopes = sa.Table(
     required("subaccount"),
     required("mode", Text),
     required("key", Text),
-    # Hours since 1970 UTC at the beginning of a rolling scope; NULL in other scopes.
+    # The hour that a rolling scope covers, counted from 1970 UTC. It is NULL in scopes of other kinds.
     optional("hour"),
     required("opened_us"),
     required("orders_cap"),
@@ -63,7 +63,8 @@ scopes = sa.Table(
     sqlite_strict=True,
 )
 
-#: Counters of each market within a scope. The two losses (if NO wins, if YES wins) give the market's worst loss.
+#: The counters of each market within a scope. The market's worst loss is the larger of two losses: if NO wins and if
+#: YES wins.
 scope_markets = sa.Table(
     "scope_markets",
     metadata,
@@ -92,7 +93,8 @@ scope_markets = sa.Table(
 postings = sa.Table(
     "postings",
     metadata,
-    # The name of the fact. A fact has one posting in each scope, so a repeated report of the fact adds nothing.
+    # The name of the fact that is posted, such as a fill. Each scope has at most one posting of a fact, so a repeated
+    # report adds nothing.
     sa.Column("dedupe", Text, primary_key=True, nullable=False),
     sa.Column("scope_id", Integer, sa.ForeignKey("scopes.scope_id"), primary_key=True, autoincrement=False),
     required("kind", Text),

@@ -32,15 +32,16 @@ from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, 
 from kalshi_pipelines.execution.orders.terms import Action, Outcome, Side, TimeInForce
 from kalshi_pipelines.units import DAY_US, MINUTE_US
 
-#: Longest time from the knowledge behind an order (``as_of_us``) to the last instant at which it may be sent.
+#: The longest time from the data behind an order (``as_of_us``) to the last instant at which the order may be sent.
 LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
-#: Self-trade prevention: the exchange's choices for an order that would trade with another order of ours.
+#: The exchange's choices for self-trade prevention: what happens to an order that would trade with another order of the
+#: same account.
 SELF_TRADE_PREVENTION: Final = ("taker_at_cross", "maker")
 STATES: Final = tuple(OrderState)
 
 
 def states_of(some: frozenset[OrderState]) -> str:
-    """Return states as a list for SQL, in the order of their declaration."""
+    """Return order states as a list for SQL, in the order in which the enum declares them."""
     return ", ".join(f"'{state}'" for state in OrderState if state in some)
 
 
@@ -92,8 +93,8 @@ proposals = sa.Table(
     sqlite_strict=True,
 )
 
-#: Reasons for which an order may be denied. Postgres parses a list in a CHECK again for every statement, so the reasons
-#: are rows that other tables refer to.
+#: The reasons for which an order may be denied. They are rows that other tables refer to, because Postgres would parse
+#: a list in a CHECK constraint again for every statement.
 denial_reasons = sa.Table(
     "denial_reasons",
     metadata,
@@ -148,7 +149,7 @@ intents = sa.Table(
     required("request_sha256", Text),
     sa.UniqueConstraint("mode", "idempotency_key"),
     sa.UniqueConstraint("mode", "client_order_id"),
-    # Other tables refer to these columns together with the intent.
+    # Foreign keys of other tables refer to an intent by its number together with these columns.
     sa.UniqueConstraint("intent_id", "mode"),
     sa.UniqueConstraint("intent_id", "order_group_id", "ticker"),
     sa.ForeignKeyConstraint(
@@ -187,7 +188,8 @@ intents = sa.Table(
         "CASE side WHEN 'bid' THEN price_centicents ELSE 10000 - price_centicents END",
         name="notional",
     ),
-    # The loss if the order is filled completely and its side loses. If its side wins, only the fee may be lost.
+    # The reservation equals the loss if the order is filled completely and its side loses: the notional plus the fee
+    # bound.
     sa.CheckConstraint(
         "CASE side WHEN 'bid' THEN reserved_if_no_microdollars ELSE reserved_if_yes_microdollars END "
         "= notional_microdollars + fee_bound_microdollars",
@@ -263,8 +265,8 @@ order_events = sa.Table(
 
 _UNRESOLVED: Final = f"state IN ({states_of(UNRESOLVED_STATES)})"
 
-#: The list of intents whose reservation is held, kept by a trigger. Its index allows at most one unresolved order for
-#: each market.
+#: Intents whose reservation is still held; a trigger maintains the list. The table's unique index allows at most one
+#: unresolved order in each market.
 open_intents = sa.Table(
     "open_intents",
     metadata,
@@ -296,8 +298,8 @@ approvals = sa.Table(
     sqlite_strict=True,
 )
 
-#: Attempts to have an order sent, each with its immediate result. The attempts of the last minute count against the cap
-#: on the message rate.
+#: Attempts to have an order sent, each with its immediate result. A session has a cap on the attempts of the last
+#: minute.
 attempts = sa.Table(
     "attempts",
     metadata,

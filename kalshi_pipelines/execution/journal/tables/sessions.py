@@ -1,4 +1,4 @@
-"""Tables of permission to trade: bound keys, sessions, their caps, leases and order groups."""
+"""Tables of the permission to trade: bound keys, and sessions with their caps, leases and order groups."""
 
 from typing import Final
 
@@ -20,16 +20,16 @@ from kalshi_pipelines.execution.journal.tables.columns import (
 )
 from kalshi_pipelines.units import DAY_US
 
-#: Longest lifetime of a session.
+#: The longest lifetime of a trading session.
 LONGEST_SESSION_US: Final = DAY_US
-#: Origins of a run. Only a run that a person started by hand may be live.
+#: The ways in which a run can be started. Only a run that a person started by hand may be live.
 ORIGINS: Final = ("by_hand", "retried", "re_executed", "backfilled", "automated", "late")
-#: Kinds of scope that caps apply to.
+#: The kinds of ledger scope that caps apply to.
 SCOPE_KINDS: Final = ("session", "day", "rolling", "event", "account")
-#: A cap that limits nothing.
+#: The value of a cap that limits nothing.
 UNCAPPED: Final = 10**15
-#: The largest caps that a configuration may set for each kind of scope: number of orders, notional and worst loss (both
-#: in micro-dollars).
+#: The ceilings of the caps for each kind of scope: number of orders, notional and worst loss. Notional and worst loss
+#: are in micro-dollars.
 CEILINGS: Final = {
     "session": (25, UNCAPPED, 200_000_000),
     "day": (100, UNCAPPED, 500_000_000),
@@ -57,7 +57,7 @@ env_bindings = sa.Table(
     required("bound_us"),
     required("bound_by", Text),
     audited(),
-    # A key belongs to one host and one sub-account for ever.
+    # A trade key stays bound to one host and one sub-account for ever.
     sa.UniqueConstraint("key_fingerprint"),
     one_of("environment", ENVIRONMENTS),
     sa.CheckConstraint(_HOSTS, name="host_of_environment"),
@@ -140,7 +140,7 @@ session_caps = sa.Table(
 )
 
 #: Leases of the live sessions. The primary key allows one live session for each sub-account, and a session without a
-#: lease sends nothing.
+#: lease cannot send orders.
 leases = sa.Table(
     "leases",
     metadata,

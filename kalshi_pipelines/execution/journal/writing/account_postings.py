@@ -1,4 +1,4 @@
-"""Postings of facts that belong to the account but to none of our orders."""
+"""Postings of facts that belong to the account but not to any of our orders, such as foreign orders."""
 
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
@@ -23,7 +23,7 @@ class AccountPostings:
         change: Change,
         **references: object,
     ) -> list[NewRow]:
-        """Return the postings of a change; ``references`` are the columns that name the fact behind it.
+        """Return the postings of a change to the account. ``references`` are the columns that name the fact behind it.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.

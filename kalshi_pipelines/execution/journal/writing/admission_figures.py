@@ -1,4 +1,4 @@
-"""The figures that an admission is compared with: counters of scopes, the rolling window, and recent attempts."""
+"""The figures for admitting an order: the counters of its scopes, the rolling window and the recent attempts."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
 from kalshi_pipelines.execution.orders.worst_case import Exposure
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, trading_day
 
-#: The length of the rolling window, in hours.
+#: The length of the rolling window for rolling caps, in hours.
 WINDOW_HOURS: Final = 24
 
 _NUMBERS: Final = (
@@ -47,7 +47,7 @@ _WINDOW: Final = (
 _NEWEST_DAY: Final = (
     sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
 )
-#: All figures of an admission in one query, because all other writers wait for the admission.
+#: The query for all figures of an admission. It is one query because all other writers wait until the admission ends.
 _STANDING: Final = DriverQuery(
     sa.select(
         _WINDOW,
@@ -79,26 +79,30 @@ _STANDING: Final = DriverQuery(
 
 
 class AdmissionFigureReader:
-    """The figures that orders are compared with, read once per order until the ledger changes."""
+    """Reads the figures that an order is compared with.
+
+    They are read once per order, and again if the ledger changes.
+    """
 
     def __init__(self, connection: sa.Connection, now_us: int) -> None:
         self._connection, self._now_us = connection, now_us
         self._known: dict[int, AdmissionFigures] = {}
 
     def of(self, intent: Intent) -> AdmissionFigures:
-        """Return the figures an order is compared with if it is reserved now."""
+        """Return the figures that an order is compared with before it is reserved."""
         known = self._known.get(intent.intent_id)
         if known is None:
             today = trading_day(self._now_us).isoformat()
             known = self._read(intent, today)
-            # If the clock went back, the newest day stays: an older day lacks the orders that it carried over.
+            # If the clock went back, orders still count on the newest day. An older day lacks the orders that were
+            # carried over to the newest day.
             if known.newest_day > today:
                 known = self._read(intent, known.newest_day)
             self._known[intent.intent_id] = known
         return known
 
     def forget(self) -> None:
-        """Forget all figures; called before the ledger changes."""
+        """Forget all figures that were read. This is called before the ledger changes."""
         self._known.clear()
 
     def _read(self, intent: Intent, day: str) -> AdmissionFigures:
@@ -133,7 +137,7 @@ class AdmissionFigureReader:
             ScopeKind.SESSION: intent.session_id,
             ScopeKind.DAY: day,
             ScopeKind.ROLLING: str(self._now_us // HOUR_US),
-            # Positions of a dry run are never settled, so they end with their day.
+            # Nothing settles the positions of a dry run, so they are counted only until the end of their day.
             ScopeKind.EVENT: intent.event_ticker if live else f"{intent.event_ticker} {day}",
             ScopeKind.ACCOUNT: ACCOUNT_KEY if live else day,
         }

@@ -1,7 +1,7 @@
 """The audit writer: the only code that appends to the audit log.
 
-A row and the audit record about it are stored together, and a record's body names every row with all its values. So the
-tables can be rebuilt from the log.
+Each row is stored together with its audit record. The record's body contains all values of its rows, so the tables can
+be rebuilt from the audit log.
 """
 
 import functools
@@ -19,10 +19,10 @@ from kalshi_pipelines.execution.journal.writing.insertion import insert_rows
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.units import instant
 
-#: The version of the format of an audit record's body.
+#: The version of the format in which the body of an audit record is written.
 BODY_VERSION: Final = 1
 
-#: The facts of an audit record that needs none besides its rows.
+#: The facts of an audit record that has nothing to state besides its rows.
 NO_FACTS: Final[Mapping[str, object]] = {}
 
 _HEAD: Final = DriverQuery(sa.select(audit_head.c.seq, audit_head.c.hash).with_for_update())
@@ -37,11 +37,13 @@ class NewRow:
 
 
 class AuditWriter:
-    """The end of the audit chain, locked for one transaction; so only one transaction writes at a time.
+    """The end of the audit chain, locked for one transaction.
+
+    The lock lets only one transaction write at a time.
 
     Args:
         connection: A connection with an open transaction that may write.
-        clock_us: The present time in microseconds; read once, after the lock was granted.
+        clock_us: Returns the present time in microseconds. It is called once, after the lock is granted.
 
     Raises:
         JournalOutdated: The journal was never set up.
@@ -52,28 +54,29 @@ class AuditWriter:
         if not head:
             raise JournalOutdated("The journal was never set up.", "Run the `migrate` job.")
         self._connection = connection
-        # Read the clock after the lock: time spent waiting must not make decisions outdated.
+        # The clock is read after the lock is granted. Otherwise the transaction's time would be older by the wait for
+        # the lock.
         self._now_us = clock_us()
         self._seq: int = head[0]["seq"]
         self._hash: str = head[0]["hash"]
 
     @property
     def now_us(self) -> int:
-        """The time of the transaction in microseconds; every row of the transaction has it."""
+        """The time of the transaction in microseconds. Every row that the transaction stores carries this time."""
         return self._now_us
 
     @property
     def head(self) -> tuple[int, str]:
-        """Number and hash of the newest audit record, records of this transaction included."""
+        """The number and hash of the newest audit record, including records of this transaction."""
         return self._seq, self._hash
 
     @property
     def next_seq(self) -> int:
-        """The number of the next audit record."""
+        """The number that the next audit record will get."""
         return self._seq + 1
 
     def append(self, kind: str, facts: Mapping[str, object]) -> int:
-        """Append a record that is about no row, and return its number.
+        """Append an audit record without rows, and return the record's number.
 
         Raises:
             NotCanonical: The facts contain a value that a record must not have, such as a float.
@@ -81,7 +84,7 @@ class AuditWriter:
         return self.record(kind, [], facts)
 
     def record(self, kind: str, rows: Sequence[NewRow], facts: Mapping[str, object]) -> int:
-        """Append a record, store the rows it names in this order, and return the record's number.
+        """Append an audit record, store its rows in the given order, and return the record's number.
 
         Raises:
             NotCanonical: The facts contain a value that a record must not have, such as a float.
@@ -110,9 +113,9 @@ def timestamp(at_us: int) -> str:
 
 
 def rows_in_body(rows: Sequence[tuple[sa.Table, Mapping[str, object]]]) -> list[dict[str, object]]:
-    """Return rows in the format of a record's body.
+    """Return rows in the format in which an audit record's body lists them.
 
-    Equal postings to several scopes become one entry with a list of scopes; amounts of zero are left out.
+    Equal postings to several scopes become one entry with a list of scopes. Amounts of zero in postings are left out.
     """
     entries: list[dict[str, object]] = []
     for table, values in rows:
@@ -135,7 +138,7 @@ def _as_list(value: object) -> Sequence[object]:
 
 @functools.cache
 def audit_column(table: sa.Table) -> str:
-    """Return the column of a table that refers to the row's audit record."""
+    """Return the name of the column in a table that refers to the row's audit record."""
     return next(key.parent.name for key in sorted(table.foreign_keys, key=lambda key: key.parent.name) if _is_seq(key))
 
 
@@ -144,7 +147,7 @@ def _is_seq(key: sa.ForeignKey) -> bool:
 
 
 def _grouped(rows: Sequence[tuple[sa.Table, dict[str, Any]]]) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
-    """Return neighbouring rows of one table as one group, so that one statement can store them."""
+    """Return rows grouped by table where they follow one another, so that one statement can store a group."""
     groups: list[tuple[sa.Table, list[dict[str, Any]]]] = []
     for table, values in rows:
         if groups and groups[-1][0] is table and list(groups[-1][1][0]) == list(values):

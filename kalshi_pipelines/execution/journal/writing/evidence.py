@@ -10,21 +10,22 @@ from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, Au
 
 
 class EvidenceWriter:
-    """Records the steps that prove an order absent."""
+    """Records fences, sweeps and resolutions, the steps that prove an order absent."""
 
     def __init__(self, connection: sa.Connection, audit: AuditWriter) -> None:
         self._connection, self._audit = connection, audit
 
     def record_fence(self, order_group_id: str, fenced_us: int, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Record that the exchange confirmed an order group as triggered, and return the fence's number.
+        """Record that the exchange confirmed the trigger of an order group, and return the fence's number.
 
-        No order of the group can become live afterwards.
+        The exchange accepts no further order of a triggered group.
+
         """
         row = NewRow(fences, {"order_group_id": order_group_id, "fenced_us": fenced_us})
         return self._audit.record("fence", [row], facts)
 
     def record_sweep(self, reading: SweepReading, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Record a reading of all orders of a market, and return the sweep's number."""
+        """Record a sweep, which is a read of all orders of a market, and return the sweep's number."""
         fenced_us = self._connection.scalar(
             fences.select().with_only_columns(fences.c.fenced_us).where(fences.c.fence_id == reading.fence_id)
         )
@@ -48,10 +49,10 @@ class EvidenceWriter:
     ) -> int:
         """Record that an order is absent, and return the resolution's number.
 
-        Its own group was fenced, and a complete sweep of its market afterwards did not contain the order.
+        The order's group was fenced, and a later complete sweep of its market did not contain the order.
 
         Raises:
-            JournalRefused: The fence is of another group, or the sweep is incomplete or of another market.
+            JournalRefused: The fence belongs to another group, or the sweep is incomplete or belongs to another market.
         """
         row = NewRow(
             resolutions,

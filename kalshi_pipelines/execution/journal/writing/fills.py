@@ -1,4 +1,4 @@
-"""Recording fills, of our own orders and of foreign orders."""
+"""Recording fills of our own orders and of foreign orders."""
 
 import sqlalchemy as sa
 
@@ -26,10 +26,10 @@ class FillWriter:
         self._ledger, self._account_postings = ledger, account_postings
 
     def record(self, fill: Fill, intent: Intent) -> bool:
-        """Record a fill of one of our orders; return False if it was recorded before.
+        """Record a fill of one of our orders. Return False if the fill was recorded before.
 
-        The same transaction engages the kill switch if the fill exceeds a cap or contradicts its order. A fill
-        contradicts its order if, for example, it fills more than was ordered.
+        The same transaction engages the kill switch if the fill exceeds a cap or contradicts its order. For example, a
+        fill contradicts its order if more contracts were filled than ordered.
         """
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False
@@ -54,7 +54,7 @@ class FillWriter:
         return True
 
     def record_foreign(self, account: Account, fill: Fill, event_ticker: str) -> bool:
-        """Record a fill of a foreign order; return False if it was recorded before."""
+        """Record a fill of a foreign order. Return False if the fill was recorded before."""
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False
         change = Change(_of_fill(fill), _spent(fill), fill.count_centicontracts * _sign(fill.side))
@@ -93,7 +93,7 @@ def _fill_values(fill: Fill, intent_id: int | None) -> dict[str, object]:
 
 
 def _contradiction(fill: Fill, intent: Intent) -> str | None:
-    """Explain why this fill contradicts its order; return None if it does not."""
+    """Return why this fill contradicts its order, or None if it does not."""
     if intent.state in NEVER_THERE:
         return f"the order is {intent.state}"
     if (fill.ticker, fill.side) != (intent.ticker, intent.side):

@@ -1,4 +1,4 @@
-"""Recording resting orders of the sub-account that this journal never sent."""
+"""Recording foreign orders: resting orders of the sub-account that this journal never sent."""
 
 import sqlalchemy as sa
 
@@ -24,7 +24,7 @@ class ForeignOrderWriter:
         self._account_postings = account_postings
 
     def record(self, account: Account, order: ForeignOrder, event_ticker: str) -> bool:
-        """Record a resting foreign order and count it; return False if it was recorded before."""
+        """Record a resting foreign order and count it in the ledger. Return False if it was recorded before."""
         if is_stored(self._connection, foreign_orders.c.order_id, order.order_id):
             return False
         exposure = Exposure.of_resting(order.side, order.price_centicents, order.remaining_centicontracts, 0)
@@ -50,7 +50,7 @@ class ForeignOrderWriter:
         return True
 
     def record_end(self, account: Account, order_id: str, event_ticker: str) -> bool:
-        """Stop counting a foreign order that no longer rests; return False if it is unknown or already stopped."""
+        """Stop counting a foreign order that no longer rests. Return False if the ledger does not count the order."""
         dedupe = f"foreign_gone:{order_id}"
         row = first_row(self._connection, foreign_orders.select().where(foreign_orders.c.order_id == order_id))
         if row is None or is_stored(self._connection, postings.c.dedupe, dedupe):

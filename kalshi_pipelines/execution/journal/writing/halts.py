@@ -1,4 +1,4 @@
-"""Commands to the journal's kill switch: engage and release."""
+"""Commands that engage and release the journal's kill switch."""
 
 from collections.abc import Mapping
 
@@ -17,14 +17,14 @@ class HaltWriter:
 
     @property
     def has_changed(self) -> bool:
-        """Whether this transaction engages or releases the switch, so that its commit must be anchored at once.
+        """Whether this transaction engages or releases the kill switch, so that its commit must be anchored at once.
 
-        A backup from before the commit must not be used for trading.
+        Without the anchor, a backup from before the commit could be used for trading.
         """
         return self._changed
 
     def engage(self, level: int, source: str, by: str, reason: str, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Stop every new risk from this commit on, and return the event's number."""
+        """Engage the kill switch from this commit on, so that no order is sent. Return the event's number."""
         last = self._reading.kill_state()
         row = _kill_row(last.seq, level, source, by, reason, self._audit.now_us, engaged=1)
         self._changed = True
@@ -38,12 +38,12 @@ class HaltWriter:
         reconciliation_id: int | None = None,
         facts: Mapping[str, object] = NO_FACTS,
     ) -> int:
-        """Permit sending again in sessions that are opened from now on, and return the event's number.
+        """Release the kill switch for sessions opened from now on, and return the event's number.
 
         Only the newest engagement can be released, and only by another person.
 
         Raises:
-            JournalRefused: The switch is not engaged, or the same person engaged it.
+            JournalRefused: The switch is not engaged, or the person who releases it also engaged it.
         """
         last = self._reading.kill_state()
         if not last.engaged:

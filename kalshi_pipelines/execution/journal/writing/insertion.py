@@ -1,6 +1,6 @@
-"""Inserting rows through the database driver itself, because an order waits for it.
+"""Inserting rows directly through the database driver, because an order waits for each insertion.
 
-SQLAlchemy's own execution would add as much time again to each statement.
+Running each statement through SQLAlchemy would take about twice as long.
 """
 
 import functools
@@ -12,12 +12,13 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: Rows per statement. A reservation has five postings; Postgres takes at most 65,535 values per statement.
+#: The most rows in one INSERT statement. A reservation has five postings; Postgres takes at most 65,535 values per
+#: statement.
 _ROWS_PER_STATEMENT: Final = 50
 
 
 def insert_rows(connection: sa.Connection, groups: Sequence[tuple[sa.Table, Sequence[Mapping[str, object]]]]) -> None:
-    """Insert groups of rows; the rows of a group have the same columns, all integers and texts.
+    """Insert groups of rows. All rows of a group have the same columns, which hold integers and texts.
 
     On Postgres all statements share one round trip.
     """
@@ -40,7 +41,8 @@ def _insert_on_postgres(
 ) -> None:
     with driver.pipeline(), driver.cursor() as cursor:
         for table, rows in groups:
-            # Each statement sets up the table's checks, which costs more than a row; so few statements carry many rows.
+            # For each statement Postgres prepares the table's constraints, which takes longer than inserting a row.
+            # Therefore a statement inserts many rows.
             for begin in range(0, len(rows), _ROWS_PER_STATEMENT):
                 some = rows[begin : begin + _ROWS_PER_STATEMENT]
                 statement = insertion(table, tuple(rows[0]), "%s", len(some))
@@ -49,7 +51,7 @@ def _insert_on_postgres(
 
 @functools.cache
 def insertion(table: sa.Table, columns: tuple[str, ...], mark: str, rows: int = 1) -> LiteralString:
-    """Return the INSERT statement for some rows of a table, with the driver's placeholder ``mark``."""
+    """Return the INSERT statement for a number of rows, with the driver's placeholder ``mark`` for each value."""
     names = ", ".join(f'"{table.c[name].name}"' for name in columns)
     places = f"({', '.join([mark] * len(columns))})"
     return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([places] * rows)}"  # noqa: S608

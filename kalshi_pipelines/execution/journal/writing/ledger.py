@@ -1,7 +1,7 @@
 """The ledger: comparing orders with their caps, reserving for them, and releasing reservations.
 
-The database adds up the postings and enforces the caps. A writing transaction has the journal for itself, so the
-database sees the same figures as are read here.
+The database adds up the postings and enforces the caps. A writing transaction has exclusive access to the journal. The
+database therefore enforces the caps on the same figures that this module reads.
 """
 
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 
 
 class LedgerWriter:
-    """Compares orders with their caps, and makes the postings of our own orders."""
+    """Compares orders with their caps, and makes the ledger postings of our own orders."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class LedgerWriter:
         self._figures, self._postings, self._scopes = figures, postings, scopes
 
     def refusal(self, intent: Intent) -> Refusal | None:
-        """Return why a planned order does not fit its caps, or None if it fits every cap."""
+        """Return why a planned order exceeds its caps, or None if it exceeds no cap."""
         session, figures = self._reading.sessions.get(intent.session_id), self._figures.of(intent)
         return refusal(intent, figures, session, self._reading.sessions.caps(intent.session_id))
 
     def make_reservation(self, intent: Intent) -> list[NewRow]:
-        """Return the postings of a reservation, and open the scopes that do not exist yet."""
+        """Return the postings that reserve an order's worst case. Scopes that do not exist yet are opened."""
         ids = [
             scope.scope_id or self._scopes.open_for(intent, kind, scope.key)
             for kind, scope in self._figures.of(intent).scopes.items()
@@ -65,7 +65,7 @@ class LedgerWriter:
         )
 
     def make_release(self, intent: Intent, to_state: str, reported_filled: int) -> list[NewRow]:
-        """Return the postings that release the part of an ended order that was not filled.
+        """Return the postings that release the unfilled part of an order that has ended.
 
         ``reported_filled`` is the filled count, in centi-contracts, that the exchange reported for the whole order.
         """
@@ -80,7 +80,8 @@ class LedgerWriter:
         charged = {scope_id for scope_id, _ in self._scopes.reserved_in(intent)}
         rows: list[NewRow] = []
         for scope_id in self._scopes.holding(intent):
-            # A day that took the order over from an earlier day was never charged its notional, so it gets none back.
+            # Notional is returned only to scopes in which the order was reserved. A later day that took the order over
+            # never counted its notional.
             rows += self._postings.make(
                 [scope_id],
                 intent.session_id,
@@ -115,7 +116,7 @@ class LedgerWriter:
         )
 
     def clear_breaches(self, account: Account, by: str, reason: str) -> int:
-        """Clear every breach of a sub-account after a person's review, and return how many there were."""
+        """Clear every breached scope of a sub-account after a person's review, and return how many there were."""
         session_id = self._reading.sessions.newest_live_session(account)
         found = self._connection.execute(
             sa.select(scopes.c.scope_id, scopes.c.kind, scopes.c.key)

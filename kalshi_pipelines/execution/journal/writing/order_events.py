@@ -22,9 +22,9 @@ def record_event(
     more: Sequence[NewRow] = (),
     **values: object,
 ) -> int:
-    """Store the next event of an intent and return its audit record's number.
+    """Store the next event of an intent, and return the number of its audit record.
 
-    ``more`` are the postings that belong to the event; ``values`` are further columns of the event.
+    ``more`` are the postings to store with the event. ``values`` are further columns of the event.
     """
     row = event_row(intent, to_state, audit.now_us, writer, values)
     facts = {**facts_of(details), "client_order_id": intent.client_order_id, "ticker": intent.ticker}
@@ -32,7 +32,7 @@ def record_event(
 
 
 def event_row(intent: Intent, to_state: OrderState, at_us: int, writer: Writer, values: Mapping[str, object]) -> NewRow:
-    """Return the row of an intent's next event, which continues from its present state."""
+    """Return the row of an intent's next event, which leads from the present state to another state."""
     return NewRow(
         order_events,
         {
@@ -50,14 +50,14 @@ def event_row(intent: Intent, to_state: OrderState, at_us: int, writer: Writer, 
 
 
 def moved(intent: Intent, state: OrderState, at_us: int, **changes: object) -> Intent:
-    """Return the intent as it is after its next event."""
+    """Return a copy of the intent in the state after its next event."""
     values: dict[str, Any] = {name: getattr(intent, name) for name in Intent.__slots__}
     values |= {"state": state, "state_seq": intent.state_seq + 1, "state_us": at_us, **changes}
     return Intent(**values)
 
 
 def facts_of(details: Details) -> dict[str, object]:
-    """Return facts and checks as the audit log stores them, with the checks ordered by code."""
+    """Return facts and checks in the format of the audit log. The checks are sorted by code."""
     if not details.checks:
         return dict(details.facts)
     checks = sorted(details.checks, key=lambda check: (check.code, check.limit, check.observed))

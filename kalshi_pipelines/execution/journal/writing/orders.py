@@ -1,4 +1,4 @@
-"""Commands about orders: plan, deny, reserve, record the sending, and record the answer of the exchange."""
+"""Commands about orders: plan, deny, reserve, record that an order is sent, and record the exchange's answer."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
 
-#: The kind of the audit record for each state an answer can lead to.
+#: The kind of audit record for each order state that an answer of the exchange can lead to.
 _KINDS: Final = {
     OrderState.RESTING: "resting",
     OrderState.PENDING_CANCEL: "cancel",
@@ -43,17 +43,20 @@ class OrderWriter:
         denial: DenialReason | None = None,
         details: Details = NO_DETAILS,
     ) -> int:
-        """Record an order that could not be planned, with the reason. It counts towards the cap on attempts."""
+        """Record an attempt that planned no new order: a denial, or a repetition of an earlier order.
+
+        The attempt counts towards the cap on attempts.
+        """
         row = self._attempt_row(self._reading.sessions.get(session_id), proposal_id, intent_id, denial)
         return self._audit.record("attempt", [row], facts_of(details))
 
     def plan(self, new: NewIntent, details: Details = NO_DETAILS) -> Intent:
-        """Store an order as it would be sent, and the attempt.
+        """Store an order as it would be sent, and record the attempt.
 
         Raises:
             AlreadyPlanned: The same signal was planned earlier with the same terms.
             IdempotencyConflict: The same signal was planned earlier with other terms.
-            JournalRefused: The database refuses the order, or the request's text has other terms than the order.
+            JournalRefused: The database refuses the order, or the request's text states other terms than the order.
         """
         session = self._reading.sessions.get(new.session_id)
         mode = Mode(session["mode"])
@@ -88,7 +91,7 @@ class OrderWriter:
         return intent
 
     def deny(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
-        """End a planned order that is not admitted; no counter changes."""
+        """End a planned order that is not admitted. Nothing was reserved for it, so no counter changes."""
         facts = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
         record_event(self._audit, intent, OrderState.DENIED, "deny", facts, denial=reason.code)
         return self._moved(intent, OrderState.DENIED, denial=reason)
@@ -97,17 +100,20 @@ class OrderWriter:
         """Reserve the worst case of a planned order in every scope.
 
         Raises:
-            JournalRefused: The order exceeds a cap; nothing is stored. ``ledger.refusal`` explains it beforehand.
+            JournalRefused: The order exceeds a cap; nothing is stored. ``ledger.refusal`` finds the exceeded cap
+                beforehand.
         """
         rows = self._ledger.make_reservation(intent)
         record_event(self._audit, intent, OrderState.RESERVED, "reserve", details, more=rows)
         return self._moved(intent, OrderState.RESERVED)
 
     def record_sending(self, intent: Intent, code_version: str, details: Details = NO_DETAILS) -> Sent:
-        """Record that an order is about to be sent. Only the process that commits the record may send it, once.
+        """Record that an order is about to be sent.
+
+        Only the process that commits this record may send the order, and only once.
 
         Raises:
-            JournalRefused: The journal forbids it; ``rule`` names the reason, such as ``send_guard:kill``.
+            JournalRefused: A rule forbids sending the order; ``rule`` names it, such as ``send_guard:kill``.
         """
         session = self._reading.sessions.get(intent.session_id)
         facts = {
@@ -132,16 +138,18 @@ class OrderWriter:
         )
 
     def record_simulation(self, intent: Intent, code_version: str, details: Details = NO_DETAILS) -> Intent:
-        """End a dry run's order at the point where a live order is sent. The order keeps its reservation, as if it
-        rested.
+        """Record that a dry run's order reached the point at which a live order is sent.
+
+        The order keeps its reservation, as a resting order does.
         """
         record_event(self._audit, intent, OrderState.SIMULATED, "simulate", details, code_version=code_version)
         return self._moved(intent, OrderState.SIMULATED)
 
     def abandon(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
-        """End a reserved order that is not to be sent, and release its reservation."""
+        """End a reserved order that will not be sent, and release its reservation."""
         facts = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
-        # An unsent order with fills engaged the kill switch; its notional stays reserved.
+        # Fills of an order that was never sent have engaged the kill switch. The notional of such an order stays
+        # reserved.
         released = self._ledger.make_release(intent, OrderState.ABANDONED.value, intent.filled_centicontracts)
         record_event(self._audit, intent, OrderState.ABANDONED, "abandon", facts, more=released)
         return self._moved(intent, OrderState.ABANDONED)
@@ -158,15 +166,15 @@ class OrderWriter:
     ) -> Intent:
         """Move an order to the state that the exchange reports.
 
-        ``filled_centicontracts`` is the filled count of the whole order; a final state needs it. Fills that are not
-        posted yet stay reserved until they are. The rest of an ended order is released.
+        ``filled_centicontracts`` is the filled count of the whole order; every final state needs this count. Reported
+        fills stay reserved until they are posted. The unfilled rest of an ended order is released.
 
         Raises:
             JournalRefused: The order cannot go from its present state to this state.
         """
         released: list[NewRow] = []
         if state in FINAL_STATES:
-            # Posted fills were traded even if the answer denies it, so their notional stays reserved.
+            # Posted fills were traded even if the answer reports fewer, so their notional stays reserved.
             filled = max(filled_centicontracts or 0, intent.filled_centicontracts)
             released = self._ledger.make_release(intent, state.value, filled)
         record_event(
@@ -188,10 +196,10 @@ class OrderWriter:
         )
 
     def record_absence(self, intent: Intent, resolution_id: int, details: Details = NO_DETAILS) -> Intent:
-        """End an unknown order that was proved never to have arrived, and release its reservation.
+        """End an unknown order that is proved absent from the exchange, and release its reservation.
 
         Raises:
-            JournalRefused: The intent has no such resolution, or it has fills on record.
+            JournalRefused: The resolution does not belong to the intent, or the intent has recorded fills.
         """
         filled = self._reading.orders.intent(intent.intent_id).filled_centicontracts
         if filled:
@@ -214,7 +222,7 @@ class OrderWriter:
         return self._moved(intent, OrderState.ABSENT)
 
     def approve(self, request_sha256: str, by: str, expires_us: int, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Record a person's approval of exactly this request, and return its number."""
+        """Record a person's approval of exactly this request, and return the approval's number."""
         row = {
             "request_sha256": request_sha256,
             "approved_by": by,
@@ -245,7 +253,10 @@ class OrderWriter:
 
 
 def _same_terms(earlier: Intent, new: NewIntent) -> bool:
-    """Return whether two orders are for the same trade; their order groups differ between sessions."""
+    """Return whether two orders have the same market, side, price and count.
+
+    Their order groups may differ, because each session has its own groups.
+    """
     request = new.request
     return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.count_centicontracts) == (
         str(request.ticker),

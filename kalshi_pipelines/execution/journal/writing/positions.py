@@ -34,7 +34,7 @@ class PositionWriter:
         spent_microdollars: int,
         dedupe: str,
     ) -> bool:
-        """Count a position that existed before the journal; return False if it was counted before."""
+        """Count a position that existed before the journal. Return False if it was counted before."""
         if is_stored(self._connection, postings.c.dedupe, f"opening:{dedupe}"):
             return False
         exposure = Exposure.of_position(position_centicontracts, spent_microdollars)
@@ -45,7 +45,7 @@ class PositionWriter:
 
 
 class SettlementWriter:
-    """Records settlements in every scope that holds a position in the market."""
+    """Records settlements of markets in every scope that holds a position in the market."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class SettlementWriter:
         payoff_centicents: int,
         dedupe: str,
     ) -> bool:
-        """Record that a market has paid out; return False if it was recorded before.
+        """Record that a market has paid out. Return False if the settlement was recorded before.
 
-        Event and account hold what can still be lost, so they forget the market. Session, day and rolling hours keep
-        the loss or gain. Open orders of the market keep their reservation.
+        The scopes of the event and the account count possible losses, so they stop counting the market. Session, day
+        and rolling scopes keep the realized loss or gain. Open orders of the market keep their reservation.
         """
         dedupe = f"settle:{dedupe}"
         if is_stored(self._connection, postings.c.dedupe, dedupe):
@@ -90,7 +90,7 @@ class SettlementWriter:
         return True
 
     def _holding(self, account: Account, ticker: str, event_ticker: str) -> list[Row]:
-        """Return the scopes that still count and hold something of a market."""
+        """Return the scopes that still count now and hold a position in a market."""
         day = self._scopes.latest_day(account, Mode.LIVE)
         leased = sa.select(leases.c.session_id).where(
             leases.c.environment == account.environment, leases.c.subaccount == account.subaccount

@@ -26,7 +26,7 @@ class Change:
     notional: int = 0
 
     def columns(self) -> dict[str, int]:
-        """Return the change as columns of a posting."""
+        """Return the amounts of this change as columns of a posting."""
         return {
             "d_if_no_microdollars": self.exposure.if_no,
             "d_if_yes_microdollars": self.exposure.if_yes,
@@ -40,7 +40,7 @@ class Change:
 
 
 class PostingMaker:
-    """Makes the postings of one transaction."""
+    """Makes the ledger postings of one transaction."""
 
     def __init__(self, figures: AdmissionFigureReader, now_us: int) -> None:
         self._figures, self._now_us = figures, now_us
@@ -59,7 +59,7 @@ class PostingMaker:
 
         ``references`` are the columns that name the intent, event or fill behind the change.
         """
-        # The postings change the figures that the next order is compared with.
+        # Figures that were read for the next order are forgotten, because these postings change them.
         self._figures.forget()
         values = {
             "dedupe": dedupe,
@@ -74,7 +74,7 @@ class PostingMaker:
 
 
 def resting(intent: Intent, count: int, fee_bound: int) -> Exposure:
-    """Return what some of an order's contracts may add to the losses while they are open."""
+    """Return how much an order's open contracts may add to the losses."""
     if count == 0:
         return _NOTHING
     return Exposure.of_resting(intent.side, intent.price_centicents, count, fee_bound)

@@ -6,7 +6,7 @@ from kalshi_pipelines.execution.orders.account import Account
 
 
 class ReconciliationWriter:
-    """Records reconciliations."""
+    """Records the results of reconciliations in the journal."""
 
     def __init__(self, audit: AuditWriter) -> None:
         self._audit = audit
@@ -21,7 +21,7 @@ class ReconciliationWriter:
         clean: bool,
         report: str,
     ) -> int:
-        """Record the result of a reconciliation and return its number; ``report`` is its text for people."""
+        """Record the result of a reconciliation and return its number. ``report`` is the result as text for people."""
         row = NewRow(
             reconciliations,
             {

@@ -36,7 +36,7 @@ _RESERVED_IN: Final = (
 
 
 class ScopeWriter:
-    """Finds the scopes of postings and opens new scopes."""
+    """Finds the scopes that a posting belongs to, and opens new scopes."""
 
     def __init__(
         self, connection: sa.Connection, audit: AuditWriter, reading: JournalReading, postings: PostingMaker
@@ -81,14 +81,15 @@ class ScopeWriter:
         return sorted(ids)
 
     def reserved_in(self, intent: Intent) -> list[tuple[int, str]]:
-        """Return number and kind of the scopes in which an order was reserved."""
+        """Return the number and kind of each scope in which an order was reserved."""
         found = self._connection.execute(_RESERVED_IN, {"dedupe": f"reserve:{intent.intent_id}"})
         return [(scope_id, kind) for scope_id, kind in found]
 
     def holding(self, intent: Intent) -> list[int]:
         """Return the scopes that count an order now.
 
-        The newest day took the order over, so it replaces the day on which the order was reserved.
+        Each new day takes over open orders from the day before. The newest day therefore replaces the day on which the
+        order was reserved.
         """
         found = self.reserved_in(intent)
         ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
@@ -98,14 +99,14 @@ class ScopeWriter:
         return sorted(ids)
 
     def latest_day(self, account: Account, mode: Mode) -> tuple[int, str] | None:
-        """Return number and date of the newest day scope, or None if there is none."""
+        """Return the number and date of the newest day scope, or None if no day scope exists."""
         row = self._connection.execute(
             _LATEST_DAY, {"environment": account.environment, "subaccount": account.subaccount, "mode": mode.value}
         ).first()
         return None if row is None else (row[0], row[1])
 
     def _day(self, account: Account, mode: Mode) -> str:
-        """Return today's trading day in New York, or the newest day on record if that is later."""
+        """Return today's date in New York, or the newest day on record if that day is later."""
         today = trading_day(self._audit.now_us).isoformat()
         latest = self.latest_day(account, mode)
         return today if latest is None else max(today, latest[1])
@@ -134,7 +135,7 @@ class ScopeWriter:
         return scope_id
 
     def _carry_over(self, account: Account, session_id: str, scope_id: int, day: str) -> None:
-        """Begin a new day with every outstanding reservation and position of the account."""
+        """Post every open reservation and position of the account to the scope of a new day."""
         rows = [
             row
             for market in self._reading.ledger.markets(account)

@@ -1,4 +1,4 @@
-"""Commands about sessions: bind keys, open and end sessions, renew leases, and record order groups."""
+"""Commands about sessions: binding keys, opening and ending sessions, renewing leases, and recording order groups."""
 
 from collections.abc import Mapping
 
@@ -20,16 +20,19 @@ from kalshi_pipelines.execution.orders.account import Account
 
 
 class SessionWriter:
-    """Opens and ends sessions, and keeps their leases."""
+    """Opens and ends sessions, renews their leases, and records their order groups."""
 
     def __init__(self, connection: sa.Connection, audit: AuditWriter, reading: SessionReading) -> None:
         self._connection, self._audit, self._reading = connection, audit, reading
 
     def bind_key(self, binding: Binding, by: str) -> None:
-        """Bind a trade key to its host and sub-account, for ever; binding it again changes nothing.
+        """Bind a trade key to its host and sub-account for ever.
+
+        Binding the key again to the same place changes nothing.
 
         Raises:
-            JournalRefused: The key is bound elsewhere, or the host is not one of the environment's hosts.
+            JournalRefused: The key is bound to another host or sub-account, or the host is not one of the environment's
+                hosts.
         """
         table = env_bindings.c
         known = first_row(
@@ -46,7 +49,10 @@ class SessionWriter:
             self._audit.record("binding", [NewRow(env_bindings, row)], {})
 
     def open(self, new: NewSession, lease: Lease | None = None) -> None:
-        """Open a session. A live session needs a lease; a session whose lease has expired is ended first.
+        """Open a session.
+
+        A live session needs a lease. If another session of the sub-account has an expired lease, that session is ended
+        first.
 
         Raises:
             JournalRefused: Another live session holds the sub-account, a cap is above its ceiling, the key is not
@@ -82,7 +88,7 @@ class SessionWriter:
             )
 
     def renew_lease(self, session_id: str, until_us: int) -> bool:
-        """Hold the sub-account longer; return False if the lease has expired, which is final."""
+        """Renew the lease of a session. Return False if the lease has expired; an expired lease cannot be renewed."""
         kept = self._connection.execute(
             sa.update(leases)
             .where(leases.c.session_id == session_id, leases.c.until_us > self._audit.now_us)
@@ -91,7 +97,7 @@ class SessionWriter:
         return kept.rowcount == 1
 
     def end(self, session_id: str, reason: str, facts: Mapping[str, object] = NO_FACTS) -> bool:
-        """End a session and release its sub-account; return False if it was ended before."""
+        """End a session and release its sub-account. Return False if the session was ended before."""
         ended = first_row(self._connection, session_ends.select().where(session_ends.c.session_id == session_id))
         if ended is not None:
             return False
@@ -107,7 +113,7 @@ class SessionWriter:
         """Record the order group that was created for a session on a shard.
 
         Raises:
-            JournalRefused: The session has an order group on the shard already.
+            JournalRefused: The session already has an order group on the shard.
         """
         row = {
             "order_group_id": order_group_id,
