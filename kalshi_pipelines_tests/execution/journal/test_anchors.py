@@ -1,4 +1,4 @@
-"""Anchors are kept as they were made, whoever else writes to the file, and a file that is none is not believed."""
+"""Tests of the anchor file: several processes write it, it survives a full disk, and damage is reported."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, EVENT, TICKER, order_steps
 
 
-def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
+def test_anchor_file_holds_anchors_of_several_journals(tmp_path: Path) -> None:
     file = AnchorFile(tmp_path / "deep" / "deeper" / "anchors.jsonl")
     mine, other = Anchor("mine", 1, "a" * 64, 5), Anchor("other", 2, "b" * 64, 6)
     assert file.anchors("mine") == []
@@ -38,22 +38,22 @@ def test_anchors_of_several_journals_share_a_file(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
 
 
-def test_an_anchor_is_on_the_disk_when_it_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_anchor_is_flushed_to_the_disk_when_it_is_appended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, done = AnchorFile(tmp_path / "anchors.jsonl"), list[tuple[str, int, str]]()
     for name, really in (("fsync", os.fsync), ("close", os.close)):
 
-        def noted(descriptor: int, name: str = name, really: Callable[[int], None] = really) -> None:
+        def spy(descriptor: int, name: str = name, really: Callable[[int], None] = really) -> None:
             done.append((name, descriptor, file.path.read_text()))
             really(descriptor)
 
-        monkeypatch.setattr(os, name, noted)
+        monkeypatch.setattr(os, name, spy)
     file.append(Anchor("mine", 1, "a" * 64, 5))
     monkeypatch.undo()
     (flushed, descriptor, text), (closed, same, _) = done
     assert (flushed, closed, same, text) == ("fsync", "close", descriptor, file.path.read_text())
 
 
-def test_what_can_not_be_read_is_no_anchor_file(tmp_path: Path) -> None:
+def test_anchor_file_that_cannot_be_read_raises_an_error(tmp_path: Path) -> None:
     with pytest.raises(AnchorsUnreadable, match="cannot be read"):
         AnchorFile(tmp_path).anchors("mine")
     (tmp_path / "anchors.jsonl").write_bytes(b"\xff\n")
@@ -73,7 +73,7 @@ def test_what_can_not_be_read_is_no_anchor_file(tmp_path: Path) -> None:
         "",
     ],
 )
-def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
+def test_line_that_is_not_an_anchor_is_named_in_the_error(tmp_path: Path, line: str) -> None:
     file = AnchorFile(tmp_path / "anchors.jsonl")
     file.append(Anchor("mine", 1, "a" * 64, 5))
     with file.path.open("a") as other:
@@ -82,7 +82,7 @@ def test_a_line_that_is_no_anchor_is_told(tmp_path: Path, line: str) -> None:
         file.anchors("mine")
 
 
-def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_newest_record_is_anchored_after_a_fixed_number_of_records(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     steps = order_steps(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
     for _ in range(2 * ANCHOR_EVERY):
         with steps.journal.writing() as transaction:
@@ -93,7 +93,7 @@ def test_the_head_is_noted_every_so_many_records(sqlite_journal: sa.Engine, tmp_
     assert verify(sqlite_journal, tmp_path / "anchors.jsonl").ok
 
 
-def test_a_disk_that_is_full_in_the_middle_of_an_anchor_leaves_the_others_readable(tmp_path: Path) -> None:
+def test_disk_full_within_an_anchor_leaves_the_other_anchors_readable(tmp_path: Path) -> None:
     file, mine = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 100, "a" * 64, 1)
     file.append(mine)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -107,7 +107,7 @@ def test_a_disk_that_is_full_in_the_middle_of_an_anchor_leaves_the_others_readab
     assert file.anchors("mine") == [mine, mine]
 
 
-def test_an_anchor_waits_until_another_is_written_whole(tmp_path: Path) -> None:
+def test_anchor_waits_until_another_process_has_written_its_anchor(tmp_path: Path) -> None:
     file, mine, other = AnchorFile(tmp_path / "anchors.jsonl"), Anchor("mine", 1, "a" * 64, 5), Anchor("m", 2, "b", 6)
     file.append(mine)
     line = file.path.read_bytes()
@@ -124,7 +124,7 @@ def test_an_anchor_waits_until_another_is_written_whole(tmp_path: Path) -> None:
     assert file.anchors("m") == [other]
 
 
-def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_switch(
+def test_F43_lock_that_is_never_released_does_not_stop_a_kill_switch_engagement(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("kalshi_pipelines.execution.journal.anchors.MOST_LOCK_SECONDS", 0.05)
@@ -149,7 +149,7 @@ def test_F43_a_lock_that_is_never_let_go_keeps_nobody_from_engaging_the_kill_swi
     steps.journal.anchor()
 
 
-def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_anchor_that_cannot_be_written_loses_no_order(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     steps = order_steps(sqlite_journal, anchor_file=tmp_path / "file" / "anchors.jsonl")
     for _ in range(ANCHOR_EVERY):
@@ -160,8 +160,8 @@ def test_an_anchor_that_can_not_be_written_loses_no_order(sqlite_journal: sa.Eng
         steps.journal.anchor()
 
 
-def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
-    def noted() -> list[tuple[int, str]]:
+def test_anchor_stored_elsewhere_is_recorded_with_its_place(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+    def stored_anchors() -> list[tuple[int, str]]:
         with sqlite_journal.connect() as connection:
             found = connection.execute(sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place))
             return [(row[0], row[1]) for row in found]
@@ -170,16 +170,16 @@ def test_an_anchor_is_noted_where_it_was_put(sqlite_journal: sa.Engine, tmp_path
     file = AnchorFile(tmp_path / "anchors.jsonl")
     before = file.anchors(steps.journal.database_id)
     made = steps.journal.anchor("notary")
-    assert file.anchors(steps.journal.database_id) == before, "it is the caller who puts it elsewhere"
+    assert file.anchors(steps.journal.database_id) == before, "the caller stores the anchor elsewhere"
     for _ in range(2):
         assert steps.journal.anchor() == made
-    assert noted() == [(made.seq, "file"), (made.seq, "notary")]
+    assert stored_anchors() == [(made.seq, "file"), (made.seq, "notary")]
     assert file.anchors(steps.journal.database_id) == [*before, made, made]
     Journal(sqlite_journal, "sandbox", clock_us=steps.clock).anchor()
-    assert noted() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
+    assert stored_anchors() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
 
 
-def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal: sa.Engine) -> None:
+def test_verification_that_cannot_read_the_anchors_reports_it(tmp_path: Path, sqlite_journal: sa.Engine) -> None:
     (tmp_path / "broken.db").write_bytes(b"no database" * 1_000)
     for path in ("broken.db", "empty.db"):
         engine = open_journal(f"sqlite:///{tmp_path / path}")
@@ -190,7 +190,7 @@ def test_a_verification_that_can_not_look_says_so(tmp_path: Path, sqlite_journal
     assert verify(sqlite_journal, tmp_path / "anchors.jsonl").verdict is AuditVerdict.COULD_NOT_RUN
 
 
-def test_every_order_of_the_exchange_is_one_that_was_to_be_sent(sqlite_journal: sa.Engine) -> None:
+def test_order_at_the_exchange_without_a_sending_record_is_reported(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal)
     sent = steps.record_sent()
     reserved = steps.reserve()

@@ -1,4 +1,4 @@
-"""Facts are counted once, where they belong, and given back whole: positions, other people's orders, settlements."""
+"""Tests of facts in the ledger: each position, foreign order and settlement counts once, and is released in full."""
 
 import pytest
 import sqlalchemy as sa
@@ -34,8 +34,8 @@ def markets(steps: OrderSteps) -> list[MarketStanding]:
         return reading.ledger.markets(ACCOUNT)
 
 
-def posted_in(steps: OrderSteps, dedupe: str) -> set[tuple[str, str]]:
-    """The scopes a fact was posted in."""
+def scopes_of_posting(steps: OrderSteps, dedupe: str) -> set[tuple[str, str]]:
+    """Return the scopes in which a fact was posted."""
     found = sa.select(scopes.c.kind, scopes.c.key).join(postings, postings.c.scope_id == scopes.c.scope_id)
     with steps.journal._engine.connect() as connection:
         return {(row[0], row[1]) for row in connection.execute(found.where(postings.c.dedupe == dedupe))}
@@ -47,13 +47,13 @@ def worst(steps: OrderSteps, kind: ScopeKind, key: str) -> int:
     return standing.worst_microdollars
 
 
-def filled(steps: OrderSteps, fill_id: str, side: Side, price: int, **of_whom: str) -> bool:
+def record_fill(steps: OrderSteps, fill_id: str, side: Side, price: int, **of_whom: str) -> bool:
     fill = Fill(fill_id, f"order-{fill_id}", TICKER, side, price, 400, 0, steps.clock())
     with steps.journal.writing() as transaction:
         return transaction.fills.record_foreign(ACCOUNT, fill, of_whom.get("event", EVENT))
 
 
-def settled(steps: OrderSteps, payoff: int = 10_000, event: str = EVENT) -> bool:
+def settle(steps: OrderSteps, payoff: int = 10_000, event: str = EVENT) -> bool:
     with steps.journal.writing() as transaction:
         return transaction.settlements.record(ACCOUNT, TICKER, event, payoff_centicents=payoff, dedupe="once")
 
@@ -65,7 +65,7 @@ def settled(steps: OrderSteps, payoff: int = 10_000, event: str = EVENT) -> bool
         (Side.ASK, MarketStanding(TICKER, 0, 0, 0, 700, 0, 4_200_000)),
     ],
 )
-def test_somebody_s_order_counts_until_it_is_gone(steps: OrderSteps, side: Side, counted: MarketStanding) -> None:
+def test_foreign_order_counts_until_it_no_longer_rests(steps: OrderSteps, side: Side, counted: MarketStanding) -> None:
     order = ForeignOrder("order-0009", TICKER, side, 4_000, 700, "by hand")
     with steps.journal.writing() as transaction:
         assert transaction.foreign_orders.record(ACCOUNT, order, EVENT)
@@ -74,7 +74,7 @@ def test_somebody_s_order_counts_until_it_is_gone(steps: OrderSteps, side: Side,
         assert transaction.reading.ledger.foreign_orders(Account("sandbox", 1)) == []
         assert transaction.reading.ledger.foreign_orders(Account("demo", 0)) == []
     assert markets(steps) == [counted]
-    assert posted_in(steps, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
+    assert scopes_of_posting(steps, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
     with steps.journal.writing() as transaction:
         assert not transaction.foreign_orders.record_end(ACCOUNT, "order-0008", EVENT)
         assert transaction.foreign_orders.record_end(ACCOUNT, "order-0009", EVENT)
@@ -85,7 +85,7 @@ def test_somebody_s_order_counts_until_it_is_gone(steps: OrderSteps, side: Side,
     assert verify(steps.journal._engine).ok
 
 
-def test_a_position_from_before_counts_once(steps: OrderSteps) -> None:
+def test_position_from_before_the_journal_counts_once(steps: OrderSteps) -> None:
     for is_new in (True, False):
         with steps.journal.writing() as transaction:
             assert is_new is transaction.positions.record_opening(
@@ -94,17 +94,17 @@ def test_a_position_from_before_counts_once(steps: OrderSteps) -> None:
     assert markets(steps) == [MarketStanding(TICKER, -300, -900_000, 0, 0, -900_000, 2_100_000)]
 
 
-def test_a_new_day_that_begins_with_a_fact_takes_over_what_is_outstanding(steps: OrderSteps) -> None:
-    assert filled(steps, "f-1", Side.BID, 5_000)
+def test_new_day_opened_by_a_fact_takes_over_outstanding_positions(steps: OrderSteps) -> None:
+    assert record_fill(steps, "f-1", Side.BID, 5_000)
     assert worst(steps, ScopeKind.DAY, TODAY) == 2_000_000
     steps.clock.now_us += DAY
-    assert filled(steps, "f-2", Side.BID, 6_000)
-    assert not filled(steps, "f-2", Side.BID, 6_000)
+    assert record_fill(steps, "f-2", Side.BID, 6_000)
+    assert not record_fill(steps, "f-2", Side.BID, 6_000)
     assert worst(steps, ScopeKind.DAY, TOMORROW) == 2_000_000 + 2_400_000
     assert worst(steps, ScopeKind.DAY, TODAY) == 2_000_000
 
 
-def test_a_day_takes_over_more_markets_than_one_statement_stores(steps: OrderSteps) -> None:
+def test_new_day_takes_over_more_markets_than_one_statement_stores(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         for number in range(120):
             transaction.positions.record_opening(
@@ -116,12 +116,12 @@ def test_a_day_takes_over_more_markets_than_one_statement_stores(steps: OrderSte
                 dedupe=f"{number}",
             )
     steps.clock.now_us += DAY
-    assert filled(steps, "f-1", Side.BID, 5_000)
+    assert record_fill(steps, "f-1", Side.BID, 5_000)
     assert worst(steps, ScopeKind.DAY, TOMORROW) == sum(range(120)) + 2_000_000
     assert verify(steps.journal._engine).ok
 
 
-def test_an_abandoned_order_holds_nothing(steps: OrderSteps) -> None:
+def test_abandoned_order_holds_no_reservation(steps: OrderSteps) -> None:
     intent = steps.reserve()
     with steps.journal.writing() as transaction:
         transaction.orders.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "too late")
@@ -129,7 +129,7 @@ def test_an_abandoned_order_holds_nothing(steps: OrderSteps) -> None:
     assert verify(steps.journal._engine).ok
 
 
-def test_a_settlement_is_posted_where_the_market_still_counts(steps: OrderSteps) -> None:
+def test_settlement_is_posted_in_each_scope_that_still_counts_the_market(steps: OrderSteps) -> None:
     first = steps.record_sent()
     with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), first)
@@ -141,10 +141,10 @@ def test_a_settlement_is_posted_where_the_market_still_counts(steps: OrderSteps)
     second = steps.record_sent(side=Side.ASK, price_centicents=6_000)
     with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-2", "order-0002", TICKER, Side.ASK, 6_000, 400, 0, NOON), second)
-    assert settled(steps, 2_500)
-    assert not settled(steps, 2_500)
+    assert settle(steps, 2_500)
+    assert not settle(steps, 2_500)
     hour = steps.clock() // HOUR
-    assert posted_in(steps, "settle:once") == {
+    assert scopes_of_posting(steps, "settle:once") == {
         ("session", "session-0002"),
         ("day", TOMORROW),
         ("rolling", str(hour)),
@@ -157,32 +157,32 @@ def test_a_settlement_is_posted_where_the_market_still_counts(steps: OrderSteps)
     assert (left.position_centicontracts, left.spent_microdollars) == (0, 0), "600 asks are open, and nothing else"
 
 
-def test_a_day_remembers_what_a_settlement_lost_and_the_account_forgets_it(steps: OrderSteps) -> None:
-    filled(steps, "f-1", Side.BID, 5_000)
-    assert settled(steps, 0)
+def test_settlement_loss_stays_in_the_day_and_leaves_the_account(steps: OrderSteps) -> None:
+    record_fill(steps, "f-1", Side.BID, 5_000)
+    assert settle(steps, 0)
     assert markets(steps) == []
     assert worst(steps, ScopeKind.DAY, TODAY) == 2_000_000
     assert worst(steps, ScopeKind.EVENT, EVENT) == 0
     assert worst(steps, ScopeKind.ACCOUNT, "account") == 0
 
 
-def test_a_day_s_loss_is_what_the_settlement_did_not_pay(steps: OrderSteps) -> None:
-    filled(steps, "f-1", Side.BID, 5_000)
-    assert settled(steps, 3_000)
+def test_day_loses_the_part_that_the_settlement_did_not_pay(steps: OrderSteps) -> None:
+    record_fill(steps, "f-1", Side.BID, 5_000)
+    assert settle(steps, 3_000)
     assert worst(steps, ScopeKind.DAY, TODAY) == 400 * 2_000
 
 
 @pytest.mark.parametrize(("position", "spent"), [(1, 0), (0, 1), (-1, 0), (0, -1)])
-def test_the_smallest_position_or_rest_of_money_is_settled(steps: OrderSteps, position: int, spent: int) -> None:
+def test_smallest_position_or_amount_is_settled(steps: OrderSteps, position: int, spent: int) -> None:
     with steps.journal.writing() as transaction:
         transaction.positions.record_opening(
             ACCOUNT, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
         )
-    assert settled(steps)
+    assert settle(steps)
     assert markets(steps) == []
 
 
-def test_an_hour_counts_for_a_day_whatever_the_minute(sqlite_journal: sa.Engine) -> None:
+def test_hour_counts_for_24_hours_from_any_minute(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal, lives_us=24 * HOUR)
     steps.clock.now_us += HOUR // 2
     hour = str(steps.clock() // HOUR)
@@ -190,52 +190,52 @@ def test_an_hour_counts_for_a_day_whatever_the_minute(sqlite_journal: sa.Engine)
     with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON), intent)
     steps.clock.now_us += 24 * HOUR + HOUR // 4
-    assert settled(steps, 0)
-    assert ("rolling", hour) in posted_in(steps, "settle:once")
+    assert settle(steps, 0)
+    assert ("rolling", hour) in scopes_of_posting(steps, "settle:once")
 
 
-def test_facts_of_a_sub_account_that_was_never_traded_are_refused(steps: OrderSteps) -> None:
+def test_facts_of_a_sub_account_without_a_live_session_are_refused(steps: OrderSteps) -> None:
     fill = Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 1_000, 0, NOON)
     refused = pytest.raises(JournalRefused, match="no live session of sandbox 1 was ever opened")
     with refused, steps.journal.writing() as transaction:
         transaction.fills.record_foreign(Account("sandbox", 1), fill, EVENT)
 
 
-def test_nothing_is_settled_of_what_nobody_holds(steps: OrderSteps) -> None:
+def test_settlement_of_a_market_without_a_position_posts_nothing(steps: OrderSteps) -> None:
     with steps.journal.reading() as reading:
         before = reading.audit_log.newest(1)
-    assert not settled(steps)
+    assert not settle(steps)
     steps.reserve()
-    assert not settled(steps)
+    assert not settle(steps)
     with steps.journal.reading() as reading:
         assert len(reading.audit_log.newest(100)) == before[0].seq + 3, "the plan and the reservation, no settlement"
 
 
-def test_a_settlement_is_of_its_own_event(steps: OrderSteps) -> None:
-    filled(steps, "f-1", Side.BID, 5_000)
-    filled(steps, "f-2", Side.BID, 5_000, event="KXOTHER")
-    assert settled(steps)
-    assert posted_in(steps, "settle:once") == {("account", "account"), ("day", TODAY), ("event", EVENT)}
+def test_settlement_is_posted_in_its_own_event_only(steps: OrderSteps) -> None:
+    record_fill(steps, "f-1", Side.BID, 5_000)
+    record_fill(steps, "f-2", Side.BID, 5_000, event="KXOTHER")
+    assert settle(steps)
+    assert scopes_of_posting(steps, "settle:once") == {("account", "account"), ("day", TODAY), ("event", EVENT)}
 
 
-def test_a_review_without_a_breach_is_no_record(steps: OrderSteps) -> None:
+def test_review_without_a_breach_records_nothing(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         before = transaction.head
         assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "looked") == 0
         assert transaction.head == before
 
 
-def test_a_scope_can_be_reviewed_again(steps: OrderSteps) -> None:
+def test_scope_can_be_reviewed_again(steps: OrderSteps) -> None:
     for number in (1, 2):
         with steps.journal.writing() as transaction:
             fill = Fill(f"f-{number}", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
             transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
             seq = transaction.head[0] + 1
             assert transaction.ledger.clear_breaches(ACCOUNT, "grace", "known") == 3
-        assert posted_in(steps, f"review:account:account:{seq}") == {("account", "account")}
+        assert scopes_of_posting(steps, f"review:account:account:{seq}") == {("account", "account")}
 
 
-def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(steps: OrderSteps) -> None:
+def test_filled_part_of_an_ended_order_stays_reserved_until_posted(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     with steps.journal.writing() as transaction:
         transaction.orders.record_answer(
@@ -243,26 +243,26 @@ def test_what_an_ended_order_was_filled_of_stays_held_until_it_is_posted(steps: 
         )
     (held,) = markets(steps)
     assert held.open_bids_centicontracts == 1_000
-    assert posted_in(steps, f"release:{intent.intent_id}") == set()
+    assert scopes_of_posting(steps, f"release:{intent.intent_id}") == set()
 
 
 @pytest.mark.parametrize(
-    ("state", "told", "charged"),
+    ("state", "reported", "charged"),
     [(OrderState.CANCELED, 0, 5_000_000), (OrderState.REJECTED, 0, 0), (OrderState.REJECTED, None, 0)],
 )
-def test_only_an_order_that_never_was_gives_its_notional_back(
-    steps: OrderSteps, state: OrderState, told: int | None, charged: int
+def test_only_an_order_that_was_never_live_returns_its_notional(
+    steps: OrderSteps, state: OrderState, reported: int | None, charged: int
 ) -> None:
     intent = steps.record_sent()
     with steps.journal.writing() as transaction:
         order_id = "order-0001" if state is OrderState.CANCELED else None
-        ended = transaction.orders.record_answer(intent, state, order_id=order_id, filled_centicontracts=told)
+        ended = transaction.orders.record_answer(intent, state, order_id=order_id, filled_centicontracts=reported)
         assert ended.reserved_centicontracts == 0
         (session,) = transaction.reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.SESSION: "session-0001"})
     assert (session.notional_microdollars, session.worst_microdollars) == (charged, 0)
 
 
-def test_a_rejection_gives_notional_back_where_it_was_charged_only(steps: OrderSteps) -> None:
+def test_rejection_returns_notional_only_where_it_was_charged(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     steps.clock.now_us += DAY
     next_session(steps, 2)
@@ -275,7 +275,7 @@ def test_a_rejection_gives_notional_back_where_it_was_charged_only(steps: OrderS
     assert verify(steps.journal._engine).ok
 
 
-def test_an_answer_without_an_order_id_keeps_the_one_that_is_known(steps: OrderSteps) -> None:
+def test_answer_without_an_order_id_keeps_the_known_id(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     with steps.journal.writing() as transaction:
         resting = transaction.orders.record_answer(intent, OrderState.RESTING, order_id="order-0001")
@@ -283,8 +283,8 @@ def test_an_answer_without_an_order_id_keeps_the_one_that_is_known(steps: OrderS
     assert canceled.order_id == "order-0001"
 
 
-def test_a_dry_run_s_day_takes_nothing_over(steps: OrderSteps) -> None:
-    filled(steps, "f-1", Side.BID, 5_000)
+def test_day_of_a_dry_run_takes_nothing_over(steps: OrderSteps) -> None:
+    record_fill(steps, "f-1", Side.BID, 5_000)
     with steps.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", mode=Mode.DRY_RUN))
     steps.session_id = "session-0002"
@@ -294,7 +294,7 @@ def test_a_dry_run_s_day_takes_nothing_over(steps: OrderSteps) -> None:
     assert day.worst_microdollars == 5_200_000
 
 
-def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(steps: OrderSteps) -> None:
+def test_fill_counts_in_the_scopes_of_its_order_and_in_the_newest_day(steps: OrderSteps) -> None:
     hour = str(steps.clock() // HOUR)
     intent = steps.record_sent()
     steps.clock.now_us += DAY
@@ -303,36 +303,36 @@ def test_a_fill_counts_where_its_order_was_reserved_and_in_the_newest_day(steps:
     with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", TICKER, Side.BID, 5_000, 400, 0, NOON), steps.reload(intent))
     wanted = {("session", "session-0001"), ("rolling", hour), ("event", EVENT), ("account", "account")}
-    assert posted_in(steps, "fill:f-1") == {*wanted, ("day", TOMORROW)}
-    assert posted_in(steps, f"reserve:{intent.intent_id}") == {*wanted, ("day", TODAY)}
+    assert scopes_of_posting(steps, "fill:f-1") == {*wanted, ("day", TOMORROW)}
+    assert scopes_of_posting(steps, f"reserve:{intent.intent_id}") == {*wanted, ("day", TODAY)}
     assert verify(steps.journal._engine).ok
 
 
-def test_a_fill_of_an_order_that_was_never_sent_stops_trading(steps: OrderSteps) -> None:
+def test_fill_of_an_order_that_was_never_sent_halts_trading(steps: OrderSteps) -> None:
     reserved = steps.reserve()
     with steps.journal.writing() as transaction:
         assert transaction.fills.record(Fill("f-0", "o-0", TICKER, Side.BID, 5_000, 400, 0, NOON), reserved)
         assert transaction.reading.halts.kill_state().reason == f"fill f-0 of {TICKER}: the order is reserved"
 
 
-def test_a_fill_of_an_order_that_was_never_reserved_counts_nowhere_and_stops_trading(steps: OrderSteps) -> None:
+def test_fill_of_an_order_without_a_reservation_halts_trading_and_counts_nowhere(steps: OrderSteps) -> None:
     steps.reserve()
     planned = steps.plan(ticker=f"{EVENT}-T2")
     with steps.journal.writing() as transaction:
         assert transaction.fills.record(Fill("f-1", "o-1", planned.ticker, Side.BID, 5_000, 400, 0, NOON), planned)
         assert transaction.reading.halts.kill_state().engaged
-    assert posted_in(steps, "fill:f-1") == set()
+    assert scopes_of_posting(steps, "fill:f-1") == set()
 
 
-def test_a_dry_run_gives_back_on_its_own_day(sqlite_journal: sa.Engine) -> None:
+def test_dry_run_releases_in_its_own_day(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal, mode=Mode.DRY_RUN, lives_us=24 * HOUR)
     intent = steps.reserve(order_group_id=None)
     steps.clock.now_us += 23 * HOUR
     later = steps.reserve(order_group_id=None)
     with steps.journal.writing() as transaction:
         transaction.orders.abandon(intent, DenialReason.KILL_SWITCH_ENGAGED, "late")
-    reserved = posted_in(steps, f"reserve:{intent.intent_id}")
-    assert posted_in(steps, f"release:{intent.intent_id}") == reserved
+    reserved = scopes_of_posting(steps, f"reserve:{intent.intent_id}")
+    assert scopes_of_posting(steps, f"release:{intent.intent_id}") == reserved
     assert reserved == {
         ("session", "session-0001"),
         ("day", TODAY),
@@ -340,30 +340,30 @@ def test_a_dry_run_gives_back_on_its_own_day(sqlite_journal: sa.Engine) -> None:
         ("event", f"{EVENT} {TODAY}"),
         ("account", TODAY),
     }
-    assert ("day", TOMORROW) in posted_in(steps, f"reserve:{later.intent_id}")
+    assert ("day", TOMORROW) in scopes_of_posting(steps, f"reserve:{later.intent_id}")
 
 
-def test_no_day_comes_back_whatever_the_clock_says(steps: OrderSteps) -> None:
+def test_ledger_never_returns_to_an_older_day(steps: OrderSteps) -> None:
     steps.clock.now_us += DAY
-    filled(steps, "f-1", Side.BID, 5_000)
+    record_fill(steps, "f-1", Side.BID, 5_000)
     steps.clock.now_us -= DAY
-    filled(steps, "f-2", Side.BID, 5_000)
-    assert posted_in(steps, "fill:f-2") == {("day", TOMORROW), ("event", EVENT), ("account", "account")}
+    record_fill(steps, "f-2", Side.BID, 5_000)
+    assert scopes_of_posting(steps, "fill:f-2") == {("day", TOMORROW), ("event", EVENT), ("account", "account")}
 
 
 @pytest.mark.parametrize("side", Side)
-def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine, side: Side) -> None:
+def test_refusal_has_a_check_with_the_new_total_of_every_cap(sqlite_journal: sa.Engine, side: Side) -> None:
     steps = order_steps(sqlite_journal, caps(session=(25, UNCAPPED, 1_000_000)))
     market = "5200000", "5000000", "1", "1000"
-    assert told_by_caps(steps, side) == market
+    assert observed_by_caps(steps, side) == market
     with steps.journal.writing() as transaction:
         fill = Fill("f-1", "o-1", TICKER, Side.BID, 3_000, 100, 0, NOON)
         transaction.fills.record_foreign(ACCOUNT, fill, EVENT)
         order = ForeignOrder("order-0009", TICKER, Side.ASK, 4_000, 700, "by hand")
         transaction.foreign_orders.record(ACCOUNT, order, EVENT)
-    # Bought at 0.30 and asked at 0.40: 0.30 + 5.20 may be lost with a bid, and 4.20 - 0.70 + 5.20 with an ask.
+    # Bought at $0.30 and asked at $0.40: 0.30 + 5.20 may be lost with a bid, and 4.20 - 0.70 + 5.20 with an ask.
     assert (
-        told_by_caps(steps, side)
+        observed_by_caps(steps, side)
         == {
             Side.BID: ("5500000", "5000000", "1", "1100"),
             Side.ASK: ("8700000", "5000000", "1", "1600"),
@@ -371,7 +371,7 @@ def test_a_refusal_tells_what_every_cap_would_come_to(sqlite_journal: sa.Engine,
     )
 
 
-def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: sa.Engine) -> None:
+def test_order_of_the_previous_hour_counts_once_in_every_scope(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal, caps(session=(25, UNCAPPED, 6_000_000)), lives_us=24 * HOUR)
     steps.reserve()
     for later_us in (0, HOUR):
@@ -379,13 +379,13 @@ def test_an_order_of_an_hour_before_counts_once_in_every_scope(sqlite_journal: s
         with steps.journal.writing() as transaction:
             refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent()))
         assert refusal is not None
-        told = {check.code: check.observed for check in refusal.checks}
+        observed = {check.code: check.observed for check in refusal.checks}
         for kind in ScopeKind:
-            assert (told[f"{kind}.orders"], told[f"{kind}.notional"]) == ("2", "10000000")
-            assert (told[f"{kind}.worst"], told[f"{kind}.breached"]) == ("10400000", "no")
+            assert (observed[f"{kind}.orders"], observed[f"{kind}.notional"]) == ("2", "10000000")
+            assert (observed[f"{kind}.worst"], observed[f"{kind}.breached"]) == ("10400000", "no")
 
 
-def test_an_order_that_was_reserved_counts_for_the_next_of_the_same_transaction(steps: OrderSteps) -> None:
+def test_reserved_order_counts_for_the_next_order_of_the_same_transaction(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         first, second = (
             transaction.orders.plan(steps.intent()),
@@ -401,7 +401,7 @@ def test_an_order_that_was_reserved_counts_for_the_next_of_the_same_transaction(
     assert orders == ["1", "2"]
 
 
-def test_what_a_step_answers_is_what_is_read_afterwards(steps: OrderSteps) -> None:
+def test_intent_returned_by_a_step_equals_the_stored_intent(steps: OrderSteps) -> None:
     planned = steps.plan()
     assert planned == steps.reload(planned)
     with steps.journal.writing() as transaction:
@@ -421,21 +421,26 @@ def test_what_a_step_answers_is_what_is_read_afterwards(steps: OrderSteps) -> No
     assert denied == steps.reload(denied)
 
 
-def test_a_refusal_tells_which_scopes_are_breached(steps: OrderSteps) -> None:
+def test_refusal_names_the_breached_scopes(steps: OrderSteps) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with steps.journal.writing() as transaction:
         transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent()))
     assert refusal is not None
-    told = {check.code: check.observed for check in refusal.checks if check.code.endswith("breached")}
-    assert told == {f"{kind}.breached": "yes" if kind in ("account", "day") else "no" for kind in ScopeKind}
+    observed = {check.code: check.observed for check in refusal.checks if check.code.endswith("breached")}
+    assert observed == {f"{kind}.breached": "yes" if kind in ("account", "day") else "no" for kind in ScopeKind}
 
 
-def told_by_caps(steps: OrderSteps, side: Side) -> tuple[str, str, str, str]:
-    """What the account's worst loss, notional, orders and position would be."""
+def observed_by_caps(steps: OrderSteps, side: Side) -> tuple[str, str, str, str]:
+    """Return the account's worst loss, notional, orders and position if the order is admitted."""
     with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent(side=side)))
     assert refusal is not None
     assert refusal.reason is DenialReason.CAP_WORST_LOSS
-    told = {check.code: check.observed for check in refusal.checks}
-    return told["account.worst"], told["account.notional"], told["account.orders"], told["account.position"]
+    observed = {check.code: check.observed for check in refusal.checks}
+    return (
+        observed["account.worst"],
+        observed["account.notional"],
+        observed["account.orders"],
+        observed["account.position"],
+    )

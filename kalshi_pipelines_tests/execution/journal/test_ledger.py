@@ -1,4 +1,7 @@
-"""The ledger beside brute force: whatever is ordered, filled, canceled and settled, its worst case is the true one."""
+"""Tests of the ledger against brute force.
+
+After any history of orders, fills, cancels and settlements, the ledger's worst case equals the true worst case.
+"""
 
 import itertools
 import shutil
@@ -46,7 +49,7 @@ CAP = 12_000_000
 
 @dataclass
 class Order:
-    """An order as the exchange would see it, kept beside the journal."""
+    """An order as the exchange sees it, kept by the test beside the journal."""
 
     intent: Intent
     open: int
@@ -55,20 +58,20 @@ class Order:
 
 @dataclass
 class Books:
-    """What is known without any ledger: money spent and contracts held a market, and open orders."""
+    """The test's own record of the account: money spent and contracts held per market, and open orders."""
 
     spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
     orders: list[Order] = field(default_factory=list)
 
     def worst(self) -> int:
-        """The most that can be lost, over every way the open orders may fill and the markets may end."""
+        """Return the largest possible loss over all fills of the open orders and all outcomes of the markets."""
         return sum(self._worst_of(ticker) for ticker in MARKETS)
 
     def _worst_of(self, ticker: str) -> int:
         orders = [order for order in self.orders if order.intent.ticker == ticker]
         most = 0
-        # Not at all, hardly (which may cost the whole fee), or whole.
+        # No fill, a tiny fill (which may cost the whole fee), or a complete fill.
         for filled in itertools.product((None, False, True), repeat=len(orders)):
             spent, held = self.spent[ticker], self.held[ticker]
             for order, whole in zip(orders, filled, strict=True):
@@ -82,7 +85,7 @@ class Books:
 
 
 class Trading(RuleBasedStateMachine):
-    """Orders are reserved, sent, filled, canceled; markets settle; nothing of it goes by the ledger."""
+    """Random histories of orders, fills, cancels and settlements, with expected values that do not use the ledger."""
 
     template: Path
 
@@ -188,14 +191,14 @@ class Trading(RuleBasedStateMachine):
 
     @rule()
     def day(self) -> None:
-        """The day rolls over: what is outstanding comes along, in a session of the next day."""
+        """Begin the next day in a new session. Outstanding orders and positions carry over."""
         self.steps.clock.now_us += 24 * HOUR
         wide = (10**6, 10**15, CAP)
         allowed = caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide)
         next_session(self.steps, next(self.number) + 100, allowed)
 
     @invariant()
-    def the_account_counts_what_is_true(self) -> None:
+    def worst_case_is_true(self) -> None:
         if not hasattr(self, "books"):
             return
         with self.steps.journal.reading() as reading:
@@ -213,7 +216,7 @@ class Trading(RuleBasedStateMachine):
             assert report.ok, str(report)
 
 
-def test_the_worst_case_is_that_of_all_fills_and_outcomes_after_any_history(migrated_journal_file: Path) -> None:
+def test_worst_case_equals_brute_force_over_all_fills_and_outcomes(migrated_journal_file: Path) -> None:
     Trading.template = migrated_journal_file
     run_state_machine_as_test(
         Trading,
@@ -250,8 +253,8 @@ CAPS = {
 
 
 @pytest.mark.parametrize("cap", CAPS)
-def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa.Engine, cap: str) -> None:
-    """The database refuses what Python would deny, and neither refuses what just fits."""
+def test_order_that_reaches_a_cap_is_admitted_and_the_next_is_refused(journal_engine: sa.Engine, cap: str) -> None:
+    """The database and Python agree: both refuse an order above a cap, and neither refuses an order that just fits."""
     allowed, reason, code = CAPS[cap]
     steps = order_steps(journal_engine, allowed)
     if cap.startswith("order"):
@@ -279,7 +282,7 @@ def test_an_order_up_to_a_cap_is_admitted_and_the_next_is_not(journal_engine: sa
     assert verify(journal_engine).ok
 
 
-def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -> None:
+def test_orders_count_in_the_rolling_window_for_24_hours(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal, caps(rolling=(9, 10**15, 5_200_000)), lives_us=24 * HOUR)
     steps.clock.now_us += 30 * MINUTE
     steps.reserve()
@@ -295,7 +298,7 @@ def test_hours_before_count_for_a_day_and_no_longer(sqlite_journal: sa.Engine) -
     steps.reserve()
 
 
-def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_engine: sa.Engine) -> None:
+def test_clock_that_goes_back_an_hour_frees_nothing_in_the_window(journal_engine: sa.Engine) -> None:
     steps = order_steps(journal_engine, caps(rolling=(9, 10**15, 5_200_000)), opened_us=NOON - HOUR)
     steps.reserve()
     steps.clock.now_us -= 1
@@ -308,7 +311,7 @@ def test_a_clock_that_goes_back_across_the_hour_frees_nothing_of_a_day(journal_e
         transaction.orders.reserve(beyond)
 
 
-def test_a_breach_stops_trading_in_the_same_transaction(steps: OrderSteps) -> None:
+def test_breach_engages_the_kill_switch_in_the_same_transaction(steps: OrderSteps) -> None:
     fill = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with steps.journal.writing() as transaction:
         assert transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
@@ -338,7 +341,7 @@ def test_a_breach_stops_trading_in_the_same_transaction(steps: OrderSteps) -> No
         ("another market", {"ticker": "KXOTHER-1"}),
     ],
 )
-def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
+def test_fill_that_contradicts_its_order_is_stored_and_halts_trading(
     sqlite_journal: sa.Engine, wrong: str, changed: dict[str, object]
 ) -> None:
     steps = order_steps(sqlite_journal)
@@ -352,7 +355,7 @@ def test_a_fill_that_can_not_be_is_stored_and_stops_trading(
         ), wrong
 
 
-def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(steps: OrderSteps) -> None:
+def test_fill_at_the_limit_and_the_fee_bound_does_not_halt_trading(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     with steps.journal.writing() as transaction:
         transaction.fills.record(Fill("f-1", "order-0001", intent.ticker, Side.BID, 5_000, 400, 200_000, NOON), intent)
@@ -362,7 +365,7 @@ def test_a_fill_at_limit_and_fee_bound_is_as_it_should_be(steps: OrderSteps) -> 
     assert market.if_yes_microdollars == 200_000 - 400 * 5_000
 
 
-def test_what_was_filled_stays_reserved_until_its_fills_are_posted(steps: OrderSteps) -> None:
+def test_reported_fills_stay_reserved_until_they_are_posted(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     with steps.journal.writing() as transaction:
         transaction.orders.record_answer(intent, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=400)
@@ -378,7 +381,7 @@ def test_what_was_filled_stays_reserved_until_its_fills_are_posted(steps: OrderS
     assert verify(steps.journal._engine).ok
 
 
-def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine) -> None:
+def test_dry_run_reserves_in_scopes_of_its_own(journal_engine: sa.Engine) -> None:
     steps = order_steps(journal_engine, caps(session=(25, 10**15, 10_400_000)), mode=Mode.DRY_RUN)
     for _ in range(2):
         intent = steps.reserve(order_group_id=None)
@@ -392,7 +395,7 @@ def test_a_dry_run_holds_what_it_would_and_keeps_apart(journal_engine: sa.Engine
     assert verify(journal_engine).ok
 
 
-def test_counters_are_those_of_the_postings(steps: OrderSteps) -> None:
+def test_counters_of_scopes_equal_the_sums_of_their_postings(steps: OrderSteps) -> None:
     steps.reserve()
     with steps.journal._engine.connect() as connection:
         held = connection.execute(sa.select(scopes.c.kind, scopes.c.worst_microdollars, scopes.c.orders)).all()

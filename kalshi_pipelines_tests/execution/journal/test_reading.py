@@ -1,4 +1,4 @@
-"""What the journal tells is of the sub-account that is asked for, the newest where one is wanted, and nothing else."""
+"""Tests of readings: each returns rows of the requested account only, and the newest row where one is wanted."""
 
 from dataclasses import replace
 
@@ -28,12 +28,12 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 )
 from kalshi_pipelines_tests.support.execution.tampering import tampered
 
-#: A group that is not the session's.
+#: A group that belongs to another session.
 OTHER = "9b2f2c4e-0000-4000-8000-000000000007"
 OTHERS = (Account("sandbox", 1), Account("demo", 0))
 
 
-def reconciled(steps: OrderSteps, number: int, *, clean: bool, subaccount: int = 0) -> int:
+def record_reconciliation(steps: OrderSteps, number: int, *, clean: bool, subaccount: int = 0) -> int:
     steps.clock.now_us += SECOND
     with steps.journal.writing() as transaction:
         return transaction.reconciliations.record(
@@ -46,11 +46,11 @@ def reconciled(steps: OrderSteps, number: int, *, clean: bool, subaccount: int =
         )
 
 
-def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(steps: OrderSteps) -> None:
+def test_approval_counts_from_another_person_for_this_request_until_it_expires(steps: OrderSteps) -> None:
     intent, other = steps.plan(), steps.plan(actor_name="bob")
     with steps.journal.writing() as transaction:
         transaction.orders.approve(intent.request_sha256, "ada", NOON + HOUR)
-        assert not transaction.reading.orders.is_approved(intent, NOON), "ada wants the order"
+        assert not transaction.reading.orders.is_approved(intent, NOON), "ada proposed the order"
         transaction.orders.approve(intent.request_sha256, "grace", NOON + HOUR, {"note": "seen"})
         assert '"note":"seen"' in transaction.reading.audit_log.newest(1)[0].body
         assert transaction.reading.orders.is_approved(intent, NOON)
@@ -60,16 +60,16 @@ def test_an_approval_is_somebody_else_s_for_these_bytes_and_a_time(steps: OrderS
         assert not transaction.reading.orders.is_approved(other, NOON)
 
 
-def test_a_reconciliation_is_the_newest_of_its_sub_account(steps: OrderSteps) -> None:
+def test_newest_reconciliation_is_read_for_its_own_sub_account(steps: OrderSteps) -> None:
     with steps.journal.reading() as reading:
         assert reading.reconciliations.newest(ACCOUNT) is None
         assert reading.reconciliations.newest_clean(ACCOUNT) is None
         assert not reading.reconciliations.has_any_since_first_session(ACCOUNT)
-    reconciled(steps, 0, clean=True)
-    clean = reconciled(steps, 0, clean=True)
+    record_reconciliation(steps, 0, clean=True)
+    clean = record_reconciliation(steps, 0, clean=True)
     at_us = steps.clock()
-    dirty = reconciled(steps, 3, clean=False)
-    reconciled(steps, 0, clean=True, subaccount=1)
+    dirty = record_reconciliation(steps, 3, clean=False)
+    record_reconciliation(steps, 0, clean=True, subaccount=1)
     with steps.journal.reading() as reading:
         assert reading.reconciliations.newest(ACCOUNT) == ReconciliationRecord(
             dirty, at_us + SECOND - 2, at_us + SECOND - 1, at_us + SECOND, False, 3
@@ -81,22 +81,22 @@ def test_a_reconciliation_is_the_newest_of_its_sub_account(steps: OrderSteps) ->
         assert reading.reconciliations.newest_clean(Account("demo", 0)) is None
         assert reading.reconciliations.has_any_since_first_session(ACCOUNT)
         assert not reading.reconciliations.has_any_since_first_session(Account("sandbox", 1)), (
-            "no live session was ever opened there"
+            "no live session of the account was ever opened"
         )
 
 
-def test_the_newest_reconciliation_is_the_one_recorded_last_whatever_its_clock_said(steps: OrderSteps) -> None:
+def test_newest_reconciliation_is_the_last_recorded_even_with_older_times(steps: OrderSteps) -> None:
     steps.clock.now_us += 365 * 24 * HOUR
-    reconciled(steps, 0, clean=True)
+    record_reconciliation(steps, 0, clean=True)
     steps.clock.now_us -= 365 * 24 * HOUR
-    newest = reconciled(steps, 0, clean=True)
+    newest = record_reconciliation(steps, 0, clean=True)
     with steps.journal.reading() as reading:
         for last in (reading.reconciliations.newest(ACCOUNT), reading.reconciliations.newest_clean(ACCOUNT)):
             assert last is not None
             assert last.reconciliation_id == newest
 
 
-def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(steps: OrderSteps) -> None:
+def test_live_sub_accounts_are_those_with_a_live_session(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         open_session(transaction, new_session("session-dry1", mode=Mode.DRY_RUN, account=Account("sandbox", 2)))
         open_session(
@@ -112,7 +112,7 @@ def test_the_sub_accounts_that_were_traded_live_are_those_of_live_sessions(steps
         assert transaction.reading.sessions.live_subaccounts("demo") == []
 
 
-def test_a_reconciliation_from_before_the_first_session_is_none_of_it(steps: OrderSteps) -> None:
+def test_reconciliation_before_the_first_session_does_not_count(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON - 1, NOON, differences=0, clean=True, report="r")
         assert not transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
@@ -120,7 +120,7 @@ def test_a_reconciliation_from_before_the_first_session_is_none_of_it(steps: Ord
         assert transaction.reading.reconciliations.has_any_since_first_session(ACCOUNT)
 
 
-def test_a_session_is_found_by_its_lease_and_its_groups(steps: OrderSteps) -> None:
+def test_session_is_found_by_its_lease_and_its_groups(steps: OrderSteps) -> None:
     with steps.journal.reading() as reading:
         assert reading.sessions.lease(ACCOUNT) == HeldLease("session-0001", NOON + HOUR)
         assert reading.sessions.live_session(ACCOUNT) == "session-0001"
@@ -145,7 +145,7 @@ def test_a_session_is_found_by_its_lease_and_its_groups(steps: OrderSteps) -> No
         assert reading.sessions.first_live_session_us(ACCOUNT) == NOON
 
 
-def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(steps: OrderSteps) -> None:
+def test_lease_is_renewed_until_it_expires_or_the_session_ends(steps: OrderSteps) -> None:
     steps.clock.now_us += HOUR - 1
     with steps.journal.writing() as transaction:
         assert transaction.sessions.renew_lease("session-0001", steps.clock() + SECOND)
@@ -155,7 +155,7 @@ def test_a_lease_is_renewed_until_it_has_run_out_or_the_session_ended(steps: Ord
         assert not transaction.sessions.renew_lease("session-0001", steps.clock() + SECOND)
 
 
-def test_a_session_ends_once(steps: OrderSteps) -> None:
+def test_session_ends_only_once(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         assert transaction.sessions.end("session-0001", "over", {"by": "ann"})
         assert '"by":"ann"' in transaction.reading.audit_log.newest(1)[0].body
@@ -164,7 +164,7 @@ def test_a_session_ends_once(steps: OrderSteps) -> None:
             transaction.sessions.end("session-0009", "over")
 
 
-def test_only_a_live_session_makes_room_for_itself(steps: OrderSteps) -> None:
+def test_only_a_live_session_ends_a_session_with_an_expired_lease(steps: OrderSteps) -> None:
     steps.clock.now_us += HOUR
     with steps.journal.writing() as transaction:
         open_session(transaction, new_session("session-0002", now_us=steps.clock(), mode=Mode.DRY_RUN))
@@ -173,14 +173,14 @@ def test_only_a_live_session_makes_room_for_itself(steps: OrderSteps) -> None:
         assert transaction.reading.sessions.live_session(ACCOUNT) == "session-0003"
 
 
-def test_a_journal_whose_head_is_gone_is_not_written(sqlite_journal: sa.Engine) -> None:
+def test_journal_without_a_chain_head_is_not_written(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal)
     tampered(sqlite_journal, "DELETE FROM audit_head")
     with pytest.raises(JournalOutdated, match="never set up"), steps.journal.writing():
         pass
 
 
-def test_engagements_are_those_since_the_switch_was_released_last(steps: OrderSteps) -> None:
+def test_engagements_since_the_last_release_are_read(steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         assert transaction.reading.halts.engagements_since_release() == []
         transaction.halts.engage(1, "file", "ann", "first")
@@ -196,7 +196,7 @@ def test_engagements_are_those_since_the_switch_was_released_last(steps: OrderSt
         )
 
 
-def test_an_order_is_found_by_every_name_it_has(steps: OrderSteps) -> None:
+def test_order_is_found_by_each_of_its_ids(steps: OrderSteps) -> None:
     sent, reserved = steps.reserve(), steps.reserve(ticker=f"{EVENT}-T2")
     recorded = steps.record_sending(sent)
     sent = steps.reload(sent)
@@ -223,7 +223,7 @@ def test_an_order_is_found_by_every_name_it_has(steps: OrderSteps) -> None:
         assert transaction.reading.orders.intent_of_client_order_id(Mode.DRY_RUN, sent.client_order_id) is None
 
 
-def test_a_signal_that_was_planned_is_told_with_its_intent(steps: OrderSteps) -> None:
+def test_signal_planned_before_is_refused_with_its_intent(steps: OrderSteps) -> None:
     new = steps.intent()
     with steps.journal.writing() as transaction:
         first = transaction.orders.plan(new)
@@ -233,7 +233,7 @@ def test_a_signal_that_was_planned_is_told_with_its_intent(steps: OrderSteps) ->
             transaction.orders.plan(replace(new, request=replace(new.request, count=Contracts(999))))
 
 
-def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(steps: OrderSteps) -> None:
+def test_proposals_are_pending_until_an_attempt_in_the_mode_or_their_expiry(steps: OrderSteps) -> None:
     texts = ProposalTexts(
         ticker="KXA-1", action="buy", outcome="yes", price="0.56", count="1", strategy="s", signal="one",
         as_of="2026-11-23T12:00:00Z", valid_until="2026-11-23T12:05:00Z",
@@ -242,14 +242,14 @@ def test_proposals_wait_until_they_were_tried_in_the_mode_or_ran_out(steps: Orde
     first, second, third = propose(steps.journal._engine, orders, "a test")
     ends_us = orders[0].valid_until.timestamp() * 1e6
 
-    def waiting(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
+    def pending(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
         with steps.journal.reading() as reading:
             return [row["proposal_id"] for row in reading.orders.pending_proposals(mode, after_us, limit)]
 
-    assert waiting() == [first, second, third]
-    assert waiting(limit=2) == [first, second]
-    assert waiting(after_us=int(ends_us) + 1) == []
+    assert pending() == [first, second, third]
+    assert pending(limit=2) == [first, second]
+    assert pending(after_us=int(ends_us) + 1) == []
     with steps.journal.writing() as transaction:
         transaction.orders.record_attempt("session-0001", proposal_id=second)
-    assert waiting() == [first, third]
-    assert waiting(Mode.DRY_RUN) == [first, second, third]
+    assert pending() == [first, third]
+    assert pending(Mode.DRY_RUN) == [first, second, third]
