@@ -23,16 +23,17 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: A run is due this long after the last run began, minus a jitter. A slow daemon then has half an hour left to start
-#: runs at most six hours apart.
+#: A contract run is due this long after the last contract run began, minus a jitter. Runs may be at most six hours
+#: apart, so a slow daemon has half an hour left to start a run.
 RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
-#: The largest jitter, so the next run is due 4 h 45 min to 5 h 30 min after the last one began.
+#: The largest jitter. The next contract run is thus due 4 h 45 min to 5 h 30 min after the last run began.
 JITTER_US: Final = 45 * MINUTE_US
-#: The wait after the first failed run. It doubles with each further failure, up to the shortest regular interval.
+#: The wait after the first failed contract run. The wait doubles with each further failure, up to the shortest regular
+#: interval.
 FIRST_BACK_OFF_US: Final = 10 * MINUTE_US
-#: How long a successful run, or the check of one endpoint, counts as fresh.
+#: How long a successful contract run, or the check of one endpoint, counts as fresh.
 FRESH_FOR_US: Final = DAY_US
-#: A run that has not ended after this time counts as dead.
+#: A contract run that has not ended after this time counts as dead.
 _DEAD_AFTER_US: Final = HOUR_US
 _COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
 
@@ -54,7 +55,8 @@ def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRu
     """Return whether a run of probes is due, and why.
 
     A run is due 4 h 45 min to 5 h 30 min after the last run began. After a failed run it is due sooner, and in a new
-    warehouse at once. The answer depends only on the warehouse and the time, so a pause of the daemon forgets nothing.
+    warehouse at once. The answer depends only on the warehouse and the time, so no run is forgotten while the daemon is
+    stopped.
     """
     runs = contract_runs.c
     with engine.connect() as connection:
@@ -64,7 +66,8 @@ def next_run(engine: sa.Engine, environment: Environment, now_us: int) -> NextRu
             .order_by(runs.contract_run_id.desc())
             .limit(8)
         ).all()
-    # Dagster never runs the same run key twice, so the hour in the key repeats a lost request in the next hour.
+    # Dagster never starts two runs for the same run key. The key contains the hour, so that a lost request is repeated
+    # in the next hour.
     hour = now_us // HOUR_US
     if not last:
         return NextRun(f"contracts:{environment.value}:0:{hour}", "no contract run yet")
@@ -94,9 +97,9 @@ class CheckFreshness:
     """How recent the last successful contract run is.
 
     Attributes:
-        is_fresh: Whether it ended less than 24 hours ago.
-        last_us: When it ended, in microseconds since 1970 UTC; ``None`` if no run succeeded yet.
-        sentence: The same as text for people, with the command to run if the checks are not fresh.
+        is_fresh: Whether the last successful run ended less than 24 hours ago.
+        last_us: When that run ended, in microseconds since 1970 UTC; ``None`` if no run succeeded yet.
+        sentence: The freshness as text for people, with the command to run if the checks are not fresh.
     """
 
     is_fresh: bool
@@ -105,7 +108,7 @@ class CheckFreshness:
 
     @property
     def state(self) -> str:
-        """A text that changes when there is something new to show."""
+        """A text that changes whenever the freshness or the time of the last successful run changes."""
         return f"{self.is_fresh}:{self.last_us}"
 
 
@@ -126,7 +129,7 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us:
         engine: A warehouse at its newest migration.
         environment: The environment of the runs.
         now_us: The present instant, in microseconds since 1970 UTC.
-        since_us: When the caller first looked. In an unused warehouse the 24 hours count from then.
+        since_us: When the caller first checked. In an unused warehouse the 24 hours count from this instant.
     """
     fresh = check_freshness(engine, environment, now_us)
     if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < FRESH_FOR_US:
@@ -139,7 +142,7 @@ def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us:
 
 
 def _first_us(engine: sa.Engine, since_us: int) -> int:
-    """Return when this warehouse was first used or looked at, so that a new warehouse is not overdue."""
+    """Return when this warehouse was first used or checked, so that a new warehouse is not reported as overdue."""
     with engine.connect() as connection:
         times = [
             connection.scalar(sa.select(sa.func.min(table.c.started_us))) for table in (contract_runs, ingest_runs)

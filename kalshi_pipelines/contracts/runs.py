@@ -264,7 +264,7 @@ def _probing(
 
 
 def environment_to_check(settings: Settings) -> Environment:
-    """Return the environment that contract checks probe: the configured one, or a sandbox without permission for it."""
+    """Return the environment to probe: the configured environment, or the sandbox if ``run_live_api`` is off."""
     return settings.environment if settings.run_live_api else Environment.SANDBOX
 
 
@@ -343,7 +343,7 @@ def _probe_other_vendors(run: _Run, settings: Settings, engine: sa.Engine) -> No
             lambda: other_vendor_probes.probe_search(engine, run.client, settings),
         ),
     )
-    # The rate budget is the exchange's, so requests to other vendors do not count.
+    # The rate budget belongs to the exchange, so requests to other vendors are not charged to it.
     run.client.budget = None
     why_not = other_vendor_probes.vendor_skip_reasons(settings)
     for name, endpoint, probe in probes:

@@ -18,12 +18,12 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 
 _MANY: Final = 10
-"""The number of learned answers needed to judge how a place varies between answers."""
+"""The number of learned answers that are needed to judge whether a value usually varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""How many numbers of one record may freeze together. If more do, the rows are new and no field is dead."""
+"""If more numbers of one record than this are frozen together, the rows are new and no field is dead."""
 _MOST_IDLE: Final = 0.5
-"""The share of idle values above which an answer may consist of rows that have not been traded yet."""
+"""If more than this share of values is idle (zero, empty or the upper bound), the rows may not have been traded yet."""
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
 _TELLING: Final = frozenset({"uuid", "url", "clock", "ticker"})
@@ -68,7 +68,7 @@ class Baseline:
 
 
 def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseline:
-    """Return the baseline with one more answer added. ``None`` stands for an endpoint that never answered."""
+    """Return the baseline with one more answer added. An endpoint that never answered has ``None`` as its baseline."""
     if baseline is None or baseline.observations == 0:
         return Baseline(inventory, 1, at_us, at_us)
     return Baseline(
@@ -80,7 +80,7 @@ def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseli
 
 
 def compare(baseline: Baseline, inventory: Inventory, contract: Contract) -> list[Difference]:
-    """Return the differences between an answer and the baseline; none if the baseline learned nothing yet."""
+    """Return the differences between an answer and the baseline. A baseline without learned answers shows none."""
     if baseline.observations == 0:
         return []
     found: list[Difference] = []
@@ -124,7 +124,8 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
         return
     if each is not None and not each.is_usual:
         return
-    # A vendor may omit a nullable key. Only a key that was never omitted, missing in enough objects, counts.
+    # A vendor may omit a nullable key. The key is reported as missing only if it was never omitted before, and enough
+    # objects lack it now.
     if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(
@@ -139,7 +140,7 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
-    """Return the differences without frozen numbers of new rows: there all numbers of a record stand still together."""
+    """Return the differences without those about frozen numbers in new rows. In a new row, all numbers stand still."""
     still: dict[str, list[Difference]] = {}
     for each in found:
         field = contract.fields.get(each.place)
@@ -150,7 +151,7 @@ def _without_newcomers(found: list[Difference], contract: Contract) -> list[Diff
 
 
 def _is_inside_unknown(name: str, contract: Contract) -> bool:
-    """Return whether a key belongs to an undeclared object, whose own keys are not compared."""
+    """Return whether a key is inside an object that the contract does not declare. Such keys are not compared."""
     parent = parent_of(name).removesuffix("[]")
     return bool(parent) and not name.startswith(_REFUSAL) and parent not in contract.fields
 
@@ -315,7 +316,7 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
 
 
 def _has_unit(each: Field | None) -> bool:
-    """Return whether all values of a number share one unit. Strikes do not: they are degrees, dollars or goals."""
+    """Return whether all values of a number share one unit. Strikes do not: they may be degrees, dollars or goals."""
     if each is None or each.format is Format.NUMBER:
         return each is not None and each.most is not None
     return True
@@ -399,7 +400,8 @@ def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator
         return
     for question, (rows, _) in now.questions.items():
         least = known.questions.get(question, (0, 0))[0]
-        # Markets enter and leave a status all day. The paging rules find a short page that has a next page.
+        # Markets enter and leave a status all day, so a list filtered by status may shrink. If a short page has a next
+        # page, the paging rules report it.
         comes_and_goes = not pages.is_never_empty and (rows == 0 or '"status"' in question)
         if rows * 2 >= least or comes_and_goes:
             continue

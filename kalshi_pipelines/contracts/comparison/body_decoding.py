@@ -1,7 +1,7 @@
 """Decoding of untrusted response bodies in bounded time and memory.
 
-The size, the number of values, the depth, and the length of texts and keys are bounded. A body that exceeds a bound is
-absurd. So is a body that is not JSON in UTF-8, has a number that is not finite, or has the same key twice.
+The size, the number of values, the depth, and the length of texts and keys are bounded. A body is called absurd if it
+exceeds a bound, is not JSON in UTF-8, has a number that is not finite, or has the same key twice.
 """
 
 import json
@@ -24,12 +24,12 @@ _MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
 
 
 class AbsurdBody(ExpectedError):
-    """A body that cannot be read. The problem says why, without values of the body."""
+    """The error for a body that cannot be read. Its message gives the reason, but no values of the body."""
 
 
 @dataclass(frozen=True)
 class DecodedBody:
-    """A body after its only decoding.
+    """A decoded body, so that no body is decoded twice.
 
     Attributes:
         value: The JSON value; ``None`` if the body is absurd.

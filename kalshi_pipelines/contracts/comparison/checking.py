@@ -58,11 +58,11 @@ class CheckResult:
 
     Attributes:
         outcome: The outcome of the request.
-        differences: One difference for each place and kind, the gravest first.
-        inventory: Counts of the values in the body, from which a baseline learns; ``None`` if no body was read. The
-            inventory of a refusal has places of its own, which are learned too.
-        declared: Place and kind of each difference from the contract, including differences the baseline knows.
-        body: The body after its only decoding; ``None`` if the check did not need the body.
+        differences: One difference for each place in the body and kind of difference, the gravest first.
+        inventory: Counts of the values in the body, from which a baseline learns; ``None`` if no body was read. A
+            refusal has an inventory, too: its places begin with ``refusal.``.
+        declared: Place and kind of each difference from the contract, including differences that the baseline knows.
+        body: The decoded body; ``None`` if the check did not need to decode it.
     """
 
     outcome: CheckOutcome
@@ -93,7 +93,10 @@ def check(response: Response, baseline: Baseline | None = None) -> CheckResult:
 
 
 def _down(response: Response, verdict: StatusVerdict, contract: Contract, baseline: Baseline | None) -> CheckResult:
-    """Return the result for an exchange that is down. An answer that still states the exchange status is compared."""
+    """Return the result for an answer while the exchange is down.
+
+    Only a body that states the exchange status is compared.
+    """
     outcome = CheckOutcome.MAINTENANCE if verdict.is_maintenance else CheckOutcome.UNREACHABLE
     if contract.endpoint != STATUS_ENDPOINT:
         return _without_values(outcome, verdict.differences)

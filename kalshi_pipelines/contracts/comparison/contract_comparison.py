@@ -74,7 +74,10 @@ def compare_with_contract(
 
 
 class _Comparison:
-    """The comparison of one answer. Each place is visited once, for both results: with and without the baseline."""
+    """The comparison of one answer with its contract.
+
+    One pass over the body finds all differences, and marks the differences that the baseline knows already.
+    """
 
     def __init__(
         self, contract: Contract, observation: Observation, baseline: Baseline | None, received: dt.date
@@ -119,7 +122,7 @@ class _Comparison:
                 yield name, "gone" if not seen else "missing in some"
 
     def _left_out(self) -> Iterator[Difference]:
-        """Yield optional keys that disappeared. Each becomes a difference only if a new key replaced it."""
+        """Yield optional keys that disappeared. A disappeared key is reported only if a new key replaced it."""
         for name, each in self._contract.fields.items():
             if each.is_required or name in self._places or not self._was_seen(name) or name.endswith("]"):
                 continue
@@ -311,7 +314,10 @@ def _listed(values: frozenset[str]) -> str:
 
 
 def _pair_renames(missing: list[Difference], new: list[Difference], contract: Contract) -> list[Difference]:
-    """Return the differences of missing and new keys. A missing and a new key with similar names become a rename."""
+    """Return the differences about missing and new keys.
+
+    If a missing and a new key have similar names, they are reported as one renamed key.
+    """
     found, taken = [], set()
     for lost in missing:
         candidates = [

@@ -1,4 +1,4 @@
-"""Rules between the answers of one run: two endpoints that describe the same thing must agree."""
+"""Rules that compare the answers of one contract run: two endpoints that describe the same thing must agree."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
@@ -44,7 +44,7 @@ def _bodies(answers: Iterable[tuple[Response, DecodedBody]]) -> Iterator[tuple[s
 def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield a difference if the portfolio value is zero although positions have exposure.
 
-    In August 2026 the figure changed from the value on one shard to the value on all shards.
+    In August 2026 the portfolio value changed from the value on one shard to the value on all shards.
     """
     worth = number_at(bodies.get(_BALANCE), "portfolio_value")
     exposures = [
@@ -67,7 +67,10 @@ def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
 
 
 def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
-    """Yield a difference if a position is the negative of the sum of its fills: one of the two changed its sign."""
+    """Yield a difference if a position is the negative of the sum of its fills.
+
+    The exchange then changed the sign of either positions or fills.
+    """
     bought: dict[str, Decimal] = {}
     if text_at(bodies.get(_FILLS), "cursor"):
         return

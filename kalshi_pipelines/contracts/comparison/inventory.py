@@ -11,15 +11,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 MOST_VALUES: Final = 40
-"""The most values in the vocabulary of a place; a place with more values has no vocabulary."""
+"""The most different values that are counted at one place in a body. A place with more values has no vocabulary."""
 MOST_THINGS: Final = 400
-"""The most things whose lasting attributes are kept; the latest things stay."""
+"""The most things, such as series, whose lasting attributes are kept. The latest things are kept."""
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
-"""The place of the whole body."""
+"""The place that stands for the whole body."""
 ENOUGH: Final = 20
-"""The number of values that one answer needs before its place counts as varied or uniform."""
+"""The number of values that an answer must have at a place before the place counts as varied or uniform."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -65,17 +65,17 @@ class Place:
 
     @property
     def numbers(self) -> int:
-        """The number of values that have a magnitude, or are zero or empty."""
+        """The number of values that are counted by their power of ten, or as zero, false or empty."""
         return self.zeros + sum(self.bands.values())
 
     @property
     def mean(self) -> float | None:
-        """The mean power of ten of the numbers; ``None`` if there are none except zeros."""
+        """The mean power of ten of the numbers other than zero; ``None`` if there are no such numbers."""
         many = sum(self.bands.values())
         return sum(int(band) * times for band, times in self.bands.items()) / many if many else None
 
     def plus(self, later: "Place") -> "Place":
-        """Return the counts of both added up; ``later`` was observed after this one."""
+        """Return the sum of these counts and of ``later``, which was observed after these."""
         return Place(
             of=self.of + later.of,
             seen=self.seen + later.seen,
@@ -95,7 +95,7 @@ class Place:
         )
 
     def as_json(self) -> dict[str, Any]:
-        """Return the counts as a JSON object, without those that equal the default."""
+        """Return the counts as a JSON object. Counts that equal their default are omitted."""
         given = {name: value for name, value in vars(self).items() if value != getattr(_NOWHERE, name)}
         return {
             name: dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
@@ -104,7 +104,7 @@ class Place:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Place":
-        """Return the place that ``as_json`` wrote, without keys that only a later version knows."""
+        """Return the place that ``as_json`` wrote. Keys that only a later version of the program knows are dropped."""
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
         if known.get("means"):
             known["means"] = tuple(known["means"])
@@ -120,8 +120,8 @@ class Inventory:
 
     Attributes:
         places: The counts of each place.
-        lasting: For each place of a lasting attribute, the value of each thing.
-        traits: Facts of the whole answer by their place.
+        lasting: For each attribute that should stay the same, such as a series' fee type, its value for each thing.
+        traits: Facts about the whole answer, such as the shards of a balance, by their place.
         questions: For each set of filters in a request, the smallest and largest number of rows in the answers.
     """
 
@@ -131,7 +131,7 @@ class Inventory:
     questions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def plus(self, later: "Inventory") -> "Inventory":
-        """Return both inventories added up; of values that changed, the later one stays."""
+        """Return the sum of both inventories. If a lasting attribute changed, the later value is kept."""
         places = {
             name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
             for name, place in self.places.items()

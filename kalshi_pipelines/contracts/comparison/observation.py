@@ -1,4 +1,4 @@
-"""Observation of a decoded body: one pass over all its places makes an inventory."""
+"""Observation of a decoded body: one pass over the body counts the values at every place, which makes an inventory."""
 
 import hashlib
 import json
@@ -186,7 +186,7 @@ def observe(body: Any, contract: Contract, response: Response, prefix: str = "")
         body: A decoded body.
         contract: The contract that declares the places of the body.
         response: The response that carried the body; its request tells which filters applied.
-        prefix: A prefix of every place, so that places of refusals do not mix with places of success.
+        prefix: A prefix of every place, so that places in refusals do not mix with places in successful answers.
 
     Raises:
         AbsurdBody: The body has more different places than any real answer.
@@ -254,7 +254,7 @@ def _lasting(body: Any, contract: Contract) -> Iterator[tuple[str, dict[str, str
 
 
 def lasting_place(lasting: LastingAttributes, attribute: str) -> str:
-    """Return the place of a lasting attribute."""
+    """Return the place of an attribute that should stay the same, such as the fee type of a series."""
     return attribute if lasting.rows == "$" else f"{lasting.rows}.{attribute}"
 
 
@@ -283,7 +283,10 @@ def short(value: object) -> str:
 
 
 def question_of(request: VendorRequest) -> str:
-    """Return the filters of a request as text, without cursor and instants, as a key for its row counts."""
+    """Return the filters of a request as text, without cursor and instants.
+
+    An inventory counts rows for each such text.
+    """
     filters = {name: sorted(values) for name, values in request.query.items() if not _NOT_FILTERS.fullmatch(name)}
     return json.dumps([dict(request.path), filters], sort_keys=True)[:300]
 

@@ -1,7 +1,8 @@
 """The exchange's published OpenAPI document: safe reading, a digest, and comparison with the accepted document.
 
-The vendor changes the specification without a new version, so each operation and schema is compared. A document is
-not the exchange: something removed from it is risky, and becomes breaking only when an answer shows the change.
+The vendor changes the specification without a new version, so each operation and schema is compared. The document may
+differ from the exchange. A removal from the document is therefore only risky. It becomes breaking when an answer shows
+the change.
 """
 
 import hashlib
@@ -25,11 +26,11 @@ _ADVICE: Final = (
 )
 
 DocumentDigest = Mapping[str, Mapping[str, str]]
-"""The facts of each operation (``GET /markets``) and each schema (``schema Market``), as text."""
+"""Facts from an OpenAPI document as text, for each operation (``GET /markets``) and schema (``schema Market``)."""
 
 
 class UnreadableDocument(ExpectedError):
-    """The body is not an OpenAPI document, or it may do harm. The problem says which."""
+    """The error for a body that is not an OpenAPI document, or that may be harmful to parse. Its message says which."""
 
 
 def digest_document(body: bytes) -> DocumentDigest:
@@ -96,7 +97,7 @@ def _difference(name: str, severity: Severity, before: str, after: str) -> Diffe
 
 
 def _is_used(name: str) -> bool:
-    # Any answer may contain any schema; which endpoints use a schema is not traced.
+    # Every schema counts as used, because the code does not trace which endpoints use a schema.
     return name in CONTRACTS or name.startswith("schema ")
 
 

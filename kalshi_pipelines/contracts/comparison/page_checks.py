@@ -20,7 +20,7 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: One of this many records is compared in full as a sample, and one record of the first page of each endpoint.
+#: One record of this many is compared in full as a sample. The first page of each endpoint always gives a sample.
 SAMPLED_OF: Final = 500
 #: The most records of a page that are compared in full because they show something new.
 MOST_SUSPECTS: Final = 50
@@ -74,7 +74,7 @@ class PageChecks:
         self.records: dict[str, int] = {}
         """The number of records read from each endpoint."""
         self.compared = 0
-        """The number of records that were compared in full."""
+        """The number of records that were compared with their contract in full."""
 
     @property
     def differences(self) -> tuple[Difference, ...]:
@@ -133,7 +133,7 @@ class PageChecks:
 
 @dataclass
 class _EndpointWatch:
-    """The values of one endpoint's records that are known to be as declared."""
+    """The values that one endpoint's records have shown so far. Only records with new values need a full comparison."""
 
     contract: Contract
     _pages: int = 0
@@ -144,7 +144,7 @@ class _EndpointWatch:
     _look: "Callable[[IngestedRecord], bool] | None" = None
 
     def sample(self, raws: Sequence[Any]) -> list[Any]:
-        """Return a sample of a page's records: the same sample whenever the same pages are read."""
+        """Return a sample of a page's records. Reading the same pages again gives the same sample."""
         self._pages += 1
         self._until_sample -= len(raws)
         chosen: list[Any] = []
@@ -154,7 +154,7 @@ class _EndpointWatch:
         return chosen
 
     def suspects(self, decoded: Sequence[IngestedRecord]) -> list[Any]:
-        """Return the bytes of the records that show something new."""
+        """Return the bytes of records that show a new unknown field, vocabulary value or number format."""
         if not decoded:
             return []
         look = self._look or self._build_look(type(decoded[0][0]))
@@ -174,7 +174,8 @@ class _EndpointWatch:
             if (group := {name: each for name, each in numbers.items() if _pattern(each) == pattern})
         ]
         words_of, counts_of = _getter(words), _getter(counts)
-        # Counts hardly ever repeat, so a pattern checks them. Prices nearly always repeat, so known ones are kept.
+        # Counts hardly ever repeat, so a pattern checks every count. Prices nearly always repeat, so prices already
+        # looked at are remembered.
         are_counts = re.compile(",".join(_pattern(each) for each in counts.values())).fullmatch
 
         def look(each: IngestedRecord) -> bool:

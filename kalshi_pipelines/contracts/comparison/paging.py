@@ -1,4 +1,4 @@
-"""Rules of one page: the cursor progresses, the page is full and ordered, and no row comes twice."""
+"""Rules for one page of a list: the cursor moves on, the page is full and ordered, and no row comes twice."""
 
 from collections.abc import Iterator
 from itertools import pairwise

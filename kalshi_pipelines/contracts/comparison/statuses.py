@@ -18,7 +18,10 @@ EXCHANGE_HOSTS: Final = {
     "demo": frozenset({"external-api.demo.kalshi.co", "demo-api.kalshi.co"}),
     "sandbox": _LOOPBACK,
 }
-"""Hosts of each environment (exchange documentation, October 2026). Both hosts accept the same signature."""
+"""Hosts of each environment (exchange documentation, October 2026).
+
+Both hosts of an environment accept the same signature.
+"""
 _NEW_YORK: Final = ZoneInfo("America/New_York")
 _JSON: Final = "application/json"
 _THURSDAY: Final = 3
@@ -28,7 +31,7 @@ STATUS_ENDPOINT: Final = "GET /exchange/status"
 
 @dataclass(frozen=True)
 class StatusVerdict:
-    """The meaning of the status of an answer.
+    """The conclusions from the HTTP status of an answer.
 
     Attributes:
         is_success: Whether the contract describes the body.

@@ -30,7 +30,7 @@ ERROR_FIELDS: Final[Mapping[str, tuple[Field, ...]]] = {
     MSG: (text("msg"),),
     PLAIN: (text("error"),),
 }
-"""The fields of each shape of a refusal."""
+"""The fields of a refusal's body, for each shape that the exchange uses."""
 
 CREATE_CODES: Final[Mapping[int, frozenset[str]]] = {
     400: frozenset(

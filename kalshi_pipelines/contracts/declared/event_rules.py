@@ -14,9 +14,10 @@ _ZERO: Final = Decimal(0)
 
 
 def event_rules(place: str) -> Invariant:
-    """Return the rules of each event at a place.
+    """Return the rules for each event at a place in the body.
 
-    The markets of an event belong to it, share its shard, and are nested as requested.
+    The markets of an event must belong to the event, and must be on its shard. They must be nested inside the event if,
+    and only if, the request asked for nesting.
     """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
@@ -55,7 +56,7 @@ def _children(at: str, event: dict[str, Any], markets: list[Any]) -> Iterator[Br
 
 
 def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of ``GET /events/{event_ticker}``: markets are inside or beside the event, as requested."""
+    """Yield broken rules of ``GET /events/{event_ticker}``: markets must be inside or beside the event, as asked."""
     event = body.get("event") if isinstance(body, dict) else None
     beside = body.get("markets") if isinstance(body, dict) else None
     if not isinstance(event, dict):
@@ -69,7 +70,7 @@ def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa
 
 
 def series_rules(place: str) -> Invariant:
-    """Return the rules of each series at a place: its fee multiplier and its categories."""
+    """Return the rules for each series at a place in the body: its fee multiplier and its categories."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         category = response.request.one("category")

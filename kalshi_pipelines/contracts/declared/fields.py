@@ -86,7 +86,7 @@ def shard(place: str = "exchange_index", *used_by: str, **options: Any) -> Field
 
 
 def free(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
-    """Return a field for an object whose keys are data."""
+    """Return a field for an object whose keys are data, not field names."""
     return _bound(place, Format.OBJECT, used_by, {"is_free_form": True} | options)
 
 

@@ -1,7 +1,7 @@
 """The records of the public catalogue: markets, events, series and their parts.
 
-Source: specification 3.34.0 of 2026-10-26, and the changelog. Recordings of summer 2026 lack some keys that are now
-required; those have ``since``. They also have keys that the vendor removed; those have ``until``.
+Source: specification 3.34.0 of 2026-10-26, and the changelog. A field with ``since`` is required now, but recordings of
+summer 2026 lack its key. A field with ``until`` was removed by the vendor, but these recordings still have its key.
 """
 
 import datetime as dt
@@ -234,7 +234,7 @@ BOOK: Final = record("orderbook_fp", (*levels("yes_dollars"), *levels("no_dollar
 def candle(suffix: str, count_suffix: str) -> tuple[Field, ...]:
     """Return the fields of a candle.
 
-    Keys of historical candles have no suffix. Their prices are null if nothing was traded.
+    Keys of historical candles have no suffix. Trade prices of a candle are null if nothing was traded.
     """
 
     def prices(names: str, **options: bool) -> tuple[Field, ...]:

@@ -23,7 +23,7 @@ _MANY: Final = 20
 
 
 def market_rules(place: str) -> Invariant:
-    """Return the rules of each market at a place: quotes, grid, sizes, volumes, instants, result, combo, language."""
+    """Return the rules for each market at a place: quotes, grid, sizes, volumes, instants, result, combo, language."""
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, market in rows_at(body, place):
@@ -88,7 +88,7 @@ def _grid(at: str, market: dict[str, Any]) -> Iterator[BrokenRule]:
 
 
 def on_grid(price: Decimal, bands: Iterable[tuple[Any, ...]]) -> bool:
-    """Return whether a price lies on a grid. Prices 0 and 1 always do, because they stand for no quote."""
+    """Return whether a price lies on a grid. Prices 0 and 1 always pass, because they stand for no quote."""
     if price in (_ZERO, ONE):
         return True
     return any(start <= price <= end and (price - start) % step == 0 for start, end, step in bands)
@@ -122,9 +122,9 @@ def _held(place: str, body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def _quoted(place: str, body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
-    """Yield a broken rule if no traded market has a quote.
+    """Yield a broken rule if no recently traded market has a quote.
 
-    One market without quotes is normal. Many markets that were traded in the last 24 hours are not.
+    One market without quotes is normal. It is not normal that many markets, all traded in the last 24 hours, have none.
     """
     traded = [
         market

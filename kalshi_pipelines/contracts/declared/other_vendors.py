@@ -133,4 +133,4 @@ OTHER_VENDORS: Final = (
     Contract("GET docs.kalshi.com/changelog/rss.xml", {}, hosts=DOCS_HOST),
     Contract("GET docs.kalshi.com/openapi.yaml", {}, hosts=DOCS_HOST),
 )
-"""Contracts outside of the REST interface. For the documents, only status, host and redirects are checked here."""
+"""Contracts outside of the REST interface. For published documents they check only status, host and redirects."""

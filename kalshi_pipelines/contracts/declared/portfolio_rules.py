@@ -38,7 +38,7 @@ def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noq
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     """Yield traits of a balance: which shards hold money, and whether the breakdown adds up to the balance.
 
-    The breakdown covers all sub-accounts, the balance covers one.
+    The two may differ, because the breakdown covers all sub-accounts and the balance covers one.
     """
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
     parts, whole = [number_at(row, "balance") for row in rows], number_at(body, "balance_dollars")
@@ -109,7 +109,7 @@ def _sums_of_events(body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def order_rules(place: str) -> Invariant:
-    """Return the rules of each order at a place: directions, prices, counts, costs, instants and filters."""
+    """Return the rules for each order at a place: directions, prices, counts, costs, instants and filters."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, order in rows_at(body, place):
@@ -180,14 +180,15 @@ def _order_filters(at: str, order: dict[str, Any], response: Response) -> Iterat
 
 
 def place_is_list(at: str) -> bool:
-    """Return whether a place is the place of list elements."""
+    """Return whether a place stands for the elements of a list."""
     return at.endswith("[]")
 
 
 def fill_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
     """Yield broken rules of fills.
 
-    Yes and no price must make one dollar, directions and identifiers must agree, and the fee must fit the fee model.
+    The YES and NO prices must add up to one dollar, directions and identifiers must agree, and the fee must fit the fee
+    model.
     """
     for at, fill in rows_at(body, "fills[]"):
         yield from same_direction(at, fill, "outcome_side", "book_side", "side", "action")
@@ -212,7 +213,8 @@ def _fee(at: str, fill: dict[str, Any]) -> Iterator[BrokenRule]:
     is_combo = text_at(fill, "ticker").startswith("KXMVE")
     rate = TAKER_FEE if fill["is_taker"] or is_combo else MAKER_FEE
     model = _LARGEST_MULTIPLIER * rate * size * price * (ONE - price)
-    # Fees are rounded to the grid of the account: a cent, or a hundredth of a cent if a fee has parts of a cent.
+    # The exchange rounds fees to a cent, or for some accounts to a hundredth of a cent. A fee with parts of a cent
+    # shows the finer rounding.
     rounding = _FINE_ROUNDING if (fee * 100) % 1 else _ROUNDING
     if fee > model + rounding:
         role = "taker" if fill["is_taker"] else "maker"

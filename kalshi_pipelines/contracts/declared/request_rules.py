@@ -73,7 +73,8 @@ def within(at: str, row: dict[str, Any], response: Response, instants: dict[str,
         at: The place of the row.
         row: The row.
         response: The response with its request.
-        instants: The instant's key for each filter; ``created`` stands for ``min_created_ts`` and ``max_created_ts``.
+        instants: For each filter, the key of the row's instant. The filter ``created`` means ``min_created_ts`` and
+            ``max_created_ts``.
     """
     for name, key in instants.items():
         instant = instant_at(row, key)
@@ -88,7 +89,7 @@ def within(at: str, row: dict[str, Any], response: Response, instants: dict[str,
 
 
 def named_in_path(place: str, key: str, parameter: str) -> Invariant:
-    """Return the rule that an answer is about the record that the path names."""
+    """Return the rule that an answer must be about the record that the request's path names."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         wanted = response.request.path.get(parameter)

@@ -22,7 +22,7 @@ _ZERO: Final = Decimal(0)
 
 
 def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of trades: prices make one dollar, directions agree, and rows match the request."""
+    """Yield broken rules of trades: both prices make one dollar, directions agree, and rows match the request."""
     ticker, blocks = response.request.one("ticker"), response.request.one("is_block_trade")
     for at, trade in rows_at(body, "trades[]"):
         yes, no = number_at(trade, "yes_price_dollars"), number_at(trade, "no_price_dollars")
@@ -47,7 +47,8 @@ def same_direction(
 ) -> Iterator[BrokenRule]:
     """Yield broken rules if the directions of a row disagree.
 
-    ``bid`` means ``yes`` and ``ask`` means ``no``. The legacy side must agree; the action ``sell`` inverts it.
+    ``bid`` means ``yes`` and ``ask`` means ``no``. A side in a legacy field must agree too; the action ``sell`` inverts
+    that side.
     """
     side = text_at(row, outcome)
     if side and text_at(row, book) and {"yes": "bid", "no": "ask"}.get(side) != text_at(row, book):
@@ -64,7 +65,8 @@ def same_direction(
 def candle_rules(place: str, suffix: str, window: bool = True) -> Invariant:
     """Return the rules of candles.
 
-    Candles ascend and lie in the requested window. Each opens and closes between its low and high.
+    Candles must be in ascending order and lie in the requested window. Open and close prices must lie between low and
+    high.
     """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
@@ -137,7 +139,7 @@ def book_rules(place: str) -> Invariant:
 
 
 def instants_ascend(place: str, first: str, second: str, rule_text: str) -> Invariant:
-    """Return the rule that the first of two instants of a record is not after the second."""
+    """Return the rule that the first of two instants of a record must not be later than the second."""
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, record in rows_at(body, place):

@@ -1,4 +1,4 @@
-"""Baselines as rows of the warehouse, each with the reference that shows whether a finding is gone."""
+"""Baselines as rows of the warehouse. Each has a reference: an older baseline that shows whether a finding is gone."""
 
 import json
 import re
@@ -50,7 +50,7 @@ def load_baselines(connection: sa.Connection, environment: str) -> dict[str, End
 def differences_from_reference(
     endpoint: str, answers: Sequence[CheckResult], stored: EndpointBaseline | None
 ) -> frozenset[PlaceAndKind]:
-    """Return place and kind of each difference between the answers of an endpoint and its reference.
+    """Return place and kind of each difference between the answers of an endpoint and its reference baseline.
 
     The baseline has learned the difference of an open finding already, so only the reference still shows it.
     """
@@ -76,7 +76,7 @@ def save_baseline(
     contract_run_id: int,
     now_us: int,
 ) -> None:
-    """Add answers to a stored baseline, and keep or drop its reference. Nothing is written if nothing changes."""
+    """Add answers to a stored baseline, and keep or drop its reference. An unchanged row is not written."""
     before = stored.baseline if stored else None
     baseline = before
     for inventory in inventories:

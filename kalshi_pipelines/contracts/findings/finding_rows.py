@@ -124,7 +124,7 @@ def sort_by_urgency(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _finding(row: sa.Row[Any]) -> Finding:
-    values = row._mapping  # a public attribute of SQLAlchemy despite its underscore
+    values = row._mapping  # `_mapping` is a public attribute of SQLAlchemy despite its underscore
     difference = Difference(
         **{name: values[name] for name in _TEXTS},
         kind=Kind(row.kind),

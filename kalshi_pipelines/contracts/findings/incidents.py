@@ -1,8 +1,8 @@
 """Grouping of findings into incidents, so that people get one message about one change.
 
 One change shows in many ways, and not all in the same run. A renamed key is reported as renamed, later as missing. A
-changed unit breaks one rule today and another tomorrow. A difference that is part of an announced, open finding becomes
-a finding too, but sends no message of its own.
+changed unit breaks one rule today and another tomorrow. A difference that belongs to the incident of an announced, open
+finding becomes a finding too, but sends no message of its own.
 
 These are pure functions. Belongs here: which findings are parts of one incident. Does not belong here: the states of
 one finding (``life_cycle``).
@@ -17,19 +17,23 @@ from kalshi_pipelines.contracts.language.differences import RANK, Difference, Ki
 from kalshi_pipelines.units import DAY_US
 
 SPREADS_FOR_US: Final = DAY_US
-"""How long the same change of a key at another endpoint counts as part of the first incident."""
+"""If a key changes in the same way at another endpoint within this time, the change counts as the same incident."""
 _OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
-#: Kinds concluded from several values. Such a difference is often a consequence of a change in one of the values.
+#: Kinds of differences that are concluded from several values. Such a difference is often a consequence of a change in
+#: one of the values.
 _CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DISTRIBUTION_CHANGED, Kind.PAGE_BROKEN})
 
 
 def belongs_to(difference: Difference, others: Iterable[Finding], now_us: int) -> Finding | None:
-    """Return the announced finding whose incident a difference is part of; ``None`` if the difference is news."""
+    """Return the announced finding to whose incident a difference belongs; ``None`` if the difference is news."""
     return next((other for other in others if _is_announced(other) and _is_part(difference, other, now_us)), None)
 
 
 def stirred_endpoints(findings: Iterable[Finding]) -> frozenset[str]:
-    """Return the endpoints with an announced open finding graver than additive; additions there may be parts of it."""
+    """Return the endpoints with an announced, open finding graver than additive.
+
+    An addition at such an endpoint may belong to the incident of that finding.
+    """
     return frozenset(
         each.difference.endpoint
         for each in findings

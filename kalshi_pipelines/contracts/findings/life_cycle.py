@@ -1,10 +1,10 @@
-"""The states of a finding: opened, changed, acknowledged, closed, reopened; and which transitions people hear of.
+"""The states of a finding: opened, changed, acknowledged, closed, reopened; and which changes of state people hear of.
 
 These are pure functions: the next state follows from the stored state and from the observation.
 
 A finding is about one subject: environment, endpoint, place and kind. People get a message when a finding opens or
-comes back. They also get one when it becomes graver than ever since it opened, or changes after its acknowledgement.
-An unchanged finding sends no message.
+comes back. They also get one when it becomes graver than ever since it opened, or changes after its acknowledgement. An
+unchanged finding sends no message.
 """
 
 from dataclasses import dataclass, replace
@@ -50,7 +50,7 @@ class Finding:
         environment: The exchange that showed the difference.
         difference: The latest observation of the difference.
         status: The state of the finding.
-        fingerprint: The fingerprint of the latest difference, which depends on its ``after``.
+        fingerprint: The digest of the latest difference, which changes with the text ``after``.
         seen_by: The source that saw the difference last. Only a run from the same source can find it gone.
         openings: How often the finding was opened.
         absences: The number of runs since the last sighting that could have shown the difference but did not.
@@ -84,12 +84,15 @@ class Finding:
 
     @property
     def alert_key(self) -> str:
-        """The key of the alert. It stays the same until the finding is news again, so that no alert is doubled."""
+        """The key of the finding's alert.
+
+        It changes only when the finding is reopened or its severity changes, so no alert is sent twice.
+        """
         return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}"
 
 
 def new_finding(difference: Difference, environment: str, source: RunSource, now_us: int) -> Finding:
-    """Return the finding that a difference opens which was never seen before."""
+    """Return a new finding for a difference that was never seen before."""
     return Finding(
         environment=environment,
         difference=difference,
@@ -107,10 +110,11 @@ def new_finding(difference: Difference, environment: str, source: RunSource, now
 def see_again(
     finding: Finding, difference: Difference, source: RunSource, now_us: int
 ) -> tuple[Finding, FindingEvent | None]:
-    """Return a finding after its difference was seen again, with the event, if any.
+    """Return the finding after its difference was seen again, and the event to record, if any.
 
-    If the event is news to people, ``announced_us`` is ``None``. Until it closes, the finding stays as grave as it ever
-    was. Probes and ingests may describe the same difference differently, so a text from the other source is no change.
+    If people must get a message about the event, ``announced_us`` is ``None``. Until the finding closes, it keeps the
+    gravest severity it has had. Probes and ingests may describe the same difference differently, so another text from
+    the other source is no change.
     """
     fingerprint = difference.fingerprint(finding.environment)
     is_graver = RANK[difference.severity] > RANK[finding.difference.severity]
@@ -142,7 +146,7 @@ def see_again(
 
 
 def _is_new_word(finding: Finding, difference: Difference) -> bool:
-    """Return whether an acknowledged finding shows a new vocabulary value, which an ingest may see before any probe."""
+    """Return whether an acknowledged finding is about new vocabulary values. An ingest may see one before any probe."""
     return finding.status is FindingStatus.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 
 
@@ -152,7 +156,10 @@ def confirm_present(finding: Finding, source: RunSource, now_us: int) -> Finding
 
 
 def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
-    """Return a finding after a run did not show its difference although it could have, with the event, if any."""
+    """Return the finding after one more run that did not see its difference, and the event to record, if any.
+
+    The caller has checked that the run would have seen the difference if it still existed.
+    """
     absences = finding.absences + 1
     if absences < absences_to_close(finding):
         return replace(finding, absences=absences), None
@@ -171,8 +178,9 @@ def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
 def absences_to_close(finding: Finding) -> int:
     """Return the number of consecutive runs without the difference that close a finding.
 
-    The first time it is two, because an answer is only a sample. It doubles with each return. Otherwise two server
-    versions behind one address would alert again and again. One answer proves that an endpoint is reachable again.
+    The first time, two such runs close a finding, because an answer is only a sample. The number doubles each time the
+    difference returns. Otherwise two server versions behind one address would cause alert after alert. A finding about
+    an unreachable endpoint closes after one answer.
     """
     if finding.difference.kind is Kind.UNREACHABLE:
         return 1
@@ -196,7 +204,7 @@ class Reachability:
 
     Attributes:
         failures: The number of consecutive runs without a usable answer.
-        since_us: When the first of these runs was, in microseconds since 1970 UTC; ``None`` if there is none.
+        since_us: When the first of these runs was, in microseconds since 1970 UTC; ``None`` if there were no such runs.
     """
 
     failures: int = 0
@@ -209,7 +217,8 @@ class Reachability:
     def is_finding(self, now_us: int) -> bool:
         """Return whether the failures last longer than a short outage.
 
-        Three consecutive runs over at least half an hour do, and two over at least six hours, the slowest schedule.
+        Three consecutive failures over at least half an hour do, and so do two over at least six hours. On the slowest
+        schedule, runs are six hours apart.
         """
         if self.since_us is None:
             return False

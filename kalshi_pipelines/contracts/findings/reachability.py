@@ -1,4 +1,4 @@
-"""Reachability of endpoints and vendors: which do not answer, and for how long."""
+"""Reachability: which endpoints and vendors do not answer, and for how long."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -22,13 +22,13 @@ _ANSWERED: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY, CheckOut
 
 
 def vendor_of(endpoint: str) -> str:
-    """Return the vendor of an endpoint, such as ``Kalshi`` for ``GET /markets``, or the host of another vendor."""
+    """Return the vendor of an endpoint: ``Kalshi`` for ``GET /markets``, or the host of any other vendor."""
     target = endpoint.rpartition(" ")[2]
     return "Kalshi" if target.startswith("/") else target.partition("/")[0]
 
 
 def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
-    """Return the best of several outcomes, which counts as the outcome of the endpoint."""
+    """Return the best of an endpoint's outcomes in one run. It counts as the outcome of the endpoint."""
     return min(outcomes, key=_ORDER.index)
 
 
@@ -43,7 +43,7 @@ def record_reachability(
 
     Returns:
         A difference for each endpoint or vendor that did not answer for longer than a short outage, and the names of
-        those that answered. If no endpoint of a vendor answers, only the vendor gets a difference.
+        the endpoints and vendors that answered. If no endpoint of a vendor answers, only the vendor gets a difference.
     """
     each = {endpoint: best_outcome(every) for endpoint, every in outcomes.items() if every}
     vendors: dict[str, list[CheckOutcome]] = {}
@@ -69,7 +69,7 @@ def record_reachability(
 def _after(before: Reachability, outcome: CheckOutcome, now_us: int) -> Reachability:
     if outcome in _ANSWERED:
         return Reachability()
-    # Maintenance is announced. It is no failure, but does not prove that earlier failures have ended either.
+    # Maintenance is announced, so it is no failure. It does not prove that earlier failures have ended.
     return before if outcome is CheckOutcome.MAINTENANCE else before.after_failure(now_us)
 
 

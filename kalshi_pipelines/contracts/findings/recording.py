@@ -42,12 +42,15 @@ from kalshi_pipelines.settings import AlertSeverity
 from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.tables import alerts, contract_findings
 
-#: The shortest time between two summaries. With a run every 6 hours, people hear of an addition within 24 hours.
+#: The shortest time between two summaries of additions. With a contract run every 6 hours, people hear of an addition
+#: within 24 hours.
 SUMMARY_EVERY_US: Final = 12 * HOUR_US
 LOOKED_AT: Final = frozenset({CheckOutcome.CHECKED, CheckOutcome.EMPTY})
-#: The outcomes whose inventories are learned. Refusals have places of their own in an inventory.
+#: Check outcomes after which the answer's inventory is added to the baseline. Refusals are included, because their
+#: places have a prefix of their own.
 _LEARNED: Final = LOOKED_AT | {CheckOutcome.REFUSED}
-#: Kinds that a readable answer with or without rows can show. Other kinds need a body with rows.
+#: Kinds of differences that any readable answer can show, even an answer without rows. Other kinds need a body with
+#: rows.
 _OF_THE_ANSWER: Final = frozenset(
     {Kind.STATUS_CHANGED, Kind.HOST_CHANGED, Kind.REDIRECTED, Kind.ABSURD, Kind.AUTHENTICATION_CHANGED}
 )
@@ -175,7 +178,10 @@ class RunRecording:
     def _is_still_different(
         self, difference: Difference, answers: Sequence[CheckResult], stored: EndpointBaseline | None
     ) -> bool:
-        """Return whether the reference still shows a learned difference. Each endpoint is compared only once."""
+        """Return whether the reference baseline still shows a learned difference.
+
+        The answers of each endpoint are compared with the reference baseline only once.
+        """
         found = self._from_reference.get(difference.endpoint)
         if found is None:
             found = differences_from_reference(difference.endpoint, answers, stored)
@@ -183,7 +189,10 @@ class RunRecording:
         return (difference.place, difference.kind) in found
 
     def _record_event(self, finding: Finding, event: FindingEvent, again: str) -> None:
-        """Record an event of a finding, and put an alert into the outbox if the event is news of its own."""
+        """Record an event of a finding, and put an alert into the outbox if people must get one now.
+
+        Additions wait for a summary. A finding that belongs to an announced incident sends no alert.
+        """
         add_event(self._connection, finding, event, self._now_us, self._run_id)
         if finding.announced_us is not None:
             return
@@ -258,7 +267,7 @@ def _is_list(place: str, inventory: Inventory) -> bool:
 
 
 def _elements(place: str, inventory: Inventory) -> int:
-    """Return the number of elements of a list, because fewer than two have no order."""
+    """Return the number of elements of a list. A list of fewer than two elements shows nothing about order."""
     elements = inventory.places.get(f"{place}[]")
     return elements.seen if elements else 0
 
@@ -283,10 +292,10 @@ def _mark_announced(connection: sa.Connection, finding_ids: Sequence[int], now_u
 
 
 def put_summary(connection: sa.Connection, environment: str, now_us: int) -> bool:
-    """Put one alert about all new additions into the outbox, and return whether one was due.
+    """Put one alert about all new additions into the outbox, and return whether such an alert was due.
 
-    Additions at an endpoint with a graver open finding may be parts of it. They wait until that finding is closed or
-    acknowledged.
+    An addition at an endpoint with a graver open finding may belong to the incident of that finding. Such an addition
+    waits until the graver finding is closed or acknowledged.
     """
     columns, prefix = contract_findings.c, f"summary:{environment}:"
     last = connection.scalar(

@@ -3,8 +3,8 @@
 A run is recorded in one transaction: learned baselines, findings, and the alerts about them. Concurrent runs are
 recorded one after the other, so that neither a finding nor an alert is doubled.
 
-Answers are learned at once, so that a new value is reported as new only once. The *reference* shows whether the
-difference still exists: it is the baseline from before the oldest finding of the endpoint that is not closed.
+The baseline learns each answer at once, so that a new value is reported as new only once. The *reference* shows whether
+the difference still exists: it is the baseline from before the oldest finding of the endpoint that is not closed.
 """
 
 from collections import Counter
@@ -72,13 +72,13 @@ _LIST_FINDINGS: Final = "List them with `python -m kalshi_pipelines.contracts fi
 
 
 class FindingNotRecorded(ExpectedError, ValueError):
-    """A run or finding does not exist, or its state does not allow the change."""
+    """The error for a run or finding that does not exist, or whose state does not allow the requested change."""
 
 
 def begin_run(
     engine: sa.Engine, environment: str, source: RunSource, now_us: int, dagster_run_id: str | None = None
 ) -> int:
-    """Begin a contract run, and return its number. Killed runs are marked as failed."""
+    """Begin a contract run, and return its number. Earlier runs that were killed are marked as failed."""
     runs = contract_runs.c
     with writing(engine) as connection:
         killed = sa.and_(runs.status == "running", runs.started_us < now_us - _KILLED_AFTER_US)
@@ -132,7 +132,7 @@ def record(
         contract_run_id: A run from :func:`begin_run`.
         results: The check result of each answer. Findings of an endpoint without a result stay as they are.
         now_us: When the run ended, in microseconds since 1970 UTC.
-        more: Differences between answers.
+        more: Differences that were found by comparing answers with each other.
 
     Raises:
         FindingNotRecorded: There is no such run.
@@ -150,7 +150,7 @@ def record(
 
 
 def queue_summary(engine: sa.Engine, environment: str, now_us: int) -> bool:
-    """Put the summary of additions into the outbox if one is due, and return whether it was.
+    """Put the summary of additions into the outbox if it is due, and return whether it was due.
 
     Every run calls this, and so does the delivery of alerts.
     """

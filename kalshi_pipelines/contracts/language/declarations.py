@@ -76,7 +76,7 @@ class Field:
 
 @dataclass(frozen=True)
 class BrokenRule:
-    """A rule about the meaning of values that an answer breaks.
+    """A broken rule: values of an answer violate a rule about their meaning.
 
     Attributes:
         place: The place in the body.
@@ -113,7 +113,8 @@ class Paging:
         usual: The ``limit`` that applies if a request gives none; 0 if there is no limit.
         key: The keys that identify a row within the list.
         newest_first: The key of the instant by which rows descend; empty if this project relies on no order.
-        is_never_empty: Whether rows never disappear. A list shrunk below half of its smallest size is then risky.
+        is_never_empty: Whether rows never disappear. If such a list shrinks below half of its smallest size, the
+            difference is risky.
     """
 
     rows: str
@@ -148,7 +149,7 @@ class LastingAttributes:
 
 
 class Access(StrEnum):
-    """Which callers an endpoint answers."""
+    """Whether an endpoint answers everyone, or only requests signed with a key."""
 
     PUBLIC = "public"
     KEY = "key"
@@ -188,11 +189,14 @@ class Contract:
 
     @cached_property
     def free_forms(self) -> frozenset[str]:
-        """Places of objects whose keys are data."""
+        """Places of objects whose keys are data, not field names."""
         return frozenset(place for place, each in self.fields.items() if each.is_free_form)
 
     def assets_of(self, place: str) -> tuple[str, ...]:
-        """Return the assets made from a place or its parts; if there are none, those of the surrounding place."""
+        """Return the assets made from a place or its parts.
+
+        If no asset is made from the place, return the assets made from the surrounding place.
+        """
         while place and place != "$":
             used = {
                 asset

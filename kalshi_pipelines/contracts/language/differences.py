@@ -20,11 +20,11 @@ class Severity(StrEnum):
     """How much a difference matters."""
 
     BREAKING = "breaking"
-    """This project would store wrong data, or an ingest would fail."""
+    """A breaking difference: this project would store wrong data, or an ingest would fail."""
     RISKY = "risky"
-    """The meaning of a value may have changed."""
+    """A risky difference: the meaning of a value may have changed."""
     ADDITIVE = "additive"
-    """Something new that no asset uses, or a change that the vendor announced with a date."""
+    """An additive difference: something new that no asset uses, or a change that the vendor announced with a date."""
 
 
 class Kind(StrEnum):
@@ -54,7 +54,7 @@ class Kind(StrEnum):
 
 
 PlaceAndKind = tuple[str, Kind]
-"""The place and kind of a difference. At a known endpoint they identify one finding."""
+"""The place and kind of a difference. Together with the endpoint they identify one finding."""
 
 RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}
 """The rank of each severity: the higher, the graver."""

@@ -130,7 +130,8 @@ def _candles(seen: AnsweredBodies) -> VendorRequest | None:
     opened, closed = (_second(market.get(name)) for name in ("open_time", "close_time"))
     end = closed or seen.now_us // SECOND_US
     start = max(opened or 0, end - _MOST_CANDLE_DAYS * _DAY)
-    # Short markets get hourly candles, so that there are several: the checks compare their order and ends.
+    # A market with a short life is probed with hourly candles. Several candles are needed, because the checks compare
+    # their order and their ends.
     minutes = "60" if end - start < _FEW_CANDLE_DAYS * _DAY else "1440"
     return VendorRequest(
         "GET /series/{series_ticker}/markets/{ticker}/candlesticks",
@@ -153,7 +154,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /historical/cutoff"),
     _plain("GET /account/endpoint_costs"),
     _plain("GET /search/tags_by_categories"),
-    # No asset stores milestones. This collection redirected to another path in October 2025.
+    # No asset stores milestones, but in October 2025 this collection redirected to another path.
     _plain("GET /milestones", limit=_FEW_ROWS),
     _plain("GET /events", limit=_FEW_ROWS, with_nested_markets="true", status="open"),
     _plain("GET /events/multivariate", limit=_FEW_ROWS),
@@ -203,7 +204,7 @@ ERRORS: Final[tuple[Probe, ...]] = (
     # The exchange may answer a garbage cursor with its first page instead of a refusal.
     _plain("GET /markets", "garbage cursor", limit="1", mve_filter="exclude", cursor="garbage", expects=(200, 400)),
 )
-"""Probes with a mistake, whose refusal has a known form."""
+"""Probes with a deliberate mistake. The exchange's answer to each mistake is known."""
 
 
 def plan_probes(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str]]:

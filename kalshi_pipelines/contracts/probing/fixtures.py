@@ -23,11 +23,11 @@ _INDEX: Final = "recorded.json"
 
 
 class RecordingIsOld(UserWarning):
-    """A recording is older than ``OLD``. The exchange may answer differently by now."""
+    """The warning that a recording is older than ``OLD``. The exchange may answer differently by now."""
 
 
 class NoRecording(ExpectedError, ValueError):
-    """A folder holds no readable recording."""
+    """The error for a folder that holds no readable recording."""
 
 
 def write_recording(responses: Sequence[Response], folder: Path, at_us: int) -> int:

@@ -1,6 +1,6 @@
 """Probes outside of the exchange's API: its published documents, and one search at Exa within a budget.
 
-A document is not JSON, so its probe reports differences next to the checked answer.
+The documents are not JSON, so their probes compare them and report differences in addition to the checked answer.
 """
 
 import json
@@ -28,7 +28,8 @@ EXA: Final = "https://api.exa.ai"
 CHANGELOG: Final = "GET docs.kalshi.com/changelog/rss.xml"
 SEARCH: Final = "POST api.exa.ai/search"
 MOST_RESULTS: Final = 3
-#: The amount reserved for one search. A search without contents costs about half a cent, so this is ample.
+#: The amount reserved for one search at Exa. A search without page contents costs about half a cent, so the amount is
+#: ample.
 MOST_SEARCH_MICRODOLLARS: Final = 10_000
 _MOST_FEED_BYTES: Final = 4 * 1024 * 1024
 _MOST_FEED_TAGS: Final = 200_000
@@ -37,7 +38,7 @@ NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this needs the network"
 
 
 class UnreadableChangelog(ExpectedError):
-    """The changelog is not an RSS feed, or it may do harm. The problem says which."""
+    """The error for a changelog that is not an RSS feed, or that may be harmful to parse. Its message says which."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class ProbeResult:
 
 
 def vendor_skip_reasons(settings: Settings) -> Mapping[str, str]:
-    """Return the endpoints that these settings leave out, each with the reason."""
+    """Return the other vendors' endpoints that the settings exclude from probing, each with the reason."""
     if not settings.run_live_api:
         return dict.fromkeys((openapi.ENDPOINT, CHANGELOG, SEARCH), NOT_LIVE)
     if settings.exa_api_key is None:
@@ -135,7 +136,7 @@ def cost_of(body: bytes) -> int | None:
 
 
 def count_entries(body: bytes) -> int:
-    """Return the number of entries of an RSS feed. Document types and entities are refuse before they have effects.
+    """Return the number of entries of an RSS feed. Document types and entities are refused before they have effects.
 
     Raises:
         UnreadableChangelog: The body is not an RSS feed, or it may do harm.

@@ -1,4 +1,4 @@
-"""The HTTP client of probes. It returns each answer as received: no redirect followed, nothing decoded, bounded.
+"""The HTTP client of probes. It returns each answer as received, up to a size limit, and follows no redirect.
 
 Belongs here: time-outs, bounds, the rate budget, signatures, the second attempt. Does not belong here: the choice of
 requests (``exchange_probes``, ``other_vendor_probes``), and judging answers (``comparison``).
@@ -21,7 +21,7 @@ from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
-#: The most bytes of an answer. Reading stops one byte later, which is enough for a check to call the body absurd.
+#: The most bytes that an answer may have. Reading stops one byte later, so that the check reports the body as absurd.
 MOST_BYTES: Final = 32 * 1024 * 1024
 ANSWER_SECONDS: Final = 30.0
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=15, write=10, pool=10)
@@ -29,7 +29,7 @@ _AGAIN_AFTER_SECONDS: Final = 1.0
 _WORTH_ANOTHER: Final = frozenset({429, 500, 502, 503, 504})
 _HEADERS: Final = {
     "Accept": "application/json, application/yaml, application/rss+xml, text/xml;q=0.9",
-    # For other languages the exchange would translate titles and rules.
+    # Probes ask for English. For other languages the exchange would translate titles and rules.
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }

@@ -21,7 +21,7 @@ _TICKER_KEY: Final = re.compile(r"(?:.*_)?tickers?")
 _TICKER: Final = re.compile(r"[A-Z0-9][A-Z0-9._-]{0,99}")
 _IDENTIFYING: Final = re.compile(r"(?:.*_)?(?:ids?|user|member|account|subtrader)(?:_number)?")
 _SUBACCOUNT: Final = re.compile(r"(?:.*_)?subaccounts?(?:_number)?")
-#: Keys whose text a member chose or is known by; it is replaced in every answer.
+#: Keys whose text was chosen by a member or identifies a member. Such a text is replaced in every answer.
 _OWN_WORDS: Final = frozenset(
     {"client_order_id", "client_transfer_id", "user_id", "member_id", "order_group_id", "nickname", "email",
      "api_key_id", "first_name", "last_name", "username"}

@@ -1,8 +1,8 @@
 """The probe of a path with a trailing slash: only the exchange itself may answer there.
 
 No request of this project has a trailing slash, and no redirect is followed, because that would be unsafe for a signed
-order. In October 2025 the exchange swapped the two forms of its collections, with and without a slash. The probes of
-each endpoint watch the form without a slash: any redirect of it is a difference.
+order. In October 2025 the exchange swapped the two forms of its collections' paths, with and without a slash. The other
+probes use paths without a slash: any redirect of these is a difference.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: The expected statuses: an answer, a redirect to the path without the slash, or an unknown path. All are harmless.
+#: The request with a trailing slash. An answer, a redirect to the path without the slash, and an unknown path are all
+#: harmless.
 WITH_SLASH: Final = VendorRequest("GET /markets", query={"limit": ("1",)}, expects=(200, 301, 302, 307, 308, 404, 405))
 _PLACE: Final = "slash"
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
