@@ -180,7 +180,7 @@ class _Listener(logging.Filter):
 
 @contextmanager
 def _captured_warnings() -> Iterator[list[str]]:
-    """Collect Apprise's warnings instead of logging them, because they may name addresses."""
+    """Collect Apprise's warnings instead of logging them, because the warnings may contain secret addresses."""
     log, listener = logging.getLogger("apprise"), _Listener()
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)

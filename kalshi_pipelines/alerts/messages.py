@@ -19,7 +19,7 @@ _RUN_ID: Final = re.compile(r"[0-9a-f-]{4,60}")
 
 @dataclass(frozen=True)
 class Message:
-    """A title of one line and a body of a few lines, as sent: plain text without secrets or markup."""
+    """A message as sent: a title of one line and a body of a few lines, in plain text without secrets or markup."""
 
     title: str
     body: str
@@ -119,7 +119,10 @@ def moment(at_us: int) -> str:
 
 
 def _run(run_id: str) -> str:
-    """Return the id of a Dagster run. It is shown although it looks like an identifier that would be hidden."""
+    """Return the id of a Dagster run for a message.
+
+    The id is not hidden, although other identifiers of this form are.
+    """
     return run_id if _RUN_ID.fullmatch(run_id) else neutral(run_id, 60)
 
 

@@ -34,7 +34,8 @@ _SECRETS: Final = (
 )
 #: Long words: the Base64 text of a key or a signature, or the path of an address.
 _LONG: Final = re.compile(r"[\w+/-]{32,}={0,2}")
-#: Characters with a meaning in the markup of Slack, Discord, Telegram or mail programs, and look-alikes without one.
+#: Characters with a meaning in the markup of Slack, Discord, Telegram or mail programs, and the harmless look-alikes
+#: that replace them.
 _LOOK_ALIKES: Final = str.maketrans(
     {
         "<": "‹",
@@ -67,7 +68,7 @@ def scrubbed(text: str, most: int = 300) -> str:
 
 
 def _without_base64(found: re.Match[str]) -> str:
-    """Return a long word, or a placeholder if a part of it looks like Base64.
+    """Return a long word unchanged, or a placeholder if a part of the word looks like Base64.
 
     Only Base64 mixes small letters, capitals and digits in one part. Tickers and paths do not.
     """

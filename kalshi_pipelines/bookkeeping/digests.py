@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-#: Version of the conversion from records to rows; part of every digest. A higher version makes every record read be
-#: stored again.
+#: Version of the conversion from records to rows; part of every digest. After a higher version, every record is stored
+#: again when it is next read.
 ROW_LAYOUT: Final = b"1"
 _DIGEST_BYTES: Final = 16
 

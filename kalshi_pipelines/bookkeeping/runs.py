@@ -92,7 +92,7 @@ Report = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Discard the progress."""
+    """Ignore the progress, for ingests whose progress nobody watches."""
 
 
 class IngestRun:
@@ -137,7 +137,7 @@ class IngestRun:
         return (now_us() - self.started_us) / SECOND_US
 
     def expect(self, records: int) -> None:
-        """Set the number of records to expect; used for the time left in progress lines."""
+        """Set the number of records to expect; progress lines estimate the time left from this number."""
         self._expected = records
 
     def __enter__(self) -> "IngestRun":
@@ -193,7 +193,8 @@ class IngestRun:
             except sa.exc.DBAPIError:
                 if error is None:
                     raise
-                # The error that made the run fail matters more. The next run of the subject marks this run as killed.
+                # The error that made the run fail must be raised, not this database error. The next run of the subject
+                # marks this run as killed.
                 logger.warning("The end of ingest run %s could not be recorded.", self.run_id)
         self._report(Progress(self.subject, self.counts, None, self.seconds, status))
 

@@ -69,7 +69,7 @@ def _events_of_markets(connection: sa.Connection, records: Sequence[Market], sta
 
 
 def _add_placeholders(connection: sa.Connection, table: sa.Table, keys: set[str], stamp: Stamp) -> int:
-    """Add placeholder rows for parents that were not read yet, and return how many were added.
+    """Add placeholder rows for parents (such as a market's event) that were not read yet. Return how many were added.
 
     A market can thus be stored before its event. The event's own record later fills the placeholder.
     """

@@ -40,7 +40,7 @@ _TICKERS_AT_ONCE: Final = 5_000
 logger = logging.getLogger(__name__)
 
 
-# Markets adopted from a database of the older tool are placeholders until the exchange's own record is read.
+# Markets adopted from a database of the older tool are placeholders until their record is read from the exchange.
 _WAS_READ: Final = ~markets.c.is_placeholder
 _IS_ACTIVE: Final = sa.and_(markets.c.status == "active", _WAS_READ)
 
@@ -139,7 +139,8 @@ def _market_pages(inputs: IngestInputs, statuses: Sequence[MarketStatusFilter], 
             min_settled_ts=_settled_since(inputs) if status == "settled" else None,
         )
     if tuple(statuses) == ALL_STATUSES:
-        # A market that returned from paused or closed to open during the sweeps may have been missed by both sweeps.
+        # A market that returned from paused or closed to open during the sweeps may have been missed by the sweeps of
+        # both statuses.
         since = (started_us - _CLOCK_DIFFERENCE_US) // SECOND_US
         yield from exchange.market_pages(min_updated_ts=since)
 

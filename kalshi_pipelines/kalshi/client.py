@@ -144,10 +144,13 @@ class KalshiClient:
         """Reads of the account that owns the API key, over the same connections and rate budget."""
         return PortfolioClient(self._transport)
 
-    # --- the exchange and the account
+    # Reads about the exchange and the account.
 
     def exchange_status(self) -> ExchangeStatus:
-        """Return the status of the exchange and its shards. The exchange sends it even with an error status (5xx)."""
+        """Return the status of the exchange and its shards.
+
+        The status is read even from a response with an error (5xx).
+        """
         return self._read(ExchangeStatus, "/exchange/status", meaningful=(500, 503, 504))
 
     def exchange_schedule(self) -> Schedule:
@@ -166,7 +169,7 @@ class KalshiClient:
         """Return the token costs of requests."""
         return self._read(EndpointCostList, "/account/endpoint_costs")
 
-    # --- catalogue
+    # Reads of the catalogue: series, events and markets.
 
     def series_pages(self) -> Iterator[Page]:
         """Yield all series as one page: the endpoint is not paginated (13,000 rows in October 2026)."""
@@ -251,7 +254,7 @@ class KalshiClient:
         """Return one series."""
         return self._read(Series, path_with("/series/{ticker}", ticker=series_ticker), inside="series")
 
-    # --- orderbooks
+    # Reads of orderbooks.
 
     def orderbook(self, ticker: str, depth: int = 0) -> Orderbook:
         """Return the orderbook of one market with ``depth`` levels per side, or all levels if ``depth`` is 0."""
@@ -289,7 +292,7 @@ class KalshiClient:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    # ---
+    # Helpers of the reads.
 
     def _pages_of(
         self, endpoint: ListEndpoint, params: QueryParams, tickers: Iterable[str] | None, limit: int

@@ -1,7 +1,7 @@
 """Reads of one account: orders, fills, positions, settlements, balance, and how far these reads have caught up.
 
 Every list is read whole or not at all. A page that fails, or a row that cannot be decoded, is an error, because
-reconciliation concludes from the absence of a row. The meaning of the rows does not belong here.
+reconciliation draws conclusions from missing rows. The meaning of the rows does not belong here.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OrderStatusFilter = Literal["resting", "canceled", "executed"]
 
 _MOST_ROWS: Final = 1_000
-# An account that this program trades never has more pages than this.
+# A list with more pages is an error. No list of an account that this program trades has more.
 _MOST_PAGES: Final = 1_000
 ORDERS: Final = ListEndpoint("/portfolio/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
 PAST_ORDERS: Final = ListEndpoint("/historical/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
@@ -68,7 +68,10 @@ class PortfolioClient:
         return microseconds(timestamp.as_of_time)
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
-        """Return the money of a sub-account on one shard or on all. This read has a limit of its own: once a second."""
+        """Return the money of a sub-account on one shard or on all shards.
+
+        The exchange limits this read separately, to once a second for accounts of the basic and advanced levels.
+        """
         return self._read(Balance, "/portfolio/balance", _params(subaccount=subaccount, exchange_index=exchange_index))
 
     def api_keys(self) -> list[ApiKeyRecord]:

@@ -78,7 +78,10 @@ class ShardBalance(Struct, frozen=True, gc=False):
 
 
 class Balance(Struct, frozen=True):
-    """The money available for orders. ``balance_breakdown`` covers the whole account; locked keys do not receive it."""
+    """The money available for orders.
+
+    ``balance_breakdown`` covers the whole account; API keys locked to one sub-account do not receive it.
+    """
 
     balance_dollars: str
     updated_ts: Integer

@@ -30,7 +30,8 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 
 DEFAULT_COST: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
-# Requests sent half a second apart may arrive together. Half a second of the exchange's burst is therefore never spent.
+# Requests that were sent half a second apart may arrive together at the exchange. Half a second of refill is therefore
+# never spent from the exchange's burst.
 _ARRIVAL_JITTER_US: Final = SECOND_US // 2
 
 
@@ -184,7 +185,8 @@ class RateBudget:
 
     def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
         with explain_failures(self._engine), writing(self._engine) as connection:
-            now = self._clock_us()  # Read under the lock: the wait for the lock must not earn tokens.
+            # The clock is read after the lock was taken, because the wait for the lock must not earn tokens.
+            now = self._clock_us()
             row = connection.execute(statement, {"key": self._key, "name": bucket.value, "now": now, **amounts})
             return now, row.scalar_one_or_none()
 
@@ -198,7 +200,7 @@ def _amount(name: str) -> sa.BindParameter[int]:
 
 
 def _charge_statement(dialect: str) -> sa.Executable:
-    """Return a statement that moves the arrival time by one interval.
+    """Return the statement that charges a bucket: it moves the theoretical arrival time by the interval of the charge.
 
     The statement returns no row if the wait would be too long.
     """

@@ -115,7 +115,7 @@ def _fingerprint(private_key: PrivateKey) -> str:
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey:  # a changed file is loaded again
+def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey:  # A changed key file is loaded again.
     pem = path.read_bytes()
     _refuse_other_pem(path, setting, pem)
     failure = ""
@@ -125,7 +125,7 @@ def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey: 
         failure = "is encrypted with a password"
     except (ValueError, UnsupportedAlgorithm):
         failure = "is not a readable private key"
-    # This is raised outside the except block, so that no parser error stays attached to the exception.
+    # The error is raised outside the except block, so that no parser error stays attached to it.
     if failure:
         _refuse(path, setting, failure, _NEW_KEY)
     if not isinstance(key, PrivateKey):

@@ -38,7 +38,8 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
-# These loggers print every request, and headers at debug level. This module logs the useful part itself.
+# The loggers of httpx and httpcore print every request, and headers at debug level. This module logs the useful part
+# itself.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 # This module logs failed attempts. The hooks of stamina would print them past the logging configuration.
@@ -50,7 +51,7 @@ _TIMEOUT: Final = httpx.Timeout(connect=10, read=30, write=10, pool=60)
 _LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 _HEADERS: Final = {
     "Accept": "application/json",
-    # With another language the exchange would send translated titles and rules.
+    # The client asks for English. For some other languages the exchange would send translated titles and rules.
     "Accept-Language": "en-US",
     "User-Agent": "kalshi-pipelines",
 }
@@ -187,7 +188,8 @@ class Transport:
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        stale: list[KalshiError] = []  # at most one: the expired timestamp after which the clock was set
+        # Holds at most one error: the expired timestamp after which the clock was corrected.
+        stale: list[KalshiError] = []
         for attempt in stamina.retry_context(
             on=lambda error: error in stale or self._worth_another_attempt(error),
             attempts=self._patience.attempts,
@@ -220,7 +222,7 @@ class Transport:
             problem = f"{line} got no complete response from {self._base_url} on attempt {number} ({reason})."
             failure = answer(problem, _RETRY)
             self._log_failure(failure, number)
-            # This is raised outside the except block, because httpx errors hold the request with its signature.
+            # The error is raised outside the except block, because httpx errors hold the request with its signature.
             raise failure
         exchange_ms = _http_date_ms(answer.date)
         if exchange_ms is not None:
