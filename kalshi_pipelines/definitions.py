@@ -38,7 +38,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     warehouse = overrides.get("warehouse", WarehouseResource())
     resources = {
         "warehouse": warehouse,
-        # The journal is in the warehouse's folder, so that a run with another folder writes nowhere else.
+        # The journal is in the warehouse's folder, so that a run configured with another folder writes nowhere else.
         "journal": JournalResource(data_dir=warehouse.data_dir),
         "exchange": ExchangeResource(),
     }

@@ -44,7 +44,7 @@ _LEADS_TO_REAL_DATA: Final = (
     "KALSHI_NEWS_FETCH_ARTICLES",
     "EXA_API_KEY",
 )
-#: Prefix of the settings of trading. They are not passed on, because their key belongs to another exchange.
+#: Prefix of the trading settings. The demo does not pass them on, because their API key belongs to another exchange.
 _TRADES: Final = "KALSHI_TRADE_"
 _UI_PORT: Final = 3000
 
@@ -88,7 +88,7 @@ def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, s
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
         **_dagster_home(),
-        # The `dagster` command warns at each start that `dg` will replace it.
+        # Warnings are hidden, because the `dagster` command warns at each start that `dg` will replace it.
         "PYTHONWARNINGS": "ignore",
     }
 
@@ -133,7 +133,7 @@ def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], outp
             child.terminate()
         try:
             return child.wait()
-        except KeyboardInterrupt:  # Ctrl-C also reached the child, which needs a moment to stop cleanly.
+        except KeyboardInterrupt:  # Ctrl-C also reached the child process, which needs a moment to end.
             return child.wait()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -205,6 +205,6 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A shell without a terminal starts background programs that ignore Ctrl-C. Dagster then also ignores SIGTERM.
+    # A shell without a terminal starts background programs with Ctrl-C ignored. Dagster would then ignore SIGTERM, too.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -89,7 +89,10 @@ def take_env_file(file: Path = Path(".env")) -> None:
 
 
 class Settings(BaseSettings):
-    """The settings of one process. A field is read from the variable ``KALSHI_`` + name in capitals, or its alias."""
+    """The settings of one process.
+
+    A field is read from the variable ``KALSHI_`` + field name in capitals, or from its alias.
+    """
 
     model_config = SettingsConfigDict(env_prefix="KALSHI_", frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -203,7 +206,7 @@ class Settings(BaseSettings):
     @field_validator("lake_dir", mode="after")
     @classmethod
     def _refuse_address(cls, path: Path | None) -> Path | None:
-        # Path() would turn the address s3://bucket into the local folder s3:/bucket.
+        # Addresses are refused, because Path() would turn s3://bucket into the local folder s3:/bucket.
         if path and path.parts and path.parts[0].endswith(":"):
             raise ValueError("only folders of this computer are supported, not addresses")
         return path
@@ -259,7 +262,7 @@ class Settings(BaseSettings):
 
     @property
     def environment_dir(self) -> Path:
-        """The folder with the files of the environment."""
+        """The folder with the files of the configured environment: sandbox, demo or prod."""
         return self.data_dir / self.environment
 
 

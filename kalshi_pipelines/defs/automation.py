@@ -26,7 +26,7 @@ nightly: Final = dg.define_asset_job(
     description="Starts `nightly` at 01:00 New York time, before the exchange's maintenance on Thursdays at 03:00.",
 )
 def nightly_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Request one run for each night."""
+    """Request one run of the job ``nightly`` for each night."""
     return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
 
 

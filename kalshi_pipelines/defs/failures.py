@@ -10,7 +10,7 @@ from kalshi_pipelines.errors import ExpectedError
 
 @contextmanager
 def report_expected_failures(log: dg.DagsterLogManager) -> Iterator[None]:
-    """Log an expected failure of the block as its message, which names the remedy, and fail the step.
+    """Log the message of an expected failure in the block, and fail the step. The message names the remedy.
 
     A retry policy repeats the step only if the same work can succeed later although nobody changes anything.
 

@@ -28,7 +28,10 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
 
     @property
     def settings(self) -> Settings:
-        """Settings from the environment variables. If this resource has a folder, it replaces every place they name."""
+        """Settings from the environment variables.
+
+        A data folder of this resource replaces every database and folder that the variables name.
+        """
         settings = Settings.from_environment()
         if not self.data_dir:
             return settings
@@ -97,7 +100,8 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
 
     def _start_sandbox(self, settings: Settings) -> str:
         keys: dict[str, Path] = {}
-        if settings.api_key_id and settings.private_key_file:  # our own sandbox must accept our key
+        # The sandbox started here must accept the configured API key.
+        if settings.api_key_id and settings.private_key_file:
             keys[settings.api_key_id] = settings.private_key_file
         options = SandboxOptions(markets=settings.sandbox_markets, seed=settings.sandbox_seed, keys=keys)
         return self._started.enter_context(running_sandbox(options)).url

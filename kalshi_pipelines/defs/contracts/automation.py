@@ -29,7 +29,7 @@ _MINUTE: Final = 60
 
 _WAITING: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
-#: A run that has waited longer than this counts as lost.
+#: A contract run that has waited longer than this to start counts as lost.
 _LOST_AFTER: Final = timedelta(hours=6)
 
 contract_checks: Final = dg.define_asset_job(
@@ -55,7 +55,8 @@ def contract_sensor(
         require_head(warehouse.engine)
         found = next_run(warehouse.engine, environment_to_check(warehouse.settings), now_us())
     except SchemaNotAtHead:
-        # The job migrates first, so the endpoints of an empty warehouse can be checked, too.
+        # The requested job upgrades the warehouse's schema first, so endpoints can be checked even with an empty
+        # warehouse.
         hour = now_us() // (3_600 * 1_000_000)
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"contracts:first:{hour}")])
     except _UNUSABLE as error:
@@ -68,7 +69,8 @@ def contract_sensor(
 
 
 def _is_waiting(instance: dg.DagsterInstance) -> bool:
-    # The warehouse does not know a run that still waits behind a long ingest. Each hour would add another run.
+    # The warehouse does not know of a contract run that still waits behind a long ingest. Without this check, each hour
+    # would add another waiting run.
     lost = instant(now_us()) - _LOST_AFTER
     waiting = dg.RunsFilter(job_name=contract_checks.name, statuses=_WAITING, created_after=lost)
     return instance.get_runs_count(waiting) > 0
@@ -160,7 +162,7 @@ def _failed_us(context: dg.RunFailureSensorContext) -> int:
 def _channels(settings: Settings) -> AlertChannels:
     try:
         return AlertChannels.from_settings(settings)
-    except InvalidSettings:  # the outbox keeps the alert; the drift sensor reports the wrong address
+    except InvalidSettings:  # The outbox keeps the alert. The drift sensor reports that a channel's URL is invalid.
         return AlertChannels()
 
 

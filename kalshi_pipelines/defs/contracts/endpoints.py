@@ -1,6 +1,6 @@
 """Vendor endpoints as external assets: the sources of our assets, and the place where drift shows on the lineage.
 
-Dagster executes none of them. Each of our own assets declares which endpoints it reads.
+Dagster executes none of these external assets. Each of our own assets declares which endpoints it reads.
 """
 
 import re

@@ -64,7 +64,10 @@ def is_about(finding: Finding, endpoint: str) -> bool:
 
 
 def check_result(endpoint: str, standing: EndpointHealth, found: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Return an endpoint's check: an error for a breaking finding, a warning for others or if it was not checked."""
+    """Return the asset check of an endpoint: an error for a breaking finding, otherwise a warning for any finding.
+
+    An endpoint that was not checked gets a warning, too.
+    """
     is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
     return dg.AssetCheckResult(
         asset_key=endpoint_key(endpoint),

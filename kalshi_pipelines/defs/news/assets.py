@@ -58,7 +58,7 @@ def news_articles(
 def _show_skipped(context: dg.AssetExecutionContext, skip_reasons: tuple[str, ...]) -> None:
     why = " ".join(skip_reasons) or "No news provider is configured."
     context.log.warning(f"news is skipped: {why}")
-    # The asset's page shows an observation, but no log line of a run.
+    # The reason is also an observation, because the asset's page shows observations but no log lines.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
 
 

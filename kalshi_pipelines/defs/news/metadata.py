@@ -85,7 +85,7 @@ def budget_metadata(budget: BudgetState) -> dict[str, Any]:
 
 
 def table_entry(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
-    """Return a table of plain text under its name, or nothing if there are no rows."""
+    """Return the metadata entry of a table of plain text; empty if there are no rows."""
     if not rows:
         return {}
     return {name: text_table(list(rows[0]), rows)}

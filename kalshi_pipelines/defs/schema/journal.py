@@ -44,7 +44,8 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
         if upgrade.before is None:
-            # The stop file is looked for in this folder. While the folder is missing, the kill switch is engaged.
+            # The kill switch looks for its stop file in this folder. While the folder is missing, the kill switch is
+            # engaged.
             with suppress(OSError):
                 journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:
@@ -83,9 +84,10 @@ def journal_at_head(journal: JournalResource) -> dg.AssetCheckResult:
 
 
 def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
-    """Return ``@dg.asset`` for an asset that uses the journal: it runs after both schemas and fails without them.
+    """Return ``@dg.asset`` for an asset that uses the journal.
 
-    The body takes the context and a resource named ``journal``, and yields events.
+    The asset runs after the schemas of the warehouse and the journal, and fails without the journal's schema. The body
+    takes the context and a resource named ``journal``, and yields events.
     """
     return guarded_asset([JOURNAL_SCHEMA, WAREHOUSE_SCHEMA], "journal", _journal_guard, group_name=GROUP, **options)
 
@@ -99,7 +101,7 @@ def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) 
 
 
 def require_configured_place(run: dg.DagsterRun) -> None:
-    """Fail a run whose config sets another data folder: caps and halts of the settings do not hold there.
+    """Fail a run whose config sets another data folder. Caps and halts of the configured journal do not apply there.
 
     Raises:
         Failure: The run's config sets ``data_dir`` of a resource.

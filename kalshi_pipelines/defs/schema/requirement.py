@@ -1,4 +1,4 @@
-"""The rule that an asset of a database runs after the schema of that database, and the check of this rule."""
+"""The rule that every asset that uses a database runs after the upgrade of its schema, and the check of this rule."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +11,7 @@ WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
 
 JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
 
-#: The schema that must be upgraded before an asset uses the resource of this name.
+#: For each resource by name, the schema that must be upgraded before an asset uses the resource.
 SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
 
 #: Name of the job that upgrades the schemas. Only this job restores missing guards of the journal.
@@ -24,7 +24,7 @@ Guard = Callable[[dg.AssetExecutionContext, Any], AbstractContextManager[None]]
 
 
 class AssetWithoutSchema(Exception):
-    """An asset uses the warehouse or the journal but does not run after its schema."""
+    """The error for an asset that uses the warehouse or the journal but does not run after the asset of its schema."""
 
 
 def guarded_asset(
@@ -33,7 +33,7 @@ def guarded_asset(
     guard: Guard,
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """Return a decorator like ``@dg.asset`` whose asset runs after the schemas and inside the guard.
+    """Return a decorator like ``@dg.asset``. The asset runs after the given schemas and inside the given guard.
 
     Args:
         schemas: Assets that must be materialized first.
@@ -65,8 +65,8 @@ def guarded(resource: str, guard: Guard, body: Body) -> Body:
 def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
     """Return the definitions if every asset that uses a database runs after the schema of that database.
 
-    An arrow in the graph is no proof. Dagster draws a dependency that was added to a finished asset, but the step
-    does not wait for it. Therefore this check reads the inputs of each step.
+    An arrow in Dagster's graph does not prove the order. Dagster also draws a dependency that was added to a finished
+    asset, although the step does not wait for it. Therefore this check reads the inputs of each step.
 
     Raises:
         AssetWithoutSchema: Names the assets that would run too early.

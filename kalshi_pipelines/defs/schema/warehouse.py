@@ -78,7 +78,7 @@ def at_head(warehouse: WarehouseResource) -> dg.AssetCheckResult:
 
 
 def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
-    """Return whether the warehouse has the schema of this code, and a sentence that names both schemas."""
+    """Return whether the warehouse has the schema of this code, and a sentence that names the warehouse's schema."""
     try:
         found = inspect_database(warehouse.engine)
     except (CannotBeUpgraded, InvalidSettings, WarehouseUnavailable) as error:
@@ -88,9 +88,10 @@ def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
 
 
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
-    """Return ``@dg.asset`` for an asset that uses the warehouse: it runs after the schema and fails without it.
+    """Return ``@dg.asset`` for an asset that uses the warehouse.
 
-    The body takes the context and a resource named ``warehouse``, and returns a result.
+    The asset runs after the warehouse's schema, and fails without that schema. The body takes the context and a
+    resource named ``warehouse``, and returns a result.
     """
     return guarded_asset([WAREHOUSE_SCHEMA], "warehouse", _warehouse_guard, **options)
 

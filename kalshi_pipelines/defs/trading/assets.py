@@ -1,7 +1,7 @@
 """Assets of trading: the inbox of proposals, the executed orders, and the reconciliation with the account.
 
-The package ``execution`` decides whether an order may be sent; ``gate`` decides whether a run may try at all. Nothing
-here is retried: a person looks at a failed run and then starts a new one.
+The package ``execution`` decides whether an order may be sent; ``gate`` decides whether a run may try at all. Runs of
+these assets are never retried: a person looks at a failed run and then starts a new one.
 """
 
 from collections.abc import Iterator
@@ -112,7 +112,8 @@ def executed_orders(
 @journal_asset(
     kinds={"api"},
     output_required=False,
-    # Not downstream of executed_orders: it must also run after a failed session, and without any session.
+    # This asset is not downstream of executed_orders, because it must also run after a failed session, and without any
+    # session.
 )
 def order_reconciliation(
     context: dg.AssetExecutionContext, journal: JournalResource, warehouse: WarehouseResource

@@ -7,14 +7,16 @@ from kalshi_pipelines.defs.trading.automation import trade_job
 
 
 class TradesByItself(Exception):
-    """The definitions would let a run that no person started reach the executor."""
+    """The error for definitions with which a run that no person started could reach the executor."""
 
 
 def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:
-    """Return the definitions if only a person's run can trade. The gate is a second, independent safeguard.
+    """Return the definitions if only a person's run can trade.
+
+    The armed-run gate (``gate``) is a second, independent safeguard.
 
     Raises:
-        TradesByItself: Names what could trade without a person.
+        TradesByItself: A job, schedule, sensor or retry could trade without a person. The message names it.
     """
     key = executed_orders.key
     node = definitions.resolve_asset_graph().get(key)

@@ -1,4 +1,4 @@
-"""The gate before the executor: pure functions that decide whether a run may trade.
+"""The armed-run gate in front of the executor: pure functions that decide whether a run may trade.
 
 "Materialize all", backfills, schedules, sensors, retries and re-executions can all select ``executed_orders``. The
 run's tags show how the run came about; the run's config shows who armed it.
@@ -19,7 +19,7 @@ ARMED_FOR: Final = dt.timedelta(minutes=15)
 _CLOCKS_DIFFER_BY: Final = dt.timedelta(minutes=1)
 _LONGEST_TEXT: Final = 200
 
-# Dagster's own constants for these tag names are private.
+# The names of Dagster's tags are repeated here, because Dagster's own constants for them are private.
 _ORIGINS: Final[Mapping[Origin, tuple[str, ...]]] = {
     Origin.BACKFILLED: (
         "dagster/backfill",

@@ -53,7 +53,9 @@ def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource,
 
 
 def _require_in_journal(engaged: EngagementRecord, journal: JournalResource) -> None:
-    """Fail the run unless the journal records the engagement: a stop file reaches no executor on another computer.
+    """Fail the run unless the journal records that the kill switch is engaged.
+
+    A stop file alone does not reach an executor on another computer.
 
     Raises:
         Failure: The journal does not record the engagement.

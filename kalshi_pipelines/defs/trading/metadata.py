@@ -19,7 +19,8 @@ from kalshi_pipelines.units import instant
 #: Columns of the tables of waiting proposals and of decisions, in the order of reading.
 PROPOSAL_COLUMNS: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
 DECISION_COLUMNS: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
-#: Decisions that are always counted, because Dagster plots them. Others are counted only if there are any.
+#: Decision outcomes whose count is always shown, even if it is zero, because Dagster plots these counts. The count of
+#: any other outcome is shown only if it is not zero.
 _ALWAYS_COUNTED: Final = frozenset(
     {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.DENIED, DecisionOutcome.UNKNOWN}
 )
