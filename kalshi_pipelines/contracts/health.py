@@ -43,7 +43,7 @@ class NextRun:
     """The answer to the question whether a contract run is due.
 
     Attributes:
-        key: The run key, which is the same for the same run; ``None`` if no run is due.
+        key: The Dagster run key. Repeated requests for the same run have the same key. ``None`` if no run is due.
         why: The reason, as a short text.
     """
 

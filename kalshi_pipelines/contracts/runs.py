@@ -212,7 +212,7 @@ def run_contract_checks(
 
 @dataclass(frozen=True)
 class ExchangeAnswers:
-    """The answers of an exchange to be recorded as fixtures, without a baseline, finding or alert."""
+    """Answers of an exchange that are recorded as test fixtures. They change no baseline, finding or alert."""
 
     environment: Environment
     responses: tuple[Response, ...]

@@ -33,7 +33,7 @@ class DecodedBody:
 
     Attributes:
         value: The JSON value; ``None`` if the body is absurd.
-        absurdity: Why the body cannot be read; empty if it can.
+        absurdity: Why the body cannot be read; empty if the body can be read.
     """
 
     value: Any = None

@@ -131,7 +131,7 @@ class Inventory:
     questions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def plus(self, later: "Inventory") -> "Inventory":
-        """Return the sum of both inventories. If a lasting attribute changed, the later value is kept."""
+        """Return the sum of both inventories. If a lasting attribute or a trait changed, the later value is kept."""
         places = {
             name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
             for name, place in self.places.items()

@@ -154,7 +154,7 @@ class _EndpointWatch:
         return chosen
 
     def suspects(self, decoded: Sequence[IngestedRecord]) -> list[Any]:
-        """Return the bytes of records that show a new unknown field, vocabulary value or number format."""
+        """Return the bytes of records that show an undeclared field, value or number format for the first time."""
         if not decoded:
             return []
         look = self._look or self._build_look(type(decoded[0][0]))

@@ -1,4 +1,4 @@
-"""Rules between the values of a member's own data, and rules of the answers to writes."""
+"""Rules between the values of a member's own data, and rules for answers to write requests."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -250,7 +250,7 @@ def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # 
 
 
 def write_echo(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of an answer to a write: it must be about the requested order, and its counts must fit.
+    """Yield broken rules of an answer to a write request: it must concern the requested order, and counts must fit.
 
     The reason is an incident in May 2026, when an answer was about another order.
     """

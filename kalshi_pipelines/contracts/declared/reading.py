@@ -55,7 +55,7 @@ def instant_at(record: object, key: str) -> dt.datetime | None:
 
 
 def rows_at(body: object, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the objects at a place such as ``events[].markets[]``, each together with the place."""
+    """Yield the objects at a place such as ``events[].markets[]``, each together with its place."""
     found: list[object] = [body]
     for name in place.split(".") if place not in {"", "$"} else []:
         key, _, is_list = name.partition("[]")

@@ -38,7 +38,8 @@ class Field:
     """The declaration of one key, or of one list element, in a body.
 
     Attributes:
-        place: The path, such as ``markets[].yes_bid_dollars``; relative to its record until a contract binds it.
+        place: The path, such as ``markets[].yes_bid_dollars``. Until the field is part of a contract, the path is
+            relative to its record.
         format: The format of the value.
         is_required: Whether the key must be present.
         is_nullable: Whether the value may be ``null``.
@@ -137,7 +138,8 @@ class LastingAttributes:
         attributes: The keys within a record whose values stay the same.
         severity: The severity of a changed attribute.
         is_complete: Whether added and removed things are differences too, such as rows of the cost table.
-        prefix: Whether only the part before the first ``-`` identifies the thing, as a series does for its markets.
+        prefix: Whether only the part before the first ``-`` identifies the thing, as the series ticker at the beginning
+            of a market ticker does.
     """
 
     rows: str
@@ -213,7 +215,7 @@ class Contract:
 
 
 def under(prefix: str, fields: Iterable[Field]) -> tuple[Field, ...]:
-    """Return the fields of a record with the place of the record as prefix."""
+    """Return the fields of a record. The place of the record becomes the prefix of each field's place."""
     return tuple(
         replace(each, place=f"{prefix}{each.place}" if each.place[:1] == "[" else f"{prefix}.{each.place}".lstrip("."))
         for each in fields

@@ -72,7 +72,7 @@ class Difference:
         before: The expected or known state.
         after: The observation, without counts and examples, so that a finding has the same text in every run.
         example: One value that shows the difference.
-        assets: Assets made from the place.
+        assets: Assets made from the values at the place.
         advice: What to do next, as one sentence.
     """
 
@@ -105,7 +105,10 @@ def in_one_line(text: str) -> str:
 
 
 def merge_differences(differences: Iterable[Difference]) -> tuple[Difference, ...]:
-    """Return one difference for each endpoint, place and kind, the gravest first, with their ``after`` texts joined."""
+    """Merge differences of the same endpoint, place and kind, and return them with the gravest first.
+
+    Their ``after`` texts are joined.
+    """
     found: dict[tuple[str, str, Kind], Difference] = {}
     for difference in differences:
         key = (difference.endpoint, difference.place, difference.kind)

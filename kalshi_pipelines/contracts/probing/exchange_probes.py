@@ -187,7 +187,7 @@ SIGNED: Final[tuple[Probe, ...]] = (
     _plain("GET /historical/fills", signed=True, limit=_FEW_ROWS),
     _plain("GET /historical/orders", signed=True, limit=_FEW_ROWS),
 )
-"""Probes signed with the canary key. All of them only read."""
+"""Probes signed with the configured API key. All of these probes only read."""
 
 REFUSED_ANONYMOUSLY: Final[tuple[Probe, ...]] = tuple(
     _plain(probe.endpoint, f"{probe.endpoint} without a key", expects=(401,)) for probe in SIGNED
@@ -212,7 +212,7 @@ def plan_probes(environment: str, *, has_key: bool) -> Iterator[tuple[Probe, str
 
     Args:
         environment: ``sandbox``, ``demo`` or ``prod``.
-        has_key: Whether there is a canary key.
+        has_key: Whether an API key is configured.
     """
     for probe in (*PUBLIC, *REFUSED_ANONYMOUSLY, *ERRORS):
         lacking = environment == "sandbox" and probe.endpoint in LACKING_IN_SANDBOX
