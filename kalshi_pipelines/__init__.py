@@ -1,7 +1,8 @@
 """Data and trading pipelines for Kalshi prediction markets, on Dagster.
 
-``dagster ... -m kalshi_pipelines`` finds the definitions here as ``pipelines``; no folder of the package has that name.
-The definitions are built at first use, so that importing another part of the package never loads Dagster.
+``dagster ... -m kalshi_pipelines`` finds the definitions in this module as ``pipelines``, because no folder of the
+package has that name. The definitions are built at first use, so that importing another part of the package never loads
+Dagster.
 """
 
 from typing import TYPE_CHECKING

@@ -231,7 +231,10 @@ class Settings(BaseSettings):
 
     @property
     def resolved_settled_lookback_hours(self) -> int | None:
-        """Hours of settled markets that the first run reads; None for no limit. About 75,000 markets settle per day."""
+        """How many hours back the first run reads settled markets; None for no limit.
+
+        About 75,000 markets settle per day.
+        """
         if self.settled_lookback_hours is None and self.environment is not Environment.SANDBOX:
             return 48
         return self.settled_lookback_hours

@@ -23,7 +23,7 @@ def ingest_and_export_markets(
     """Read markets with their quotes, then export the price history.
 
     Args:
-        inputs: Opens the exchange. The export happens even if the exchange cannot be opened.
+        inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
         engine: The warehouse, with its schema at head.
         lake: Folder of the lake.
         statuses: Statuses of the markets to read, in the exchange's filter vocabulary.
@@ -37,7 +37,7 @@ def ingest_and_export_orderbooks(
     """Read the orderbooks of active markets, then export the levels of the books.
 
     Args:
-        inputs: Opens the exchange. The export happens even if the exchange cannot be opened.
+        inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
         engine: The warehouse, with its schema at head.
         lake: Folder of the lake.
     """

@@ -59,7 +59,7 @@ class RowLayout(Generic[Record]):
 def row_layout(
     record: type[Record], table: Sequence[tuple[str, str, Converter]], left_out: Collection[str] = ()
 ) -> RowLayout[Record]:
-    """Compile the table of a record type into the columns and the function of its rows.
+    """Compile a table of fields and columns into a row layout for one record type.
 
     The columns follow the order of the record's fields, because ``astuple`` reads all fields at once. For the 54 fields
     of a market ``astuple`` takes a sixth of the time of ``attrgetter``. Every field of the record must be in the table

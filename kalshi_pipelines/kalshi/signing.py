@@ -1,7 +1,7 @@
 """Signatures of requests with the account's API key, which is never shown.
 
-The key file is parsed once per process. The type of the key selects the algorithm, not the label in the PEM file. When
-to sign and where to send requests does not belong here.
+The key file is parsed once per process. The algorithm depends on the type of the key, not on the label in the PEM file.
+When to sign and where to send requests does not belong here.
 
 The signed text and the headers follow docs.kalshi.com "API keys", October 2026. RSA keys sign with RSA-PSS, SHA-256,
 MGF1 with SHA-256, and a salt of 32 bytes. Ed25519 keys sign the text itself.

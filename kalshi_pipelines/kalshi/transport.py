@@ -42,7 +42,8 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 # itself.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
-# This module logs failed attempts. The hooks of stamina would print them past the logging configuration.
+# This module logs failed attempts itself. The hooks of the retry library stamina would print them regardless of the
+# logging configuration.
 stamina.instrumentation.set_on_retry_hooks([])
 
 T = TypeVar("T")

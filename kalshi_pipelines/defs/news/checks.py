@@ -18,7 +18,10 @@ _WARN: Final = dg.AssetCheckSeverity.WARN
 
 @dg.asset_check(asset=news_articles, name="collected_in_the_last_26_hours")
 def collected_in_the_last_26_hours(warehouse: WarehouseResource) -> dg.AssetCheckResult:
-    """Passes if news was collected in the last 26 hours. Otherwise a quiet day and a broken collector look alike."""
+    """Passes if news was collected in the last 26 hours.
+
+    Without this check, a quiet day and a broken collector look alike.
+    """
     with warehouse_at_head(warehouse):
         fresh = news_freshness(warehouse.engine, warehouse.settings.environment.value, now_us())
     return dg.AssetCheckResult(passed=fresh.is_fresh, severity=_WARN, description=fresh.sentence)
