@@ -1,6 +1,6 @@
 """Validation and canonical form of article addresses, without network access.
 
-``fetching`` decides which hosts may be contacted.
+The module ``fetching`` decides which hosts may be contacted.
 """
 
 import ipaddress
@@ -41,9 +41,10 @@ class InvalidAddress(ExpectedError, ValueError):
 def canonical_address(address: str) -> tuple[str, str]:
     """Return the canonical address of an article, and the article's site.
 
-    Addresses of the same article share one canonical address. It ignores the scheme, capitals of the host, default
-    ports, fragments, tracking parameters, the order of parameters, and variants for phones and AMP. It also drops
-    ``www.``, so it is a key and may not work as a link. ``news_article_sources`` keeps the address as received.
+    Addresses of the same article share one canonical address. They may differ in the scheme, capitals of the host,
+    default ports, fragments, tracking parameters, the order of parameters, and variants for phones and AMP. A canonical
+    address has no ``www.``. It serves as a key and may not work as a link. The table ``news_article_sources`` keeps the
+    address as received.
 
     Raises:
         InvalidAddress: The address is not an ``http`` or ``https`` address of a public host.

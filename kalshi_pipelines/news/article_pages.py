@@ -1,4 +1,4 @@
-"""Texts of articles that came without text, fetched from their own pages if an operator enables it.
+"""Fetching of the pages of articles that arrived without text. An operator must enable it.
 
 Pages are fetched only from the public internet (see ``fetching``), at most 50 in a run, one after the other.
 """
@@ -34,12 +34,12 @@ class PageCounts:
 
 
 def page_fetcher() -> Fetcher:
-    """Return a fetcher that trusts no private address."""
+    """Return a fetcher of article pages. It contacts public hosts only."""
     return Fetcher(limits=_LIMITS)
 
 
 def read_pages(run: IngestRun, text_characters: int, fetcher: Fetcher) -> PageCounts:
-    """Fetch the pages of this run's articles without text, and store their texts."""
+    """Fetch the page of each article that this run stored without text, and store the page's text."""
     article, source = news_articles.c, news_article_sources.c
     with run.engine.connect() as connection:
         wanted = connection.execute(

@@ -16,11 +16,12 @@ MOST_TITLE: Final = 500
 MOST_SNIPPET: Final = 500
 _MOST_NAME: Final = 500
 _MOST_PAYLOAD: Final = 2_000
-_EARLIEST_US: Final = 631_152_000_000_000  # 1990-01-01: earlier dates come from broken clocks and empty fields
+#: 1990-01-01. Earlier dates of publication come from broken clocks and empty fields.
+_EARLIEST_US: Final = 631_152_000_000_000
 
 
 class RejectedArticle(ExpectedError, ValueError):
-    """A provider's entry that is no article. The message gives the reason without quoting the entry."""
+    """A provider's entry that cannot become an article. The message gives the reason without quoting the entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class NewsArticle:
         language: The language tag in lower case; ``None`` if unknown.
         snippet: The beginning of the text; ``None`` if the provider sent no text.
         text: The text, cut to the configured length.
-        sketch: The sketch that compares the text with others; ``None`` if the text is too short.
+        sketch: Hashes of the text, for comparison with other texts; ``None`` if the text is too short.
         provider_id: The provider's own key of the article.
     """
 

@@ -68,7 +68,7 @@ def budget_state(
     vendor: str = VENDOR,
     ingest_run_id: int | None = None,
 ) -> BudgetState:
-    """Return the state of the news budget at a vendor at a given time."""
+    """Return the limits and the spending of the news budget at a vendor, as of a given time."""
     budget = budget_of(vendor, options, ingest_run_id)
     with engine.connect() as connection:
         return BudgetState(

@@ -41,7 +41,7 @@ _MOST_PROBLEMS: Final = 20
 
 @dataclass
 class _Tally:
-    """Counts and problems of one provider so far."""
+    """Counts and problems of the calls to one provider in a running collection."""
 
     provider: NewsProvider
     calls: int = 0
@@ -78,14 +78,15 @@ def collect_news(
     A call that fails or exceeds the budget appears in the report. The other calls continue.
 
     Args:
-        engine: A warehouse at head.
+        engine: A warehouse with the newest schema.
         providers: The providers to search, in this order.
         options: The limits of the collection.
         environment: The environment of the markets in the warehouse.
         dagster_run_id: The Dagster run that the collection is part of.
         report: Receives the progress after each answer.
         clock: Returns the current time in microseconds since 1970 UTC.
-        pages: Fetches the pages of articles if the options ask for pages. It is closed afterwards.
+        pages: The client that fetches the pages of articles if the options ask for pages. The collection closes it at
+            its end.
 
     Raises:
         NewsFailed: Calls were made, and every call failed.
@@ -117,7 +118,7 @@ def _failure(done: CollectionReport) -> NewsFailed:
 
 
 class _Collection:
-    """The state of one collection."""
+    """The state of one running collection of news."""
 
     def __init__(self, run: IngestRun, options: NewsOptions, clock: Callable[[], int]) -> None:
         self._run = run
@@ -200,7 +201,7 @@ class _Collection:
             )
 
     def _search(self, tally: _Tally, query: NewsQuery, origin: AnswerOrigin) -> bool:
-        """Search and store the answer. Return whether the search succeeded."""
+        """Send a query to a provider, and store the answer. Return whether the call succeeded."""
         provider = tally.provider
         paid = provider.vendor is not None
         if tally.stopped is None and paid and tally.calls >= self._options.searches:
@@ -235,7 +236,7 @@ class _Collection:
         tally.failed += 1
         tally.problems[text] = tally.problems.get(text, 0) + 1
         self.differences += failure.differences
-        # A provider that was not reached gave no answer to compare with its contract.
+        # A provider that was not reached gave no answer to compare with the vendor's contract.
         self.answers_compared += bool(failure.differences)
         if failure.is_fatal:
             tally.stopped = text

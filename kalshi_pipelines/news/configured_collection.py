@@ -36,7 +36,7 @@ def collect_configured_news(
     """Collect news from the configured providers.
 
     Args:
-        engine: A warehouse at head.
+        engine: A warehouse with the newest schema.
         settings: The settings that choose providers and limits.
         sandbox_url: An address of this run's sandbox; ``None`` if the run has no sandbox.
         log: Receives each reason for a skipped provider before the collection starts.

@@ -21,7 +21,7 @@ def record_differences(
     differences: Sequence[Difference],
     dagster_run_id: str | None,
 ) -> None:
-    """Record the differences as findings if at least one answer was compared with a contract."""
+    """Record differences between answers and their contracts as findings. Do nothing if no answer was compared."""
     if not answers:
         return
     run = begin_run(engine, environment, RunSource.INGEST, now_us(), dagster_run_id)

@@ -1,8 +1,8 @@
 """Bounded HTTP GET requests from news to the public web. All pages and feeds are fetched here.
 
-A host name is resolved once, its addresses are checked, and the connection goes to a checked address. The name
-therefore cannot point to a private network a moment later. Each redirect is checked like the first address. Proxies
-are not used, because a proxy would resolve names itself.
+A host name is resolved once, its addresses are checked, and the connection goes to a checked address. If the host name
+points to a private network a moment later, the fetch is not affected. Each redirect is checked like the first address.
+Proxies are not used, because a proxy would resolve names itself.
 """
 
 import ipaddress

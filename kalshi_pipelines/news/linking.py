@@ -1,7 +1,7 @@
 """Links between articles and markets or events, from search results and from feeds without a query.
 
-Every pair of an article and an item is scored once. A link from an old database gets a score as well, and is kept
-even if the score is low.
+Every pair of an article and an item is scored once. A link adopted from a legacy database gets a score as well, and is
+kept even if the score is low.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +41,8 @@ from kalshi_pipelines.warehouse.tables import (
 SUBJECT: Final = "news_market_links"
 _WATERMARK: Final = "news links"
 _BATCH: Final = 500
-#: A collection can write while linking reads, so each linking overlaps the last by an hour. Linking twice is harmless.
+#: A collection can write articles while a linking reads. Each linking therefore also reads the hour before the previous
+#: linking. Linking a pair twice is harmless.
 _OVERLAP_US: Final = HOUR_US
 _FEED_PROVIDERS: Final = "feed %"
 _ORIGIN_COLUMNS: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")
@@ -72,7 +73,7 @@ def link_news(
     """Link articles found since the last linking to the markets and events they are about.
 
     Args:
-        engine: A warehouse at head.
+        engine: A warehouse with the newest schema.
         environment: The environment of the markets in the warehouse.
         selected_events: The number of most traded events that feed articles are compared with.
         dagster_run_id: The Dagster run that the linking is part of.
@@ -111,7 +112,7 @@ def link_news(
 
 
 def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
-    """Return the pairs that searches found since the last linking."""
+    """Return the pairs of article and item that searches found since the last linking."""
     find = news_finds.c
     rows = connection.execute(
         sa.select(find.news_article_id, find.item_type, find.ticker, find.provider, find.query, find.rank)
@@ -122,7 +123,7 @@ def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
 
 
 def _unscored_links(connection: sa.Connection) -> Iterator[_Pair]:
-    """Yield the links without a score that came from an old database."""
+    """Yield links that were adopted from a legacy database and have no relevance score yet."""
     for item_type, (table, key) in _TABLES.items():
         rows = connection.execute(sa.select(table.c.news_article_id, table.c[key]).where(table.c.relevance.is_(None)))
         for article_id, ticker in rows:
@@ -168,14 +169,14 @@ def _batches(pairs: Iterable[_Pair]) -> Iterator[list[_Pair]]:
 
 
 def _link(connection: sa.Connection, pairs: Sequence[_Pair], now: int) -> dict[str, int]:
-    """Score and link the pairs. Return the number of market links, event links and unrelated pairs."""
+    """Score pairs and store links. Return the numbers of market links, event links and unrelated pairs."""
     articles = _articles(connection, {pair.article_id for pair in pairs})
     subjects = _subjects(connection, pairs)
     rows: dict[str, list[Row]] = {"market": [], "event": []}
     for pair in pairs:
         subject = subjects.get((pair.item_type, pair.ticker))
         if subject is None:
-            continue  # a tracked ticker that the exchange never listed
+            continue  # the exchange never listed this tracked ticker
         score = relevance(subject, *articles[pair.article_id])
         if score >= pair.least:
             origin = (score, METHOD, pair.provider, pair.query, pair.rank, now)

@@ -25,7 +25,7 @@ class BudgetState:
 
     @property
     def remaining_today(self) -> int:
-        """The amount left for today, never negative."""
+        """Micro-dollars left in today's news budget, never negative."""
         return max(self.day_limit - self.spent_today, 0)
 
     @property
@@ -99,7 +99,7 @@ class CollectionReport:
 
     @property
     def has_failed_entirely(self) -> bool:
-        """Whether calls were made and every call failed."""
+        """Whether the collection made calls and every call failed."""
         calls = sum(each.calls for each in self.searches)
         return calls > 0 and calls == sum(each.failed for each in self.searches)
 

@@ -91,7 +91,7 @@ class _Window:
 
     @property
     def weighted_score(self) -> float:
-        """The weighted mean of the scores, or the plain mean if all weights are 0."""
+        """The weighted mean of the stories' scores, or their plain mean if all weights are 0."""
         if not self.weight:
             return fmean(self.scores)
         return sum(score * weight for score, weight in zip(self.scores, self.weights, strict=True)) / self.weight
@@ -105,7 +105,7 @@ def score_sentiment(
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
 ) -> ScoringReport:
-    """Score the articles that this version of the lexicon has not scored, and write windows of markets and events.
+    """Score articles that this lexicon version has not scored, and write sentiment windows of markets and events.
 
     Raises:
         AlreadyRunning: Another run scores the news of this warehouse.
@@ -131,7 +131,7 @@ def score_sentiment(
 
 
 def _next_articles(engine: sa.Engine) -> list[sa.Row[Any]]:
-    """Return a batch of linked English articles that this method has not scored."""
+    """Return a batch of linked English articles that this version of the lexicon has not scored."""
     article, scored = news_articles.c, news_sentiments.c
     done = sa.exists().where(scored.news_article_id == article.news_article_id, scored.method == METHOD)
     linked = sa.or_(*[sa.exists().where(table.c.news_article_id == article.news_article_id) for _, table, _ in _LINKS])

@@ -4,8 +4,8 @@ The score is the tone of the words and ignores their effect on a market: *rates 
 The method:
 
 * A word of the lexicon counts 1 or 2, as good or bad. Words in the title count twice.
-* A negation among the three words before it reverses and halves the word. A degree directly before it makes the word
-  1.5 times stronger or weaker.
+* A negation among the three words before a lexicon word reverses and halves its value. A degree word (*very*, for
+  example) directly before a lexicon word makes it 1.5 times stronger or weaker.
 * The score is ``s / sqrt(s * s + 15)`` for a sum ``s``, between -1 and 1. It is positive above 0.1 and negative below
   -0.1.
 * The confidence grows with the number of words found, from 0.2 without any word to 0.95. It measures nothing else.
@@ -111,7 +111,7 @@ def sentiment_of(title: str, text: str | None) -> Sentiment:
 
 
 def _add(found: dict[str, float], text: str, weight: float) -> int:
-    """Add the lexicon words of a text to the sums by word. Return the number of lexicon words."""
+    """Add the value of each lexicon word in a text to the sum of that word. Return the number of lexicon words."""
     written = words(text)
     hits = 0
     for position, word in enumerate(written):

@@ -20,7 +20,7 @@ from kalshi_pipelines.warehouse.tables import (
     news_sentiment_windows,
 )
 
-#: The age in microseconds at which the last collection is too old. Runs are due every six hours, and one may fail.
+#: The age in microseconds at which the last collection is too old. Four runs are due each day, so three may fail.
 OLDEST_US: Final = 26 * HOUR_US
 RATE_DAYS: Final = 7
 #: The highest usual share of duplicates. A higher share means that queries repeat each other.
@@ -150,7 +150,7 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def sentiment_rows(engine: sa.Engine, most: int) -> list[Row]:
-    """Return the newest sentiment windows, most stories first. Counts stand beside the score, which alone misleads."""
+    """Return the newest sentiment windows, most stories first. Rows show counts, because a score alone misleads."""
     windows = news_sentiment_windows.c
     last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
     chosen = (

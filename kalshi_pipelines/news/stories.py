@@ -44,10 +44,10 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: The number of titles at which a word becomes common. Common words find only the newest titles.
+#: A word in the titles of more known articles than this is common. A common word finds only the newest of them.
 _COMMON: Final = 64
 _RAREST: Final = 4
-#: The lead in similarity that an article needs to join one of several matching stories.
+#: If several stories match an article, the most similar story must lead by this much for the article to join it.
 _CLEARLY: Final = 0.02
 _MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
@@ -267,15 +267,16 @@ class Stories:
         return ordered[0]
 
     def _has_contradiction(self, article: Features, story: int) -> bool:
-        """Return whether any member of a story with several articles certainly tells a different story.
+        """Return whether an article contradicts any member of a story that has several articles.
 
-        A short title resembles many stories, and the other members hold the words that it leaves out.
+        A short title resembles the titles of many stories. The longer titles in a story show whether the article
+        belongs to it.
         """
         members = self._members[story]
         return len(members) > 1 and any(_are_different_stories(article, member) for member in members)
 
     def _candidates(self, article: Features) -> Sequence[int]:
-        """Return positions of the articles to compare, most shared keys first."""
+        """Return the positions of known articles to compare with an article, most shared words and hashes first."""
         window = article.published_us // WINDOW_US
         others = [*range(_earliest(article) // WINDOW_US - 1, window), window + 1]
         lists = []
@@ -300,7 +301,7 @@ class Stories:
 
 
 def _earliest(article: Features) -> int:
-    """Return the earliest possible time of publication in microseconds since 1970 UTC."""
+    """Return the earliest time at which an article may have been published, in microseconds since 1970 UTC."""
     return article.published_us if article.is_dated else article.published_us - UNDATED_US
 
 

@@ -33,7 +33,7 @@ class Target:
     Attributes:
         item_type: ``market`` or ``event``.
         ticker: The ticker.
-        subject: The words of the titles, which relevance is measured by.
+        subject: The words of the item's titles. The relevance of an article is measured by these words.
         queries: The queries sent to providers.
         is_tracked: Whether the item is tracked. Otherwise it is one of the most traded events.
     """

@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse.tables import events, markets, tracked_items
 
 @dataclass(frozen=True)
 class TrackedItem:
-    """A tracked market or event. Without queries of its own, its titles are searched for."""
+    """A tracked market or event. An item without queries of its own is searched by its titles."""
 
     ticker: str
     item_type: str

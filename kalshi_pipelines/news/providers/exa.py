@@ -68,7 +68,10 @@ class ExaProvider:
         return f"ExaProvider({self._base_url})"
 
     def most_microdollars(self, query: NewsQuery) -> int:
-        """Return the price of a search plus the price of every result, although ten results are included."""
+        """Return the price of a search plus the price of every result.
+
+        The price of a search includes ten results. They are counted again here, so the sum is an upper bound.
+        """
         return _SEARCH_MICRODOLLARS + _RESULT_MICRODOLLARS * query.most_results
 
     def find(self, query: NewsQuery) -> ProviderAnswer:
@@ -106,7 +109,7 @@ class ExaProvider:
 
 
 class _Exchange:
-    """One request to Exa, sent without the SDK, and its answer, compared with the vendor's contract."""
+    """One request to Exa that the SDK does not send, its answer, and the answer's differences from the contract."""
 
     def __init__(self, base_url: str, environment: str) -> None:
         self._base_url = base_url
@@ -115,7 +118,7 @@ class _Exchange:
         self.differences: tuple[Difference, ...] = ()
 
     def request(self, endpoint: str, data: Mapping[str, Any], headers: Mapping[str, str]) -> Any:  # noqa: ANN401
-        """Send the request and return the JSON object of the answer, as the SDK expects it."""
+        """Send a request to Exa, and return the JSON object of its answer in the form that the SDK expects."""
         status = 0
         for attempt in range(1, _ATTEMPTS + 1):
             status, answer_headers = self._post(endpoint, data, headers)
@@ -160,7 +163,7 @@ class _Exchange:
         except (requests.RequestException, OSError, ValueError) as error:
             raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
         except Exception as error:
-            # Reading the raw stream raises urllib3's own errors instead of those of requests.
+            # Reading the raw stream raises errors of the package urllib3 instead of errors of the package requests.
             if type(error).__module__.startswith("urllib3"):
                 raise ProviderFailed(f"Exa gave no complete answer ({type(error).__name__}).") from None
             raise
@@ -242,7 +245,10 @@ def _message(body: bytes) -> str:
 
 
 def _wait(retry_after: str | None, attempt: int) -> float:
-    """Return the seconds until the next attempt, from Exa's header or growing with each attempt."""
+    """Return the seconds to wait before the next attempt.
+
+    Exa's header ``retry-after`` sets the wait. Without the header, the wait grows with each attempt.
+    """
     try:
         seconds = float(retry_after) if retry_after else float(attempt)
     except ValueError:

@@ -91,7 +91,7 @@ class ProviderAnswer:
 
 
 class NewsProvider(Protocol):
-    """A source of articles."""
+    """A source of news articles: a search vendor or a feed."""
 
     @property
     def name(self) -> str:
