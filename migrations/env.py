@@ -1,4 +1,4 @@
-"""Alembic's entry to the warehouse's migrations, for `migrate` and for the alembic command."""
+"""The script that Alembic runs to migrate the warehouse, for `migrate` and for the alembic command."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -14,7 +14,10 @@ from kalshi_pipelines.warehouse.tables import metadata
 
 
 def run() -> None:
-    """Run on the connection that `migrate` passes, print SQL for ``alembic --sql``, or open the configured warehouse."""
+    """Run the migrations on the connection from `migrate`.
+
+    Without such a connection, print SQL for ``alembic --sql``, or open the configured warehouse and migrate it.
+    """
     connection = context.config.attributes.get("connection")
     if connection is not None:
         migrate(connection)
@@ -46,7 +49,10 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def write_sql(url: str) -> None:
-    """Print the statements for Postgres instead of running them. SQLite must read the tables that it rebuilds."""
+    """Print the statements for Postgres instead of running them.
+
+    No SQL can be printed for SQLite, because migrations of SQLite must read the tables that they rebuild.
+    """
     if warehouse_url(url).get_backend_name() == "sqlite":
         raise SystemExit("SQL can be written for Postgres only. Set KALSHI_WAREHOUSE_URL to postgresql+psycopg://...")
     context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)

@@ -61,7 +61,7 @@ def _copy(path: Path, copy: Path) -> None:
             source.backup(target, pages=_PAGES_AT_ONCE)
             target.execute("PRAGMA journal_mode = DELETE")  # a backup is one file, without a write-ahead log beside it
         with read_only(copy) as made:
-            check_integrity(made, str(path))  # damage in the copy is damage in the database: the pages are the same
+            check_integrity(made, str(path))  # the copy has the same pages, so its damage is the database's damage
         with copy.open("rb") as file:
             os.fsync(file.fileno())
     except (sqlite3.DatabaseError, OSError) as error:
@@ -78,7 +78,7 @@ def remove_unfinished(path: Path) -> None:
 
 
 def _require_space(path: Path, folder: Path) -> None:
-    """Require free space for the copy, and the same again for the pages that the upgrade writes."""
+    """Require free space for the copy, and as much again for the pages that the upgrade writes."""
     free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
     if free < needed:
         raise BackupFailed(

@@ -20,9 +20,11 @@ from kalshi_pipelines.warehouse.engine import sqlite_driver
 #: The values of one row, in the order of the statement's columns.
 Row = tuple[Any, ...]
 
-#: Text in the error of Postgres for a key of some thousand bytes, too long for an index. It is an operational error.
+#: Text in the error that Postgres raises if a key of some thousand bytes is too long for an index. SQLAlchemy reports
+#: this error as an OperationalError.
 _TOO_LONG_FOR_AN_INDEX: Final = "index row"
-#: Errors that refuse a row. A driver that cannot pass a value to the database raises any of them.
+#: Errors that mean that a row was refused. A driver that cannot pass a value to the database may raise any of these
+#: errors.
 _REFUSALS: Final = (
     sa.exc.IntegrityError,
     sa.exc.DataError,
@@ -31,7 +33,8 @@ _REFUSALS: Final = (
     OverflowError,
     UnicodeEncodeError,
 )
-#: From this number of rows on, COPY is quicker. When a write of fewer rows fails, the rows are tried one by one.
+#: From this number of rows on, COPY is quicker than INSERT. When a write of fewer rows fails, the rows are tried one by
+#: one.
 _MANY: Final = 100
 _INCOMING: Final = "kalshi_incoming_rows"
 _FITTING: Final[dict[type, tuple[type, ...]]] = {float: (float, int)}
@@ -63,7 +66,7 @@ class BulkWrite:
 
 
 def wanted_keys(keys: Collection[str], dialect: str) -> sa.TableValuedAlias:
-    """Return keys as a table with the one column ``value``, to join with. All keys travel as one parameter."""
+    """Return keys as a table with one column, ``value``, for use in a join. All keys are sent as one parameter."""
     if dialect == "postgresql":
         # Postgres cannot store text with a NUL, and refuses such text as a parameter.
         array = sa.bindparam(None, [key for key in keys if "\x00" not in key], type_=postgresql.ARRAY(sa.Text()))
@@ -142,7 +145,8 @@ def _write(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> 
 def _undo_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
     """Return a context manager that keeps the transaction usable after a refused row.
 
-    SQLite undoes only the failed row. The rows before it are written again later, which changes nothing.
+    On Postgres it is a savepoint. SQLite needs none, because it undoes only the refused row. The rows before the
+    refused row stay and are written again later, which changes nothing.
     """
     return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
@@ -205,7 +209,10 @@ def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -
 
 
 def _keys_differ(write: BulkWrite, rows: Sequence[Row]) -> bool:
-    """Return whether no two rows have the same key. One statement cannot overwrite a row that it wrote itself."""
+    """Return whether all rows have different primary keys.
+
+    On Postgres, one INSERT statement cannot overwrite a row that the same statement wrote.
+    """
     positions = [write.columns.index(column.name) for column in write.table.primary_key if column.name in write.columns]
     return not positions or len(set(map(itemgetter(*positions), rows))) == len(rows)
 
@@ -233,7 +240,7 @@ def _raise_sqlalchemy_errors(connection: sa.Connection, statement: str) -> Itera
 
 @lru_cache(maxsize=64)
 def _copy_statements(write: BulkWrite) -> tuple[str, str, list[str], str]:
-    """Return the statements that create, fill and empty the temporary table, with the types of its columns."""
+    """Return SQL to create a temporary table, to fill it, and to insert its rows, with the types of its columns."""
     dialect = sa.make_url("postgresql+psycopg://").get_dialect()()
     columns = [sa.Column(name, write.table.c[name].type) for name in write.columns]
     # The table is dropped right after its use, or at the end of the transaction if an error comes first.
@@ -261,7 +268,8 @@ def _statement(write: BulkWrite, dialect: str) -> sa.Insert:
 
 
 def _insert(write: BulkWrite, dialect: str) -> Any:  # noqa: ANN401  # two classes that have on_conflict
-    # SQLAlchemy would order the columns as the table does, but the rows have the order of the write.
+    # SQLAlchemy would order the columns as the table does, but the values of a row are in the order of
+    # ``write.columns``.
     ordered = sa.table(write.table.name, *[sa.column(name, write.table.c[name].type) for name in write.columns])
     return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(ordered)
 

@@ -28,7 +28,7 @@ _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "post
 
 _ANOTHER_PLACE: Final = "Check the file's permissions, or set KALSHI_WAREHOUSE_URL to another place."
 _DAMAGED: Final = "The file is damaged or not a database: restore a backup, or move the file away and run again."
-#: Remedies, by a word in the text of the database's error.
+#: Remedies for errors of the database. Each key is a part of the error's text.
 _REMEDIES: Final = {
     "not a database": _DAMAGED,
     "malformed": _DAMAGED,
@@ -147,7 +147,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # no
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # A page of 1,000 markets is 3 MB. The cache must hold its lookups, and not every commit may cause a checkpoint.
+    # A page of 1,000 markets is 3 MB. The cache must hold the lookups for such a page. The checkpoint limit must be so
+    # high that not every commit causes a checkpoint.
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     # Some builds of SQLite distrust schemas by default. They would refuse the functions in our constraints and guards.

@@ -7,7 +7,7 @@ from kalshi_pipelines.warehouse.tables import ingest_runs
 
 
 class WarehouseOfAnotherEnvironment(ExpectedError):
-    """The warehouse holds records of another exchange."""
+    """The warehouse holds records of another exchange than the one in use."""
 
 
 def refuse_another_environment(connection: sa.Connection, environment: str) -> None:

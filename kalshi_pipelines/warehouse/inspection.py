@@ -75,9 +75,8 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_SECONDS, isolation_level=None)) as database:
         database.text_factory = text_or_bytes
-        database.execute(
-            "PRAGMA trusted_schema = ON"
-        )  # the constraints of a warehouse call functions, as in the engine
+        # The constraints of a warehouse call functions. Without this setting, some builds of SQLite refuse them.
+        database.execute("PRAGMA trusted_schema = ON")
         yield database
 
 
@@ -266,7 +265,7 @@ def other_tables(database: sqlite3.Connection) -> list[str]:
 
 
 def _undo_killed_transaction(path: Path) -> None:
-    """Let SQLite undo the transaction of a killed writer. A read-only connection may not roll back the journal."""
+    """Let SQLite undo the transaction of a killed writer. A read-only connection cannot undo it."""
     if _companion(path, "-journal").exists():
         with explain_damage(path), closing(sqlite3.connect(path, timeout=LOCK_WAIT_SECONDS)) as database:
             database.execute("SELECT count(*) FROM sqlite_master").fetchone()

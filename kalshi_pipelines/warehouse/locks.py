@@ -15,14 +15,14 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 
 class AlreadyRunning(ExpectedError):
-    """Another run is doing the same work."""
+    """Another run is already doing the same work on this warehouse."""
 
     is_retryable = True
 
 
 @contextmanager
 def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
-    """Hold the lock of a kind of work during the block. Do not wait for another run.
+    """Hold the lock of a kind of work during the block. Fail at once if another run holds the lock.
 
     Raises:
         AlreadyRunning: Another run holds the lock.

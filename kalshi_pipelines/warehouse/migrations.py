@@ -37,7 +37,7 @@ class SchemaNotAtHead(ExpectedError):
 
 @dataclass(frozen=True)
 class Upgrade:
-    """The revisions before and after an upgrade, and the applied migrations. An empty database has None before."""
+    """Revisions before and after an upgrade, and the applied migrations. ``before`` is None for an empty database."""
 
     before: str | None
     after: str
@@ -85,8 +85,8 @@ def apply_migrations(connection: sa.Connection) -> Upgrade:
 def use_write_ahead_log(engine: sa.Engine) -> None:
     """Switch a SQLite file to the write-ahead log, so that readers and one writer can work at the same time.
 
-    The file keeps this mode. The engine does not set it on connect: that would write to the file, and the file may turn
-    out not to be a warehouse.
+    The file keeps this mode. The engine does not set the mode on connect, because that writes to the file, and the file
+    may not be a warehouse.
     """
     if engine.dialect.name != "sqlite":
         return

@@ -34,12 +34,12 @@ class Budget:
 
 
 def spent_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
-    """Return the micro-dollars spent since midnight UTC. A call without a known price counts as reserved."""
+    """Return the micro-dollars spent since midnight UTC. A call without a known price counts with its reservation."""
     return _sum(connection, budget, vendor_spending.c.at_us >= now_us - now_us % DAY_US)
 
 
 def spent_by_run(connection: sa.Connection, budget: Budget) -> int:
-    """Return the micro-dollars spent by the budget's run. A call without a known price counts as reserved."""
+    """Return the micro-dollars spent by the budget's run. A call without a known price counts with its reservation."""
     return _sum(connection, budget, vendor_spending.c.ingest_run_id == budget.ingest_run_id)
 
 
@@ -65,7 +65,7 @@ def reserve(engine: sa.Engine, budget: Budget, most_microdollars: int, now_us: i
     """Reserve the highest possible cost of a call, if the budgets of the day and of the run allow it.
 
     Args:
-        engine: A warehouse at head.
+        engine: A warehouse with the newest schema.
         budget: The budget to reserve from.
         most_microdollars: The highest possible cost of the call.
         now_us: The current time.

@@ -1,4 +1,4 @@
-"""The command ``migrate``: upgrade a database to a current warehouse in one transaction, or refuse it untouched.
+"""The command ``migrate``: upgrade a database to a current warehouse in one transaction, or leave it untouched.
 
 A SQLite file is inspected without writing. Then other writers are locked out, a backup is made and checked, and the
 file is changed, checked and committed. On Postgres the same happens in one transaction, without a backup.
@@ -156,7 +156,7 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
         with explain_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
     if _is_done(engine, found, adopt_from):
-        use_write_ahead_log(engine)  # a restored backup is not in WAL mode
+        use_write_ahead_log(engine)  # a warehouse restored from a backup is not in WAL mode
         return _unchanged_report(engine)
     with _hold_upgrade_lock(path, report):
         found = inspect_file(path)
@@ -261,7 +261,7 @@ def _require_unchanged(path: Path, found: Inspection) -> None:
 
 
 def _is_unchanged(path: Path, found: Inspection) -> bool:
-    """Return whether an interrupted upgrade was undone. The interruption may have come after the commit."""
+    """Return whether a file is as before an interrupted upgrade. An upgrade interrupted after its commit stays."""
     try:
         return inspect_file(path) == found
     except CannotBeUpgraded:
@@ -321,7 +321,7 @@ def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
 
 
 def _report_regularly(report: Report) -> Callable[[TableProgress], None]:
-    """Return a listener that reports progress about once a second, so short tables are not reported."""
+    """Return a listener that reports progress about once a second. Tables that take less time may not be reported."""
     last_us = now_us()
 
     def listen(progress: TableProgress) -> None:
@@ -437,7 +437,7 @@ def _ignore(_sentence: str) -> None:
 
 
 def _file_of(engine: sa.Engine) -> Path | None:
-    """Return the resolved path of a SQLite file, which is the same for all its names. Return None for Postgres."""
+    """Return the path of a SQLite file with all links resolved, so that a file has one path; None for Postgres."""
     return Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else None
 
 

@@ -1,4 +1,7 @@
-"""Alembic's entry to the journal's migrations. They only run on a connection from ``execution.journal.migrations``."""
+"""The script that Alembic runs to migrate the journal.
+
+The migrations only run on a connection from ``execution.journal.migrations``.
+"""
 
 from collections.abc import Collection
 from typing import Any

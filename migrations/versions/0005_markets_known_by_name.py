@@ -147,7 +147,10 @@ def drop_views() -> None:
 
 
 def create_views(*, unknown_is_null: bool) -> None:
-    """Create the views of 0004. From this revision on they skip placeholder markets and show NULL for unknown values."""
+    """Create the views of migration 0004.
+
+    From this revision on, the views skip placeholder markets and show NULL for unknown values.
+    """
     quote = _quote(unknown_is_null=unknown_is_null)
     with_record = "WHERE record_digest IS NOT NULL" if unknown_is_null else ""
     op.execute(

@@ -20,7 +20,7 @@ def upgrade() -> None:
 
 
 def clean_up() -> None:
-    """Delete budgets of buckets that no request is charged to. Nothing reads them."""
+    """Delete rate budgets of buckets that no request is charged to. No code reads these budgets."""
     budgets = sa.table("rate_budgets", sa.column("bucket", sa.Text()))
     op.execute(sa.delete(budgets).where(budgets.c.bucket.not_in(BUCKETS)))
 

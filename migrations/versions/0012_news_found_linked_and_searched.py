@@ -55,7 +55,7 @@ def upgrade() -> None:
             op.f("ck_quarantine_subject"), f"subject IN ({SUBJECTS}, {NEWS_SUBJECTS}, {LEGACY_SUBJECTS})"
         )
     with changed_table("tracked_items") as items:
-        # An item that a person tracks by hand belongs to no run.
+        # The run is NULL for an item that a person tracks by hand.
         items.alter_column("ingest_run_id", existing_type=Integer, nullable=True)
     _add_to_articles()
     for table in ("news_article_markets", "news_article_events"):

@@ -63,7 +63,7 @@ OldRow = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _Batch:
-    """Rows of one legacy table: before conversion, after it, remarks by position, and refused rows with the reason."""
+    """A batch of one legacy table: old rows, converted rows, remarks by row position, and refused rows with reasons."""
 
     old: list[OldRow]
     new: list[Row]
@@ -76,7 +76,7 @@ def adopt(old: sqlite3.Connection, connection: sa.Connection, listener: Listener
 
     Args:
         old: The legacy database, open for reading.
-        connection: A connection to an empty warehouse at head, inside a transaction.
+        connection: A connection to an empty warehouse with the newest schema, inside a transaction.
         listener: Called with the progress of each table.
 
     Raises:
@@ -129,7 +129,8 @@ def _adopt_table(
 
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
-    # Decoded text is cached for quotes: they are many and repeat few short texts. Articles are few and long.
+    # Decoded text is cached for quotes, which are many and repeat few short texts. It is not cached for articles, which
+    # are few and long.
     old.text_factory = _cached_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):

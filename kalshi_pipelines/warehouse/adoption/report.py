@@ -74,7 +74,7 @@ class TableProgress:
     counts: AdoptedTable
 
     def with_rows(self, kept: int, normalised: int, quarantined: int) -> "TableProgress":
-        """Return the progress after more rows."""
+        """Return the progress of a table after more of its rows were adopted."""
         so_far = self.counts
         counts = AdoptedTable(
             self.table, so_far.kept + kept, so_far.normalised + normalised, so_far.quarantined + quarantined

@@ -1,7 +1,7 @@
 """Functions that convert a row of a legacy table, one function for each table.
 
-Each function takes a row (key columns first), the state of the adoption, and an object that collects remarks. It
-returns the values in the order of the columns of its conversion.
+Each function takes a row (key columns first), the state of the adoption, and an object that collects remarks. The
+function returns values in the order of the new columns that the module ``conversions`` lists for the table.
 
 Raises:
     RefusedLegacyRow: The row breaks an invariant of the warehouse.

@@ -1,4 +1,7 @@
-"""The shape of a ``kalshi_research`` database: its revisions, tables and columns. The stamp is not trusted."""
+"""The shape of a ``kalshi_research`` database: its revisions, tables and columns.
+
+The Alembic revision stamped in a database is not trusted.
+"""
 
 import sqlite3
 from dataclasses import dataclass, replace
@@ -180,7 +183,7 @@ def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tu
 
 
 def is_legacy_full_text_part(table: str) -> bool:
-    """Return whether a table belongs to a full-text table of the older tool. SQLite keeps each in several tables."""
+    """Return whether a table is one of the tables in which SQLite keeps a full-text table of the older tool."""
     return table in {f"{name}{part}" for name in _FULL_TEXT_TABLES for part in _FULL_TEXT_PARTS}
 
 

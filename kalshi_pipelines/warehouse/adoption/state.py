@@ -1,4 +1,4 @@
-"""The state of an adoption that later rows depend on: stored parents and used keys."""
+"""The state of an adoption: parent rows, which other rows refer to, and unique keys in use."""
 
 from collections.abc import Hashable
 from typing import Final
@@ -13,7 +13,7 @@ _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", "first_seen_us", "recorded_us",
 
 
 class Parents:
-    """The keys of one table that other tables refer to: stored, quarantined, and requested as placeholders.
+    """The rows of one table that other rows refer to, by key: stored, quarantined, or requested as placeholders.
 
     A row that refers to a quarantined parent is valid itself, so the parent gets a placeholder. A row that refers to a
     parent the legacy database never had is refused if the legacy schema promised a parent.
@@ -30,15 +30,15 @@ class Parents:
         self._to_write: list[Hashable] = []
 
     def mark_stored(self, key: Hashable) -> None:
-        """Record that a parent was stored."""
+        """Record that a parent row was stored."""
         self._stored.add(key)
 
     def mark_quarantined(self, key: Hashable) -> None:
-        """Record that a parent was quarantined."""
+        """Record that a parent row was quarantined."""
         self._quarantined.add(key)
 
     def move_to_quarantine(self, key: Hashable) -> None:
-        """Record that the database refused a parent that was marked as stored."""
+        """Record that the database refused a parent row that was marked as stored."""
         self._stored.discard(key)
         self.mark_quarantined(key)
 
@@ -46,7 +46,7 @@ class Parents:
         return key in self._stored
 
     def is_quarantined(self, key: Hashable) -> bool:
-        """Return whether the legacy database has this parent, but the adoption quarantined it."""
+        """Return whether the legacy database has a parent row with this key that the adoption quarantined."""
         return key in self._quarantined
 
     def require(self, key: Hashable, column: str, remarks: Remarks, *, promised: bool) -> None:
@@ -67,7 +67,7 @@ class Parents:
         self.request_placeholder(key)
 
     def request_placeholder(self, key: Hashable) -> None:
-        """Request a placeholder for a parent that has no row of its own."""
+        """Request a placeholder for a parent row that is not stored."""
         if key not in self._stored and key not in self._requested:
             self._requested.add(key)
             self._to_write.append(key)
@@ -80,7 +80,7 @@ class Parents:
 
 
 class AdoptionState:
-    """The state of one adoption: parents of each table, and used keys."""
+    """The state of one adoption: parent rows of each table, and unique keys in use."""
 
     def __init__(self, run_id: int, now_us: int) -> None:
         self.run_id = run_id

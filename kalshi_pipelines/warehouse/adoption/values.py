@@ -20,7 +20,7 @@ _LARGEST_INTEGER: Final = 2**63 - 1
 
 
 class RefusedLegacyRow(ExpectedError):
-    """A legacy row breaks an invariant of the warehouse. The message becomes its reason in the quarantine."""
+    """A legacy row breaks an invariant of the warehouse. The message becomes the row's reason in the quarantine."""
 
 
 class Remarks:
@@ -37,13 +37,13 @@ class Remarks:
 
 
 def excerpt(value: Any) -> str:  # noqa: ANN401
-    """Return the text of a value for a reason, shortened if it is long."""
+    """Return the text of a value for the reason in the quarantine, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def whole_number(name: str, value: Any) -> int:  # noqa: ANN401
-    """Return an integer. SQLite also accepts other types in an INTEGER column, so the type is checked."""
+    """Check that a value is an integer, and return it. SQLite accepts other types in an INTEGER column, too."""
     if type(value) is not int:
         raise RefusedLegacyRow(f"{name}={excerpt(value)} is not a whole number")
     return value

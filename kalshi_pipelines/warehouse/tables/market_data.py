@@ -162,7 +162,8 @@ markets = sa.Table(
     "markets",
     metadata,
     sa.Column("ticker", Text, primary_key=True, nullable=False),
-    # The digest and the quote come before the long texts, so that a lookup of them reads one database page.
+    # The digest and the quote come before the long texts, so that looking up the digest or the quote reads only one
+    # database page.
     sa.Column("record_digest", Digest),
     *[sa.Column(name, Integer) for name in QUOTE],
     sa.Column("volume_24h_centicontracts", Integer),

@@ -33,7 +33,7 @@ tracked_items = sa.Table(
     required("is_active", Flag),
     required("created_us"),
     sa.Column("last_collected_us", Integer),
-    # An item that a person tracks by hand belongs to no run.
+    # The run is NULL for an item that a person tracks by hand.
     sa.Column("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
     sa.UniqueConstraint("ticker"),
     sa.CheckConstraint("ticker <> ''", name="ticker"),
@@ -202,7 +202,8 @@ news_sentiment_windows = sa.Table(
 SEARCHED_TEXT: Final = "title || ' ' || coalesce(left(full_text, 50000), text_snippet, '')"
 FULL_TEXT_TABLE: Final = "news_search"
 FULL_TEXT_INDEX: Final = "ix_news_articles_search"
-#: The full-text index of SQLite, in a table without text of its own. Triggers update it when articles are written.
+#: The full-text index of SQLite, in a table that stores no copy of the articles' text. Triggers update the index when
+#: articles are written.
 FULL_TEXT_STATEMENTS: Final = (
     "CREATE VIRTUAL TABLE news_search USING fts5(title, text_snippet, full_text, content='news_articles', "
     "content_rowid='news_article_id', tokenize='porter unicode61 remove_diacritics 2')",

@@ -40,7 +40,7 @@ balances = sa.Table(
     "balances",
     metadata,
     sa.Column("balance_id", Integer, primary_key=True, autoincrement=True),
-    # NULL in exchange_index means the sum over all shards of the exchange.
+    # A balance with NULL in ``exchange_index`` is the sum over all shards of the exchange.
     *_account(),
     required("balance_microdollars"),
     sa.Column("portfolio_value_microdollars", Integer),
