@@ -61,7 +61,7 @@ def test_article_is_stored_once_with_facts_of_all_providers(stocked: sa.Engine) 
         (row["ticker"], row["news_article_id"], row["provider"]): row["rank"]
         for row in rows(stocked, tables.news_finds)
     }
-    assert finds[GAME, first["news_article_id"], "exa"] == 2  # also a result of the second query
+    assert finds[GAME, first["news_article_id"], "exa"] == 2  # the first article is also a result of the second query
 
 
 def test_copies_of_a_story_are_counted_across_runs(stocked: sa.Engine) -> None:

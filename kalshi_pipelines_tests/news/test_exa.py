@@ -176,7 +176,7 @@ def test_every_search_incident_is_detected_or_harmless(recordings: Path) -> None
 
 
 def mutated(response: dict[str, Any], operations: list[dict[str, Any]]) -> tuple[dict[str, Any], int]:
-    """Return the answer and status after an incident. Changes of a request leave the answer unchanged."""
+    """Return the answer and status after an incident. An incident in a request leaves the answer unchanged."""
     changed, status = copy.deepcopy(response), 200
     for operation in operations:
         if operation["op"] == "http":

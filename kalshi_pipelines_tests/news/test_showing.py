@@ -31,7 +31,7 @@ def insert(engine: sa.Engine, table: sa.Table, *rows: dict[str, Any]) -> None:
 
 @pytest.fixture
 def run(engine: sa.Engine) -> int:
-    """The key of a run that rows can refer to, in a warehouse with a series, an event and a market."""
+    """The key of a run that test rows can refer to. The warehouse also has a series, an event and a market."""
     done = {"status": "succeeded", "started_us": NOW - 9, "finished_us": NOW - 1}
     insert(engine, tables.ingest_runs, {"subject": "news_articles"} | done)
     for table in (tables.series, tables.events, tables.markets):

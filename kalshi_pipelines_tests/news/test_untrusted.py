@@ -60,5 +60,5 @@ def test_cleaning_time_grows_linearly(piece: str) -> None:
         return time.process_time() - begun
 
     seconds(1_000)
-    # Text ten times as long may take ten times as long. A factor of a hundred would be quadratic.
+    # Ten times the text may take ten times the time. A hundred times the time would mean quadratic growth.
     assert seconds(1_000_000) < 40 * max(seconds(100_000), 0.005)

@@ -12,8 +12,8 @@ _PLENTY: Final = 2 << 30
 def memory_or(disk: Path) -> Path:
     """Return a folder in memory if it has enough space and may hold programs, or else the folder on disk.
 
-    Measured on the machine of November 2026: a commit of a SQLite journal takes 2 ms on disk and 0.02 ms in memory. A
-    container often has only 64 MB there.
+    Measured in November 2026: a commit of a SQLite journal takes 2 ms on disk and 0.02 ms in memory. In a container,
+    the file system in memory often has only 64 MB.
     """
     if not (_MEMORY.is_dir() and os.access(_MEMORY, os.W_OK)):
         return disk

@@ -23,7 +23,10 @@ def upgrade_to_head(engine: sa.Engine) -> Upgrade:
 
 @cache
 def journal_at_head() -> bytes:
-    """Return the file content of a SQLite journal at head, without an identity. Forked processes share one copy."""
+    """Return the file content of a SQLite journal with the newest schema and no identity yet.
+
+    The content is made once, so forked processes share one copy.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "journal.db"
         engine = open_journal(f"sqlite:///{path}")

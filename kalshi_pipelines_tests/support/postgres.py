@@ -21,7 +21,7 @@ import psycopg
 
 from kalshi_pipelines_tests.support.memory import memory_or
 
-#: Read at import, because a fixture later removes the KALSHI_ variables.
+#: The folder of Postgres programs to use. It is read at import, because a fixture later removes all KALSHI_ variables.
 _CHOSEN_BINARIES: Final = os.environ.get("KALSHI_TEST_PG_BIN")
 _START_SECONDS: Final = 60
 _USER_INSTEAD_OF_ROOT: Final = "nobody"
@@ -30,8 +30,9 @@ _USER_INSTEAD_OF_ROOT: Final = "nobody"
 _DISK: Final = Path("/tmp")  # noqa: S108
 _PREFIX: Final = "kalshi-pg-"
 
-# This script asks the kernel to stop it with its parent, checks that the parent still lives, and becomes the server.
-# A preexec_fn would do the same, but Python 3.12 warns about it in processes with threads, such as pytest-xdist's.
+# This script asks the kernel to stop it when its parent process ends, checks that the parent still lives, and becomes
+# the Postgres server. A preexec_fn would do the same, but Python 3.12 warns about it in processes with threads, such as
+# pytest-xdist's.
 _BECOME_SERVER: Final = """
 import ctypes, os, signal, sys
 parent, uid, gid, *command = sys.argv[1:]
@@ -46,7 +47,7 @@ if os.getppid() == int(parent):
     os.execv(command[0], command)
 """
 
-# The data need not survive a crash, so all settings that protect it are off. They only cost time.
+# Test data need not survive a crash, so all settings of Postgres that protect data are off. They only cost time.
 _SETTINGS: Final = {
     "listen_addresses": "",
     "fsync": "off",
@@ -72,7 +73,7 @@ class Cluster:
 
     @property
     def folder(self) -> Path:
-        """The folder of the server's socket, for processes that create their own databases."""
+        """The folder of the server's socket. Processes that create their own databases connect to it."""
         return self._folder
 
     def url(self, database: str) -> str:
@@ -97,7 +98,7 @@ class Cluster:
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
-    """Start a cluster; stop it and remove its files at the end of the block.
+    """Start a Postgres server; stop it and remove its files at the end of the block.
 
     Raises:
         NoPostgres: There are no binaries, or the server does not start.
@@ -119,7 +120,7 @@ def running_cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def _own_folder(place: Path, account: pwd.struct_passwd) -> Iterator[tuple[Path, int]]:
-    """Create a folder for the server's user, and yield it with the descriptor of its lock.
+    """Create a folder that the server's user owns, and yield it with the descriptor of its lock.
 
     The folder stays locked while this process or the server lives.
     """
@@ -149,7 +150,7 @@ def remove_leftovers(place: Path) -> None:
 
 
 def _binaries(folder: Path) -> Path:
-    """Return a folder of ``initdb`` and ``postgres`` that runs as the server's user. If needed, copy one."""
+    """Return a folder with ``initdb`` and ``postgres`` that the server's user may run. If needed, copy the programs."""
     tried = []
     for candidate in _candidates():
         if not (candidate / "initdb").is_file():

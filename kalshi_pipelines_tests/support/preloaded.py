@@ -89,7 +89,7 @@ def _import_everything() -> None:
 
     @dg.op
     def nothing() -> None:
-        """Do nothing."""
+        """Do nothing: the run itself makes Dagster import the parts that a run needs."""
 
     @dg.job(executor_def=dg.in_process_executor)
     def trial() -> None:

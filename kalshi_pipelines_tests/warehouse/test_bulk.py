@@ -16,10 +16,10 @@ from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 PLACEHOLDERS = BulkWrite(
     series, ("ticker", "is_placeholder", "first_seen_us", "recorded_us", "ingest_run_id"), keep=("first_seen_us",)
 )
-#: Enough rows for a bulk write that fails to split the rows in halves twice before it tries single rows.
+#: With this number of rows, a failing bulk write splits the rows in halves twice before it tries single rows.
 MANY = 450
 
-#: Placeholder rows of a series that both databases refuse. Each test adds a number to the ticker `KX`.
+#: Rows of placeholder series that SQLite and Postgres refuse. Each test adds a number to the ticker `KX`.
 ILLEGAL: dict[str, Row] = {
     "an unknown run": ("KX", True, 1, 1, 99),
     "no time": ("KX", True, None, 1, 1),

@@ -116,7 +116,7 @@ def _key_of_stored_row(table: sa.Table) -> tuple[str, tuple[Any, ...]]:
 
 Statement = Callable[[sa.Connection, sa.Table, Values], None]
 
-#: Statements that put the given values into an otherwise legal table.
+#: Statements that try to write the given values into a table whose other rows are legal.
 STATEMENTS: Final[dict[str, Statement]] = {
     "INSERT": lambda connection, table, values: insert(connection, table, new_row(table) | values),
     "INSERT after a legal row": lambda connection, table, values: insert_with_a_legal_row(
@@ -151,7 +151,7 @@ def stored(connection: sa.Connection, table: sa.Table) -> list[sa.Row[Any]]:
 
 
 def catch_refusal(connection: sa.Connection, statement: Callable[[], None]) -> sa.exc.DBAPIError | None:
-    """Run a statement, and return its error or None. The transaction stays usable."""
+    """Run a statement, and return the error of the database or None. The transaction stays usable."""
     savepoint = connection.begin_nested() if connection.dialect.name == "postgresql" else None
     try:
         statement()
@@ -212,7 +212,7 @@ def empty(table: str, *columns: str) -> dict[str, list[Values]]:
 
 
 def other_words(table: str, column: str, *legal: str, also: Values | None = None) -> dict[str, list[Values]]:
-    """Return values outside a vocabulary. ``also`` gives other columns that must fit such a value."""
+    """Return values outside a vocabulary. ``also`` sets other columns, so that no other CHECK is broken."""
     changed = [change for word in legal for change in (word.upper(), f" {word}", f"{word} ", word[:1])]
     words = [*changed, "/".join(legal), "", "hold", "long", "maybe", 1, b"yes"]
     return {f"ck_{table}_{column}": [{column: word} | (also or {}) for word in words if word not in legal]}
@@ -480,7 +480,7 @@ CHECKS: Final[dict[str, list[Values]]] = {
     "ck_alert_deliveries_in_a_message": [{"state": "sending", "claimed_us": 1}, {"state": "sent", "sent_us": 1}],
     "ck_alert_deliveries_failure_explained": [{"state": "failed"}],
 }
-#: CHECKs whose values a second CHECK refuses, too. SQLite and Postgres may name either of the two.
+#: CHECKs whose illegal values are also refused by a second CHECK. SQLite and Postgres may name either CHECK.
 ALSO_REFUSED_BY: Final = {
     "ck_ingest_runs_records_read": "ck_ingest_runs_records_written",
     "ck_series_is_placeholder": "ck_series_placeholder_has_no_record",
@@ -576,7 +576,7 @@ def test_row_number_cannot_be_null(connection: sa.Connection, table: sa.Table) -
     number = table.autoincrement_column
     assert number is not None
     assert catch_refusal(connection, lambda: update(connection, table, {number.name: None})) is not None
-    # SQLite numbers the row itself; Postgres refuses it.
+    # SQLite replaces the NULL by a number of its own; Postgres refuses the row.
     catch_refusal(connection, lambda: insert(connection, table, new_row(table) | {number.name: None}))
     assert connection.scalar(sa.select(sa.func.count()).select_from(table).where(number.is_(None))) == 0
 

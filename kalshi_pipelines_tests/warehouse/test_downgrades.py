@@ -32,7 +32,7 @@ def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 def shared_rows(rows: Rows, other: Rows) -> Rows:
-    """Return the rows of ``rows`` reduced to the tables and columns that ``other`` has, too."""
+    """Return ``rows`` reduced to the tables and columns that ``other`` has, too."""
     columns = {table: rows[table][0].keys() & other[table][0].keys() for table in rows.keys() & other.keys()}
     return {
         table: sorted(({name: row[name] for name in sorted(columns[table])} for row in rows[table]), key=repr)
@@ -78,7 +78,7 @@ def test_downgrade_that_would_drop_a_table_with_rows_is_refused(database: Databa
     database.upgrade(revision)
     new = database.tables() - surviving
     for name in sorted(new):
-        # Fill only this table and the tables that it must refer to.
+        # Write rows only to this new table and to the tables that it must refer to.
         table = metadata.tables[name]
         database.fill(ancestors(table), count=1)
         references = {key.parent.name for key in table.foreign_keys} & OPTIONAL_REFERENCES

@@ -26,7 +26,7 @@ def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture
 def new(request: pytest.FixtureRequest, database: Database) -> sa.Engine:
-    """Return a warehouse of the same database kind that was upgraded while empty."""
+    """Return a warehouse on the same kind of database as ``database``, upgraded while empty."""
     kind = "sqlite" if database.engine.dialect.name == "sqlite" else "postgres"
     made: sa.Engine = request.getfixturevalue(f"{kind}_engine")
     return made

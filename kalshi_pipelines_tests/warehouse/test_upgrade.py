@@ -262,7 +262,7 @@ def test_legacy_database_does_not_adopt_another_file(old: LegacyDatabase, tmp_pa
 
 
 def test_rehearsal_of_a_current_warehouse_makes_no_copy(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
-    (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # a folder that blocks the path of the copy
+    (tmp_path / "warehouse.db.dry-run.unfinished").mkdir()  # a folder at this path makes any copy fail
     with rehearse(sqlite_engine, "sandbox") as rehearsal:
         assert rehearsal.report.before.at_head
 

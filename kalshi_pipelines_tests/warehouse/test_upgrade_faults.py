@@ -29,11 +29,11 @@ from kalshi_pipelines_tests.support.warehouse.legacy import (
 )
 from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
-#: Enough rows for the middle of the file to be in a table of rows.
+#: With this number of rows, the middle of the database file holds rows.
 MANY = 5_000
 KIB = 1_024
 
-# A program that upgrades while the process may not write files above a given size.
+# A program that upgrades a database while the size of files that it may write is limited.
 MIGRATE = """
 import resource, sys
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -206,7 +206,7 @@ def test_too_little_disk_space_is_refused_before_any_write(tmp_path: Path, monke
     ids=["copy", "adoption"],
 )
 def test_write_error_in_the_middle_leaves_the_file_unchanged(share: float, what: str, tmp_path: Path) -> None:
-    """Writes fail because of a size limit of the process, which needs no privileges to set, unlike a small disk."""
+    """Writes fail because of a file size limit, which needs no privileges to set; mounting a small disk does."""
     path = make_legacy_database(
         tmp_path / "warehouse.db"
     ).path  # with few rows, the new tables take more space than the old tables

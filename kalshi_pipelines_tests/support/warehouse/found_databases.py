@@ -10,7 +10,7 @@ _REFUSED: Final = ("truncated.db", "zero_pages.db", "not_a_database.db", "unknow
 
 
 def found_databases(*, adopted: bool) -> list[str]:
-    """Return the names of the files that an upgrade adopts or, if ``adopted`` is false, refuses."""
+    """Return the names of files that an upgrade adopts. If ``adopted`` is false, return those that it refuses."""
     if not MANIFEST.is_file():
         return []
     return sorted(path.name for path in FOUND_DATABASES.glob("*.db") if (path.name not in _REFUSED) == adopted)

@@ -5,7 +5,7 @@
 The program forks a child for each point. A fork of a process without threads that has imported everything costs a tenth
 of a new Python, so this is a separate program.
 
-A point is one of the following:
+A kill point is one of the following:
 
 * A statement that is about to be executed. Each row of an ``executemany`` or ``COPY`` counts as a statement.
 * A file that is about to be renamed, removed, locked, or opened as a database.
@@ -40,7 +40,8 @@ from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Databa
 from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 OLD_REVISION: Final = "0004"
-#: Beginnings and parts of the labels of points that are always chosen, with the points before and after them.
+#: A kill point is always chosen if its label begins with one of the first texts or contains one of the others. The
+#: points before and after it are chosen, too.
 _ALWAYS_BEGIN: Final = ("BEGIN", "COMMIT", "fcntl.flock", "SELECT pg_advisory")
 _ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
 _FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
@@ -76,7 +77,7 @@ class Summary:
 
 
 class UpgradeTarget(Protocol):
-    """A database that can be restored to its state before the upgrade."""
+    """A database to upgrade again and again, because it can be restored to its state before the upgrade."""
 
     def put_back(self) -> None:
         """Restore the state of the database before the upgrade."""
@@ -94,7 +95,7 @@ class UpgradeTarget(Protocol):
         """Return the size of the largest file that an upgrade writes, or 0 on Postgres."""
 
     def backups(self) -> int:
-        """Return the number of backups."""
+        """Return the number of backups that upgrades of the database made."""
 
 
 class SqliteTarget:
@@ -182,7 +183,10 @@ class PostgresTarget:
         self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
     def _wait_for_sessions_to_end(self) -> None:
-        """Wait for the sessions of killed processes: the server notices a lost client only when it sends to it."""
+        """Wait until Postgres has ended the sessions of killed processes.
+
+        Postgres notices a lost client only when it sends something to the client.
+        """
         count = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s"
         for _ in range(_SECONDS_FOR_SESSIONS_TO_END * 100):
             if self._admin.execute(count, [self._name]).fetchone() == (0,):
@@ -309,7 +313,7 @@ class _Points:
 
 
 class _EachRow(list[Any]):
-    """Parameters of an ``executemany``. Reading each row of parameters counts as a point."""
+    """Parameters of an ``executemany`` call. Reading the parameters of one row counts as a kill point."""
 
     reached: Reached
 
@@ -320,7 +324,10 @@ class _EachRow(list[Any]):
 
 
 def _watch(reached: Reached) -> None:
-    """Report every point that this process reaches from now on. This cannot be undone, so only a child calls it."""
+    """Count every kill point that this process reaches from now on.
+
+    This cannot be undone, so only a child process calls the function.
+    """
     real_connect = sqlite3.connect
 
     class Traced(sqlite3.Connection):
@@ -425,9 +432,8 @@ def _kill_while_writing(target: UpgradeTarget, limit: int) -> bool:
     """Upgrade under a file size limit, and return whether the kernel killed the process at that limit."""
 
     def work() -> None:
-        signal.signal(
-            signal.SIGXFSZ, signal.SIG_DFL
-        )  # Python ignores this signal by default and raises an error instead
+        # By default, Python ignores SIGXFSZ, and a write above the limit raises an error instead.
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         target.migrate()
 

@@ -599,7 +599,10 @@ def leave_a_row_in_the_log(path: Path) -> None:
 
 
 def leave_a_hot_journal(path: Path) -> None:
-    """Imitate a writer that deletes all price snapshots and crashes before its commit. Only the journal has them."""
+    """Imitate a writer that deletes all price snapshots and crashes before its commit.
+
+    Only the rollback journal of SQLite still has the deleted snapshots.
+    """
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA synchronous = FULL")

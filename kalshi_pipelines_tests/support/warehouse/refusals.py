@@ -19,8 +19,8 @@ _POSTGRES_KINDS: Final = {
     "23502": "not null",
     "23505": "unique",
     "23503": "foreign key",
-    "22P02": "type",  # text that cannot be parsed as the type
-    "42804": "type",  # a value whose type is not converted
+    "22P02": "type",  # text that cannot be parsed as the column's type
+    "42804": "type",  # a value that is not converted to the column's type
     "22003": "type",  # a number out of range
 }
 
@@ -51,5 +51,5 @@ def classify_refusal(error: sa.exc.DBAPIError) -> ConstraintRefusal:
 
 
 def constraint_name(error: sa.exc.DBAPIError) -> str | None:
-    """Return the name of the constraint, or None on SQLite."""
+    """Return the name of the constraint that an error reports, or None on SQLite."""
     return error.orig.diag.constraint_name if isinstance(error.orig, psycopg.Error) else None

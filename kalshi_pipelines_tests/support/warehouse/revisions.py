@@ -1,4 +1,4 @@
-"""The list of migrations, and databases that Alembic commands upgrade or downgrade to any of them."""
+"""The list of migrations, and databases that tests upgrade or downgrade to any migration with Alembic commands."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,11 +33,11 @@ class Database:
     config: Config
 
     def upgrade(self, revision: str = "head") -> None:
-        """Upgrade as ``alembic upgrade`` does."""
+        """Upgrade the database to a revision, as ``alembic upgrade`` does."""
         command.upgrade(self.config, revision)
 
     def downgrade(self, revision: str) -> None:
-        """Downgrade as ``alembic downgrade`` does."""
+        """Downgrade the database to a revision, as ``alembic downgrade`` does."""
         command.downgrade(self.config, revision)
 
     def schema(self) -> Schema:
@@ -87,7 +87,7 @@ def _actual_table(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
     return sa.table(table.name, *[sa.column(name, table.c[name].type) for name in names if name in table.c])
 
 
-#: Values that a faulty copy of a table could change.
+#: Unusual legal values that could change if a migration copied a table wrongly.
 _ODD: Final[dict[str, dict[str, Any]]] = {
     "series": {"title": 'It\'s 50 % — "Ünï"\n\\N', "record_digest": bytes(range(256)), "tags": None},
     "markets": {"volume_centicontracts": 2**62, "rules_primary": "", "title": "; DROP TABLE markets; --"},
@@ -106,7 +106,7 @@ def open_database(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Databas
         engine.dispose()
 
 
-#: References that may be NULL in a complete row.
+#: Foreign keys that may be NULL in a complete row.
 OPTIONAL_REFERENCES: Final = {"position_id"}
 
 

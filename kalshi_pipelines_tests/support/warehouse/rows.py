@@ -336,7 +336,7 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
     },
 }
 
-# The column that differs between the variants of a row, besides a number that the database gives.
+# The column whose value differs between variants of a row. Row numbers from the database differ as well.
 _DISTINGUISHED_BY = {
     tables.series: "ticker",
     tables.events: "event_ticker",

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.tables import is_full_text_part
 
-#: Descriptions by the database, by object (``table trades``, ``constraint trades.ck_trades_side``).
+#: The database's description of each object. Keys look like ``table trades`` or ``constraint trades.ck_trades_side``.
 Schema = dict[str, str]
 
 _POSTGRES: Final = {
