@@ -8,13 +8,13 @@ import pytest
 
 from kalshi_pipelines.sandbox.faults.plan import WRITE_KINDS
 from kalshi_pipelines_tests.support.postgres import Cluster
-from kalshi_pipelines_tests.tools.trials.__main__ import run_all, summed_up
+from kalshi_pipelines_tests.tools.trials.__main__ import run_all, summarize
 from kalshi_pipelines_tests.tools.trials.plans import ORDER_FAULTS, plan_of
 
 
 def test_F03_F04_F05_trials_with_kills_and_faults_break_no_bar(postgres_cluster: Cluster) -> None:
     outcomes = run_all(range(40_000, 40_016), 2, str(postgres_cluster.folder))
-    assert [outcome["wrong"] for outcome in outcomes] == [[]] * 16, summed_up(outcomes, 0)
+    assert [outcome["wrong"] for outcome in outcomes] == [[]] * 16, summarize(outcomes, 0)
     assert sum(len(outcome["killed_at"]) for outcome in outcomes) >= 4
     assert sum(outcome["orders"] for outcome in outcomes) >= 10
     assert {outcome["database"] for outcome in outcomes} == {"sqlite", "postgres"}
@@ -30,8 +30,8 @@ def test_F12_F13_racing_executors_send_exactly_the_orders_of_the_cap(
         command += ["--cluster", str(cluster.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == 0, done.stderr[-3_000:]
-    told = json.loads(done.stdout)
-    assert (told["failed"], told["taken"], told["recorded"]) == (0, 5, 5), (told, done.stderr[-3_000:])
+    result = json.loads(done.stdout)
+    assert (result["failed"], result["taken"], result["recorded"]) == (0, 5, 5), (result, done.stderr[-3_000:])
 
 
 def test_trials_use_every_write_fault_of_the_sandbox() -> None:

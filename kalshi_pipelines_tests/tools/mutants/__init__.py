@@ -1,1 +1,1 @@
-"""Mutation tests of the executor. Each mutant is a small change of the code that at least one test must detect."""
+"""Mutation tests of the executor. A mutant is the executor with one small change, which some test has to notice."""

@@ -1,7 +1,8 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants [ROOM ...]``: make mutants of the executor, score the tests.
+"""``python -m kalshi_pipelines_tests.tools.mutants [ROOM ...]``: make mutants of the executor and test them.
 
-The mutants are made in a copy of the checkout. A survivor is a mutant that no test detected. ``operators`` defines the
-kinds of changes. The exit status is 1 if a mutant survived.
+A room is a part of the executor together with the tests of that part. Module ``operators`` defines which changes are
+made. A survivor is a mutant that no test noticed. The program works on a copy of the checkout, and exits with 1 if a
+mutant survived.
 """
 
 import argparse
@@ -24,19 +25,19 @@ from kalshi_pipelines_tests.tools.mutants.rooms import ROOMS, Room
 from kalshi_pipelines_tests.tools.mutants.rules import survivors
 
 _COPIED: Final = ("kalshi_pipelines", "kalshi_pipelines_tests", "migrations", "docs", "deploy")
-#: The name of the mutants of the journal's SQL triggers, beside the rooms of Python code.
+#: Name of the room of the journal's triggers, which are SQL. All other rooms are Python code.
 RULES: Final = "rules"
 _SURVIVED: Final = 0
-#: The number of characters of a line that are shown before and after a change.
+#: Number of characters of a line that are shown on each side of a change.
 _SHOWN: Final = 100
 _DECORATORS: Final = (["property"], ["contextmanager"], ["cache"])
-#: Exit statuses of a mutant that a test detected. The second status means that the test run timed out.
+#: Exit statuses of test runs that noticed their mutant, by a failed test or because the run never ended.
 _KILLED: Final = frozenset({1, 3, 24, 36, -24, 152, 255})
 
 
 @dataclass
 class Score:
-    """The results of the mutants of one room."""
+    """The number of mutants of a room that tests noticed, and the names and changes of the other mutants."""
 
     killed: int = 0
     survivors: list[str] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Score:
 
     @property
     def total(self) -> int:
-        """The number of all mutants."""
+        """The number of all mutants of the room."""
         return self.killed + len(self.survivors) + len(self.untested)
 
     def __str__(self) -> str:
@@ -55,20 +56,20 @@ class Score:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the rooms named on the command line, and return the exit status."""
+    """Make mutants of the chosen rooms of the executor, test them, print the survivors, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.mutants", description=main.__doc__)
-    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(ROOMS)}, {RULES}; all by default")
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"{', '.join(ROOMS)} or {RULES} (default: all)")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--again", type=Path, metavar="FILE", help="only the survivors that a run printed into a file")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="test only the survivors in the output of a run")
     parser.add_argument(
-        "--guards", action="store_true", help="no mutants that only give a wrong value to a call or name"
+        "--guards", action="store_true", help="leave out mutants that only give a wrong value to a call or name"
     )
     given = parser.parse_args(arguments)
     if given.guards:
         os.environ[GUARDS_ONLY] = "1"
     unknown = sorted(set(given.rooms) - {*ROOMS, RULES})
     if unknown:
-        parser.error(f"there is no room {', '.join(unknown)}: choose of {', '.join(ROOMS)}, {RULES}")
+        parser.error(f"there is no room {', '.join(unknown)}; choose from {', '.join(ROOMS)}, {RULES}")
     missed, only = 0, _names_in(given.again) if given.again else []
     for name in given.rooms or (*ROOMS, RULES):
         score = _score_of_rules() if name == RULES else _score_of(ROOMS[name], given.processes, only)
@@ -148,8 +149,8 @@ def _add(score: Score, meta: Path) -> None:
         if status in _KILLED:
             score.killed += 1
         else:
-            told = f"{key}\n{_difference(original, functions[mutated])}"
-            (score.survivors if status == _SURVIVED else score.untested).append(told)
+            text = f"{key}\n{_difference(original, functions[mutated])}"
+            (score.survivors if status == _SURVIVED else score.untested).append(text)
 
 
 def _functions(file: Path) -> dict[str, ast.AST]:
@@ -161,10 +162,10 @@ def _functions(file: Path) -> dict[str, ast.AST]:
 
 
 class _Undecorated(ast.NodeTransformer):
-    """Rewrite ``@property def a`` as ``def a`` and ``a = property(a)``, because mutmut skips decorated functions."""
+    """Rewrites ``@property def a`` as ``def a`` and ``a = property(a)``, because mutmut skips decorated functions."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST | list[ast.stmt]:
-        """Return the function without its decorator, followed by an assignment that applies the decorator."""
+        """Return the function, followed by a statement that decorates it."""
         decorators = [each.id for each in node.decorator_list if isinstance(each, ast.Name)]
         if len(node.decorator_list) != 1 or decorators[:1] not in _DECORATORS:
             return node
@@ -173,27 +174,27 @@ class _Undecorated(ast.NodeTransformer):
 
 
 def _difference(original: ast.AST, mutant: ast.AST) -> str:
-    """Return the first line that differs, shortened to the changed part."""
+    """Return the first line that differs between a function and its mutant, in both forms."""
     for one, other in zip(_statements(original), _statements(mutant), strict=False):
         if one != other:
-            return f"  - {_shortened(one, other)}\n  + {_shortened(other, one)}"
+            return f"  - {_shorten(one, other)}\n  + {_shorten(other, one)}"
     return "  - something at the end"
 
 
 def _statements(function: ast.AST) -> list[str]:
-    """Return the lines of a function's body. The names of mutants differ by a number and are left out."""
+    """Return the lines of a function's body. Names and decorators are left out: every mutant has a name of its own."""
     return [line.strip() for part in getattr(function, "body", ()) for line in ast.unparse(part).splitlines()]
 
 
-def _shortened(line: str, other: str) -> str:
-    """Return the part of a line in which it differs from another line, with some characters around it."""
-    begin = _alike(line, other)
-    end = len(line) - _alike(line[::-1], other[::-1])
+def _shorten(line: str, other: str) -> str:
+    """Return the part of a line that differs from another line, with some characters on each side."""
+    begin = _common_length(line, other)
+    end = len(line) - _common_length(line[::-1], other[::-1])
     before, after = max(0, begin - _SHOWN), max(begin, end) + _SHOWN
     return f"{'... ' if before else ''}{line[before:after]}{' ...' if after < len(line) else ''}"
 
 
-def _alike(one: str, other: str) -> int:
+def _common_length(one: str, other: str) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 

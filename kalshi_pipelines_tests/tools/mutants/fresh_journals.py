@@ -1,8 +1,8 @@
-"""A pytest plugin for mutants of the code that creates journal tables. Each mutant creates its own journal."""
+"""A pytest plugin for mutants of the code that creates the journal's tables: each mutant creates its own journal."""
 
 from kalshi_pipelines_tests.support.migrated import journal_at_head
 
 
 def pytest_sessionstart() -> None:
-    """Discard the cached journal, which was created without the mutant."""
+    """Forget the cached journal, which the unchanged code created."""
     journal_at_head.cache_clear()

@@ -17,7 +17,7 @@ from typing import Final, cast
 import libcst as cst
 from mutmut.mutation import file_mutation, mutators
 
-#: For each called function, the positions of arguments that are messages for people.
+#: Positions of the arguments that are texts for people, by the name of the called function.
 _WORDS_AT: Final = {
     "check": (2, 3),
     "Denial": (1,),
@@ -28,10 +28,13 @@ _WORDS_AT: Final = {
     "_print": (0,),
 }
 _WORDS_NAMED: Final = frozenset({"detail", "help", "description", "metavar"})
-#: Names of variables that hold a message, and of lists of messages.
+#: Variables that hold a text for people or a list of such texts.
 _WORDY: Final = frozenset({"wanted", "why", "wrong"})
+#: Functions of the executor that only make a text for people.
+_MAKES_TEXT: Final = frozenset({"_amount_text", "_format_error", "_format_number", "_format_price", "_format_range"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
-#: An environment variable that skips mutants which only change a value. Most mutants are of that kind.
+#: If this environment variable is set, mutants that only give a wrong value to a call or name are left out. Those are
+#: most of all mutants.
 GUARDS_ONLY: Final = "MUTANTS_OF_GUARDS_ONLY"
 _OF_VALUES: Final = frozenset(
     {"operator_arg_removal", "operator_assignment", "operator_string", "operator_dict_arguments", "operator_lambda"}
@@ -83,22 +86,22 @@ OPERATORS: Final[Sequence[tuple[type, Callable[..., Iterator[cst.CSTNode]]]]] = 
 
 
 class WithoutWords(file_mutation.MutationVisitor):
-    """A visitor that creates no mutants of messages for people."""
+    """Makes all mutants except those that only change a text for people."""
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        """Record the messages in a call or an error before the parts of that call are visited."""
+        """Before visiting the parts of a call or an error, mark the parts that are texts for people."""
         noted = getattr(self, "_words", None)
         words: dict[int, cst.CSTNode] = {} if noted is None else noted
         self._words = words
         if id(node) in words:
             return False
         if isinstance(node, cst.Call):
-            words.update((id(argument), argument) for argument in _messages_of(node))
+            words.update((id(argument), argument) for argument in _text_arguments(node))
         if isinstance(node, cst.Raise) and isinstance(node.exc, cst.Call):
             words.update((id(argument), argument) for argument in node.exc.args if isinstance(argument.value, _TEXT))
-        is_message = isinstance(node, cst.Assign) and isinstance(node.value, _TEXT) and _names(node) <= _WORDY
-        makes_words = isinstance(node, cst.FunctionDef) and node.name.value.endswith("_in_words")
-        return not is_message and not makes_words and super().on_visit(node)
+        is_text = isinstance(node, cst.Assign) and isinstance(node.value, _TEXT) and _names(node) <= _WORDY
+        makes_text = isinstance(node, cst.FunctionDef) and node.name.value in _MAKES_TEXT
+        return not is_text and not makes_text and super().on_visit(node)
 
     def _create_mutations(self, node: cst.CSTNode) -> None:
         before = len(self.mutations)
@@ -119,11 +122,11 @@ def _names(node: cst.Assign) -> set[str]:
 
 
 def _is_false(argument: cst.Arg) -> bool:
-    """Skip the change from ``False`` to ``None``: both are false in a condition."""
+    """Return whether an argument is ``False``. A mutant with ``None`` instead behaves the same in a condition."""
     return isinstance(argument.value, cst.Name) and argument.value.value == "False"
 
 
-def _messages_of(call: cst.Call) -> list[cst.Arg]:
+def _text_arguments(call: cst.Call) -> list[cst.Arg]:
     if _is_log(call):
         return list(call.args)
     if isinstance(call.func, cst.Attribute) and isinstance(call.func.value, cst.Name):
@@ -153,5 +156,5 @@ if __name__ == "__main__":
         operators[:] = [each for each in operators if _is_of_guards(each[1])]
     operators.extend(OPERATORS)
     file_mutation.MutationVisitor = WithoutWords  # type: ignore[misc]
-    # mutmut reads the settings of the current folder when it is imported.
+    # Importing mutmut reads the settings in the working directory, so the import comes last.
     import_module("mutmut.__main__").cli()

@@ -1,4 +1,4 @@
-"""Rooms of the executor, each with tests that are quick enough to run once for every mutant."""
+"""Rooms of the executor for mutation tests: the code to change, and the quick tests to run on each mutant."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,22 +9,22 @@ _JOURNAL: Final = (
     "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "reading/*",
     "records", "transaction", "writing/*",
 )  # fmt: skip
-#: Tests on Postgres are left out: they check the same as tests on SQLite and take longer.
+#: Tests on Postgres check the same as those on SQLite, and take longer.
 _QUICK: Final = "not postgres"
 UNSHRUNK: Final = ("-p", "kalshi_pipelines_tests.tools.mutants.unshrunk")
 
 
 @dataclass(frozen=True)
 class Room:
-    """A room of code to mutate, with its tests.
+    """Code of the executor that is mutated, and the tests to run on each of its mutants.
 
     Attributes:
-        sources: Patterns of files and folders below ``execution/``.
-        tests: Paths of tests below the tests of ``execution/``.
-        without: An expression for pytest's ``-k`` that excludes tests. Tests that start processes are excluded: these
-            processes run the unchanged code from disk.
-        makes_journals: Whether the room creates journal tables. Other rooms share a journal that was created before.
-        seconds: The time limit of a test. Some tests wait until an account has no changes.
+        sources: Patterns of the files to mutate, relative to ``execution/``.
+        tests: Test files, relative to the folder of the executor's tests.
+        without: An expression for pytest's ``-k`` that leaves tests out. Tests that start processes are left out,
+            because these processes run the unchanged code on disk.
+        makes_journals: Whether the code creates the journal's tables. If not, all mutants share one finished journal.
+        seconds: Time limit of a single test. Some tests wait until an account stops changing.
     """
 
     sources: tuple[str, ...]
@@ -35,14 +35,14 @@ class Room:
 
     @property
     def source_patterns(self) -> list[str]:
-        """The sources as patterns from the root of the checkout, as mutmut needs them."""
+        """The patterns of the files to mutate, relative to the checkout, as mutmut expects them."""
         return [_EXECUTION + source for source in self.sources]
 
     @property
     def test_arguments(self) -> list[str]:
-        """The arguments for pytest."""
-        plugin = ["-p", "kalshi_pipelines_tests.tools.mutants.fresh_journals"] if self.makes_journals else []
-        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *plugin]
+        """The arguments with which pytest runs the tests of the room."""
+        fresh = ["-p", "kalshi_pipelines_tests.tools.mutants.fresh_journals"] if self.makes_journals else []
+        return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *fresh]
 
 
 ROOMS: Final = {

@@ -1,7 +1,8 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants rules``: mutants of the journal's SQL triggers.
+"""Mutants of the journal's triggers, which are written in SQL.
 
-A mutant leaves out a trigger, drops a refusal, or changes a comparison. Each mutant runs in its own process, on SQLite
-only: the triggers for Postgres are made from the same text.
+``python -m kalshi_pipelines_tests.tools.mutants rules`` makes them. Each mutant leaves out a trigger, does not raise an
+error, or changes an operator. Its tests run in a process of their own, and on SQLite only. The triggers on Postgres are
+generated from the same text.
 """
 
 import contextlib
@@ -35,11 +36,11 @@ _RAISED: Final = re.compile(r"THEN RAISE\(ABORT, '[^']+'\)")
 _SHOWN: Final = 60
 
 Mutant = tuple[str, list[str]]
-"""A description of a change, and all triggers with that change."""
+"""A description of the change, and the statements of all triggers with this change."""
 
 
 def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
-    """Return every mutant of the triggers that differs by one change."""
+    """Yield every mutant that weakens the triggers by a single change."""
     for number, statement in enumerate(statements):
         name = " ".join(statement.split()[2:6])
         before, after = list(statements[:number]), list(statements[number + 1 :])
@@ -50,16 +51,16 @@ def mutants(statements: Sequence[str]) -> Iterator[Mutant]:
         for found in _OPERATOR.finditer(statement):
             begin, end = found.span(1)
             changed = f"{statement[:begin]}{_OPERATORS[found[1]]}{statement[end:]}"
-            told = " ".join(statement[max(0, begin - _SHOWN) : end + _SHOWN].split())
-            yield f"{name}: {found[1]} to {_OPERATORS[found[1]]} in: {told}", [*before, changed, *after]
+            description = " ".join(statement[max(0, begin - _SHOWN) : end + _SHOWN].split())
+            yield f"{name}: {found[1]} to {_OPERATORS[found[1]]} in: {description}", [*before, changed, *after]
 
 
 class KillersFirst:
-    """A pytest plugin that first runs the tests which detected earlier mutants.
+    """A pytest plugin that runs those tests first that noticed an earlier mutant.
 
     Args:
-        killers: The ids of those tests, the newest last.
-        noticed: A function that gets the id of each test that fails.
+        killers: Ids of the tests that noticed an earlier mutant, the latest last.
+        noticed: A function that is called with the id of a test that fails.
     """
 
     def __init__(self, killers: Sequence[str], noticed: Callable[[str], object]) -> None:
@@ -67,20 +68,20 @@ class KillersFirst:
         self._noticed = noticed
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Sort the tests: the newest killer first."""
+        """Sort the tests: those that noticed an earlier mutant come first."""
         items.sort(key=lambda item: self._places.get(item.nodeid, len(self._places)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Report the id of a test that failed."""
+        """Report the id of a failed test."""
         if report.failed:
             self._noticed(report.nodeid)
 
 
 def survivors(folder: Path) -> tuple[int, list[str]]:
-    """Return the number of mutants, and the descriptions of those that no test detected.
+    """Return the number of all mutants of the triggers, and the mutants that no test noticed.
 
     Raises:
-        SystemExit: The tests fail without a mutant.
+        SystemExit: The tests already fail without a mutant.
     """
     statements = list(guards.guard_statements("sqlite"))
     arguments = [str(folder / "kalshi_pipelines_tests" / "execution" / test) for test in _TESTS]
@@ -89,17 +90,17 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
         *("-k", "not postgres and not process and not F12"),
         *UNSHRUNK,
     ]
-    # Import everything that the tests need once, before the forks.
+    # Collecting the tests once imports everything they need, so that forked processes need not import it again.
     with contextlib.redirect_stdout(io.StringIO()):
         pytest.main([*arguments, "--collect-only"])
     if _killer_of(statements, arguments, []) is not None:
         raise SystemExit("the tests fail without any change of the triggers")
     total, left, killers = 0, [], list[str]()
-    for told, changed in mutants(statements):
+    for description, changed in mutants(statements):
         total += 1
         killer = _killer_of(changed, arguments, killers)
         if killer is None:
-            left.append(told)
+            left.append(description)
         else:
             killers = [*(each for each in killers if each != killer), killer]
         sys.stderr.write(f"\r{total} tried, {len(left)} survived")
@@ -107,7 +108,7 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
 
 
 def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[str]) -> str | None:
-    """Return the test that detected the mutant, or None. Return an empty name if the test run itself failed."""
+    """Return the test that noticed the mutant, an empty text if the run failed without one, or ``None``."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
@@ -118,6 +119,6 @@ def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[st
             status = pytest.main(arguments, plugins=[first])
         os._exit(0 if status == pytest.ExitCode.OK else 1)
     os.close(writing)
-    with os.fdopen(reading) as told:
-        names = told.read().splitlines()
+    with os.fdopen(reading) as output:
+        names = output.read().splitlines()
     return next(iter(names), "") if os.waitpid(child, 0)[1] else None

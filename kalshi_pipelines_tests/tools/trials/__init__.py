@@ -1,8 +1,5 @@
-"""Randomized trials of the executor with killed processes, real sockets and a misbehaving exchange.
+"""Randomized trials of the executor: real processes that are killed, real sockets, and a misbehaving exchange.
 
-* ``plans`` draws a trial from a seed.
-* ``life`` trades in a process until the process is killed.
-* ``truth`` reads the log of the exchange itself.
-* ``bars`` compares the journal with the log of the exchange.
-* ``runner`` runs trials one after another.
+``plans`` draws a trial from its seed. ``life`` is the trading process of a trial. ``truth`` reads the exchange's own
+log. ``invariants`` compares the journal with that log. ``runner`` runs trials one after another.
 """

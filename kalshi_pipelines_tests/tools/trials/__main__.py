@@ -1,6 +1,6 @@
-"""``python -m kalshi_pipelines_tests.tools.trials``: run 2,000 trials and print their results.
+"""``python -m kalshi_pipelines_tests.tools.trials``: run 2,000 trials of the executor, and print a summary.
 
-Each failure is printed with the seed that repeats it: ``... --seeds 17``.
+A failed trial is printed with its seed. ``... --seeds 17`` repeats the trial with seed 17.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from typing import Any, Final
 from kalshi_pipelines_tests.support.postgres import running_cluster
 
 TRIALS: Final = 2_000
-#: The default number of trials at a time. It may exceed the cores: trials mostly wait for the exchange's clock.
+#: Number of processes that run trials. It may exceed the number of cores, because trials mostly wait for the exchange.
 RUNNERS: Final = 5
 _SUMS: Final = (
     "orders",
@@ -35,27 +35,27 @@ _SUMS: Final = (
 )
 
 
-def lines_of(seeds: Sequence[int], cluster: str | None) -> Iterator[dict[str, Any]]:
-    """Return the outcomes of some seeds. A separate process runs them one after another."""
+def run_in_one_process(seeds: Sequence[int], cluster: str | None) -> Iterator[dict[str, Any]]:
+    """Run the trials with the given seeds in one new process, and yield the outcome of each."""
     command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.trials.runner"]
     command += ["--seeds", ",".join(map(str, seeds))]
     command += [] if cluster is None else ["--cluster", cluster]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as runner:
-        told = ThreadPoolExecutor(1).submit(lambda: (runner.stderr.read() if runner.stderr else "")[-5_000:])
+        errors = ThreadPoolExecutor(1).submit(lambda: (runner.stderr.read() if runner.stderr else "")[-5_000:])
         done = 0
         for line in runner.stdout or ():
             done += 1
             yield json.loads(line)
         if runner.wait() or done != len(seeds):
-            raise RuntimeError(f"a runner ended after {done} of {len(seeds)} trials:\n{told.result()}")
+            raise RuntimeError(f"a runner ended after {done} of {len(seeds)} trials:\n{errors.result()}")
 
 
 def run_all(seeds: Sequence[int], runners: int, cluster: str | None, *, loud: bool = False) -> list[dict[str, Any]]:
-    """Return the outcomes of all seeds, with several trials at a time."""
+    """Run the trials with the given seeds in several processes, and return all outcomes."""
 
     def collect(share: Sequence[int]) -> list[dict[str, Any]]:
         found = []
-        for outcome in lines_of(share, cluster):
+        for outcome in run_in_one_process(share, cluster):
             found.append(outcome)
             if loud and outcome["wrong"]:
                 print(json.dumps(outcome), flush=True)
@@ -66,7 +66,7 @@ def run_all(seeds: Sequence[int], runners: int, cluster: str | None, *, loud: bo
         return [outcome for outcomes in pool.map(collect, shares) for outcome in outcomes]
 
 
-def summed_up(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
+def summarize(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
     """Return a summary of all trials for people."""
     sums = {name: sum(outcome[name] for outcome in outcomes) for name in _SUMS}
     databases = Counter(outcome["database"] for outcome in outcomes)
@@ -91,12 +91,12 @@ def summed_up(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run trials, and return 1 if a trial found a violation."""
+    """Run the trials, print a summary, and return 1 if any trial broke a rule."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials")
-    parser.add_argument("--trials", type=int, default=TRIALS, help=f"how many (default: {TRIALS})")
-    parser.add_argument("--seed", type=int, default=0, help="the seed of the first; each next one has the next")
-    parser.add_argument("--seeds", help="only these, separated by commas")
-    parser.add_argument("--runners", type=int, default=RUNNERS, help=f"how many at a time (default: {RUNNERS})")
+    parser.add_argument("--trials", type=int, default=TRIALS, help=f"number of trials (default: {TRIALS})")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first trial; later trials count up")
+    parser.add_argument("--seeds", help="run only these seeds, separated by commas")
+    parser.add_argument("--runners", type=int, default=RUNNERS, help=f"number of processes (default: {RUNNERS})")
     asked = parser.parse_args(arguments)
     seeds: Sequence[int] = range(asked.seed, asked.seed + asked.trials)
     if asked.seeds:
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         cluster = stack.enter_context(running_cluster())
         outcomes = run_all(seeds, asked.runners, str(cluster.folder), loud=True)
-    print(summed_up(outcomes, time.monotonic() - began))
+    print(summarize(outcomes, time.monotonic() - began))
     return 1 if any(outcome["wrong"] for outcome in outcomes) else 0
 
 

@@ -1,6 +1,6 @@
-"""The work of a trading process in a trial: reconcile, open a session, decide every proposal, reconcile, close.
+"""The trading process of a trial: reconcile, open a session, decide about each proposal, reconcile, close.
 
-Each process of a trial proposes the same signals, as when a scheduler restarts a job.
+Every process of a trial proposes the same signals, as when a scheduler starts a job again.
 """
 
 import datetime as dt
@@ -52,8 +52,8 @@ _PATIENCE = Patience(attempts=3, total_seconds=5, answer_seconds=5)
 
 
 @dataclass(frozen=True)
-class Place:
-    """The member's key, journal and markets of a trial."""
+class TrialContext:
+    """The sandbox, member, key file, journal, markets and folder of a trial."""
 
     sandbox: SandboxProcess
     member: str
@@ -66,7 +66,7 @@ class Place:
 
 @dataclass
 class Killer:
-    """A checkpoint that kills this process when the process reaches a point for the ``nth`` time."""
+    """Kills this process, as ``kill -9`` does, when it reaches a checkpoint for the ``nth`` time."""
 
     life: Life
     passed: int = field(default=0)
@@ -78,34 +78,34 @@ class Killer:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def member_of(place: Place, stack: ExitStack) -> SandboxMember:
-    """Return the member of a trial, with connections of this process."""
+def member_of(context: TrialContext, stack: ExitStack) -> SandboxMember:
+    """Return the trial's member of the sandbox, with network connections that belong to this process."""
     http = stack.enter_context(httpx.Client(trust_env=False, timeout=30))
-    signer = Signer.from_file(place.key_id, place.key_file)
+    signer = Signer.from_file(context.key_id, context.key_file)
     budget = Budget(sa.create_engine("sqlite://"), "unused", documented_rates(RateTier.BASIC))
-    transport = Transport(place.sandbox.url, budget, signer=signer, trust_proxies=False, patience=_PATIENCE)
+    transport = Transport(context.sandbox.url, budget, signer=signer, trust_proxies=False, patience=_PATIENCE)
     client = KalshiClient(transport)
     stack.callback(client.close)
     return SandboxMember(
-        place.sandbox,
+        context.sandbox,
         http,
         signer,
-        place.key_id,
-        place.key_file,
+        context.key_id,
+        context.key_file,
         client,
         PortfolioClient(transport),
-        place.member,
+        context.member,
         stack,
     )
 
 
-def journal_of(place: Place) -> Journal:
-    """Return the journal of a trial, with an anchor file."""
-    return Journal(open_journal(place.journal_url), "sandbox", anchor_file=place.folder / "anchors.jsonl")
+def journal_of(context: TrialContext) -> Journal:
+    """Return the trial's journal, which also writes an anchor file."""
+    return Journal(open_journal(context.journal_url), "sandbox", anchor_file=context.folder / "anchors.jsonl")
 
 
 def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
-    """Return the proposal of an order near the prices of its market. It is the same in every process."""
+    """Return the proposal of an order, priced near the market's bid or ask. Every process proposes the same."""
     bid, ask = round(float(market["yes_bid_dollars"]) * 100), round(float(market["yes_ask_dollars"]) * 100)
     is_bid = (wanted.action == "buy") == (wanted.outcome == "yes")
     if is_bid:
@@ -126,13 +126,13 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
 
 
 def reconciler_of(member: SandboxMember, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
-    """Return a reconciler with short waits."""
+    """Return a reconciler that waits only milliseconds between its reads."""
     transport = member.transport(member.settings())
     account = ExchangeAccount(member.client, 0)
     return Reconciler(journal, account, transport, ACCOUNT, checkpoint=checkpoint, limits=LIMITS)
 
 
-def bury(journal: Journal) -> None:
+def end_dead_session(journal: Journal) -> None:
     """End the session of a killed process, as an operator does with ``close-session``."""
     with journal.writing() as transaction:
         held = transaction.reading.sessions.lease(ACCOUNT)
@@ -140,18 +140,18 @@ def bury(journal: Journal) -> None:
             transaction.sessions.end(held.session_id, "its process is dead")
 
 
-def switch_of(place: Place, journal: Journal) -> KillSwitch:
-    """Return the kill switch of a trial: its journal, and the file used when the journal cannot be written."""
-    return KillSwitch(lambda: journal, _emergency(place), (), account=ACCOUNT)
+def switch_of(context: TrialContext, journal: Journal) -> KillSwitch:
+    """Return the kill switch of a trial, with its journal and its emergency file."""
+    return KillSwitch(lambda: journal, _emergency(context), (), account=ACCOUNT)
 
 
-def _emergency(place: Place) -> EmergencyFile:
-    return EmergencyFile(place.folder / "kill.emergency.jsonl")
+def _emergency(context: TrialContext) -> EmergencyFile:
+    return EmergencyFile(context.folder / "kill.emergency.jsonl")
 
 
-def release(place: Place, journal: Journal, report: ReconciliationReport, since_us: int) -> None:
-    """Release the kill switch as another person after a clean reconciliation, unless a halt is going on."""
-    switch_of(place, journal).import_emergency_file("grace")
+def release(context: TrialContext, journal: Journal, report: ReconciliationReport, since_us: int) -> None:
+    """Release the kill switch as a second person, if the reconciliation is clean and no halt is in progress."""
+    switch_of(context, journal).import_emergency_file("grace")
     with journal.writing() as transaction:
         halting = any(
             each.level >= CANCELS_EVERYTHING and each.at_us >= since_us
@@ -161,14 +161,14 @@ def release(place: Place, journal: Journal, report: ReconciliationReport, since_
             transaction.halts.release("grace", "looked at it", report.reconciliation_id)
 
 
-def halted(place: Place, seconds: float) -> HaltReport:
-    """Halt as another person after a delay, and return the result."""
+def halt_later(context: TrialContext, seconds: float) -> HaltReport:
+    """Wait some seconds, then halt trading as another person, and return the report."""
     time.sleep(seconds)
     with ExitStack() as stack:
-        member, journal = member_of(place, stack), journal_of(place)
+        member, journal = member_of(context, stack), journal_of(context)
         halt = Halt(
-            switch_of(place, journal),
-            _emergency(place),
+            switch_of(context, journal),
+            _emergency(context),
             member.transport(member.settings()),
             ExchangeAccount(member.client, 0),
             GroupsToFence(lambda: journal, member.portfolio, ACCOUNT),
@@ -177,28 +177,28 @@ def halted(place: Place, seconds: float) -> HaltReport:
         return halt.run("bob", "a person said halt", patience_seconds=20)
 
 
-def live(place: Place, plan: Plan, life: Life) -> None:
-    """Trade once through all steps, unless the process is killed."""
+def run_life(context: TrialContext, plan: Plan, life: Life) -> None:
+    """Run a trading process until it finishes or is killed."""
     killer, began_us = Killer(life), now_us()
     with ExitStack() as stack:
-        member, journal = member_of(place, stack), journal_of(place)
-        bury(journal)
+        member, journal = member_of(context, stack), journal_of(context)
+        end_dead_session(journal)
         work = reconciler_of(member, journal, killer)
-        release(place, journal, work.reconcile(), began_us)
+        release(context, journal, work.reconcile(), began_us)
         for _ in range(2):
-            if not _traded(member, journal, work, place, plan, killer):
+            if not _trade_session(member, journal, work, context, plan, killer):
                 return
 
 
-def _traded(
+def _trade_session(
     member: SandboxMember,
     journal: Journal,
     work: Reconciler,
-    place: Place,
+    context: TrialContext,
     plan: Plan,
     killer: Callable[[Checkpoint], None],
 ) -> bool:
-    """Trade one session, and return whether an order stayed unknown. A second session can then follow."""
+    """Trade one session. Return whether an order stayed unknown, so that a second session is worth a try."""
     settings = member.settings(
         session_orders=plan.session_orders,
         day_orders=plan.day_orders,
@@ -213,11 +213,11 @@ def _traded(
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    inputs = member.inputs(switch_of(place, journal).why_engaged)
+    inputs = member.inputs(switch_of(context, journal).why_engaged)
     executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
     decisions = [
-        executor.decide(order_of(plan, wanted, place.markets[wanted.market % len(place.markets)]))
+        executor.decide(order_of(plan, wanted, context.markets[wanted.market % len(context.markets)]))
         for wanted in plan.orders
     ]
     work.reconcile(own_session=session.session_id)
@@ -229,11 +229,11 @@ def _is_unknown(decision: Decision) -> bool:
     return decision.intent is not None and decision.intent.state is OrderState.UNKNOWN
 
 
-def settle(place: Place) -> list[str]:
-    """Reconcile until the result is clean, then once more, and return a sentence for each problem."""
+def settle(context: TrialContext) -> list[str]:
+    """Reconcile until the result is clean, then once more without any change. Return a list of problems."""
     with ExitStack() as stack:
-        member, journal = member_of(place, stack), journal_of(place)
-        bury(journal)
+        member, journal = member_of(context, stack), journal_of(context)
+        end_dead_session(journal)
         work = reconciler_of(member, journal, lambda _: None)
         for _ in range(3):
             report = work.reconcile()
@@ -246,7 +246,7 @@ def settle(place: Place) -> list[str]:
         wrong = []
         if not again.clean or again.resolved or again.figures.get("fills_posted") or _ledger(journal) != before:
             wrong.append(f"a second reconciliation changed something: {again}")
-        release(place, journal, again, now_us())
+        release(context, journal, again, now_us())
         return wrong
 
 

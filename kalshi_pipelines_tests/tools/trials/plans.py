@@ -1,4 +1,4 @@
-"""The plan of a trial, drawn from its seed alone: orders, faults of the exchange, and kills of processes."""
+"""The plan of a trial, drawn from its seed alone: orders, faults of the exchange, and the deaths of processes."""
 
 import random
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 PLACE: Final = "POST /portfolio/events/orders"
 GROUPS: Final = "POST /portfolio/order_groups/create"
 TRIGGER: Final = "PUT /portfolio/order_groups/{order_group_id}/trigger"
-#: Points in the handling of an order and in a recovery at which a process can be killed.
+#: Checkpoints of an order and of a reconciliation at which a process may be killed.
 KILLING_POINTS: Final = tuple(point for point in Checkpoint if point is not Checkpoint.CANCELS_SENT)
 _RECOVERY: Final = (
     Checkpoint.LEFTOVERS_MARKED,
@@ -27,8 +27,8 @@ _EARLY: Final = (
 )
 CANCEL_ALL: Final = "DELETE /portfolio/events/orders"
 CANCEL: Final = "DELETE /portfolio/events/orders/{order_id}"
-#: Faults of the request for a new order. Some faults happen together. The statuses leave the outcome unknown. Faults
-#: that lie about a refusal (400) or a fill are not listed, because the executor has to trust the exchange on both.
+#: Faults of an order request; those in one tuple happen together. Each status here leaves the order unknown. A 400
+#: proves a refusal, and the fill count of an answer is believed. So no fault lies about either.
 ORDER_FAULTS: Final[tuple[tuple[dict[str, Any], ...], ...]] = (
     ({"kind": "refuse"},),
     ({"kind": "refuse", "reset": True},),
@@ -78,7 +78,7 @@ OTHER_FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"endpoint": "GET /exchange/user_data_timestamp", "kind": "stale_read", "seconds": 30, "times": 3},
     {"endpoint": "GET /markets/{ticker}/orderbook", "kind": "server_error"},
 )
-#: Faults of the requests of a halt, in addition to the faults of orders.
+#: Faults that only a halt meets, in addition to the other faults.
 HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
     {"endpoint": CANCEL_ALL, "kind": "drop_after_apply"},
     {"endpoint": CANCEL_ALL, "kind": "refuse"},
@@ -91,7 +91,7 @@ HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
 
 @dataclass(frozen=True)
 class OrderWanted:
-    """An order of a trial. ``market`` is the index of its market, ``tick`` a distance in cents from the near side."""
+    """An order of a trial. ``market`` is the market's number, ``tick`` the distance from the bid or ask in cents."""
 
     number: int
     market: int
@@ -101,26 +101,26 @@ class OrderWanted:
     rests: bool
     tick: int
     centi: int = 0
-    """Hundredths of a contract by which the count is lowered."""
+    """Hundredths of a contract that are subtracted from ``contracts``."""
 
 
 @dataclass(frozen=True)
 class Life:
-    """One process of a trial: the faults it meets, and the point at which it is killed."""
+    """A trading process of a trial: the faults it meets, and when it is killed."""
 
     faults: tuple[dict[str, Any], ...]
     point: Checkpoint | None = None
     nth: int = 1
     after_ms: int | None = None
     killed_by_person_ms: int | None = None
-    """The time at which another process engages the kill switch."""
+    """Milliseconds until a person engages the kill switch in another process."""
     halted_by_person_ms: int | None = None
-    """The time at which another process halts: it cancels all orders and repeats until no order is proved to rest."""
+    """Milliseconds until a person halts in another process: all orders are canceled until none is proved to rest."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of one trial."""
+    """The orders, trading processes and caps of a trial."""
 
     seed: int
     database: str
@@ -133,7 +133,7 @@ class Plan:
 
 
 def plan_of(seed: int) -> Plan:
-    """Return the plan of a seed. One plan in four uses Postgres."""
+    """Return the plan of the trial with this seed. Every fourth trial uses Postgres."""
     draw = random.Random(f"trial {seed}")
     orders = tuple(
         OrderWanted(

@@ -1,6 +1,7 @@
-"""A program that runs trials one after another against one exchange, and forks a process for each life.
+"""Runs trials one after another on one exchange. Each trading process is a fork that may be killed.
 
-It is a separate program without threads, because it forks. A new Python for each life would take longer than the life.
+The runner is a program without threads, because it forks. Starting a new Python for every trading process would take
+longer than the process itself.
 """
 
 import argparse
@@ -25,20 +26,20 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, join_sandbox
-from kalshi_pipelines_tests.tools.trials.bars import judged
-from kalshi_pipelines_tests.tools.trials.life import Place, halted, live, settle
+from kalshi_pipelines_tests.tools.trials.invariants import judge
+from kalshi_pipelines_tests.tools.trials.life import TrialContext, halt_later, run_life, settle
 from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
-from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
+from kalshi_pipelines_tests.tools.trials.truth import TruthOrder, TruthReader
 
 OPTIONS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
-#: The seconds after which a process has hung.
+#: A trading process that takes longer is considered hung.
 _LONGEST_LIFE_SECONDS = 90
 _MARKETS_A_TRIAL = 3
 
 
 @dataclass
-class Outcome:
-    """The result of a trial, printed as one line of JSON."""
+class TrialOutcome:
+    """The result of a trial, which is printed as one line of JSON."""
 
     seed: int
     database: str
@@ -61,7 +62,7 @@ class Outcome:
 
 
 class Templates:
-    """Empty journals at head. Each trial gets a copy."""
+    """Empty journals at the newest migration, which are copied for every trial."""
 
     def __init__(self, folder: Path, cluster: str | None) -> None:
         self._folder, self._cluster = folder, cluster
@@ -102,8 +103,8 @@ class Templates:
             connection.execute(statement.encode())
 
 
-def in_a_process(act: Callable[[], object]) -> int:
-    """Run a function in a forked process, and return the process id."""
+def fork(act: Callable[[], object]) -> int:
+    """Run a function in a fork of this process, and return the process id of the fork."""
     child = os.fork()
     if child:
         return child
@@ -115,12 +116,15 @@ def in_a_process(act: Callable[[], object]) -> int:
         traceback.print_exc()
     finally:
         sys.stderr.flush()
-        # The child must not run the clean-up of its parent.
+        # The child must not run the parent's cleanup code.
         os._exit(status)
 
 
-def ended(child: int, after_ms: int | None = None) -> int:
-    """Wait for a child and return its status. Kill a child that hangs, or one that is to be killed after a time."""
+def wait_for(child: int, after_ms: int | None = None) -> int:
+    """Wait until a child ends, and return its exit status: -9 if it was killed, and -99 if it hung.
+
+    A child is killed after ``after_ms`` milliseconds, or when it hangs.
+    """
     deadline = time.monotonic() + (_LONGEST_LIFE_SECONDS if after_ms is None else after_ms / 1_000)
     while True:
         found, status = os.waitpid(child, os.WNOHANG)
@@ -134,61 +138,61 @@ def ended(child: int, after_ms: int | None = None) -> int:
 
 
 class Runner:
-    """A series of trials on one exchange."""
+    """Runs trials on one exchange."""
 
     def __init__(self, sandbox: SandboxProcess, http: httpx.Client, templates: Templates, folder: Path) -> None:
         self._sandbox, self._http, self._templates, self._folder = sandbox, http, templates, folder
-        self._truth = TruthLog(sandbox.admin_url, http)
+        self._truth = TruthReader(sandbox.admin_url, http)
         self._markets = self._quoted()
 
-    def run(self, seed: int) -> Outcome:
-        """Run the trial of a seed, and return its result."""
+    def run(self, seed: int) -> TrialOutcome:
+        """Run the trial with this seed, from its plan to the check of its rules."""
         began, plan = time.monotonic(), plan_of(seed)
-        outcome = Outcome(seed, plan.database)
-        with self.place(plan, f"trial_{os.getpid()}_{seed}") as place:
+        outcome = TrialOutcome(seed, plan.database)
+        with self.new_trial(plan, f"trial_{os.getpid()}_{seed}") as context:
             delayed = 0.0
             for life in plan.lives:
-                delayed = max(delayed, self._live(place, plan, life, outcome))
+                delayed = max(delayed, self._live(context, plan, life, outcome))
             self._steer("DELETE", "/faults")
             time.sleep(delayed)
-            self._live(place, plan, Life(()), outcome)
-            self._settle(place, outcome)
-            self._judge(place, plan, outcome)
+            self._live(context, plan, Life(()), outcome)
+            self._settle(context, outcome)
+            self._judge(context, plan, outcome)
         outcome.seconds = round(time.monotonic() - began, 2)
         return outcome
 
     @contextmanager
-    def place(self, plan: Plan, name: str, markets: int = _MARKETS_A_TRIAL) -> Iterator[Place]:
-        """Create a member with a new journal for the length of a ``with`` block."""
+    def new_trial(self, plan: Plan, name: str, markets: int = _MARKETS_A_TRIAL) -> Iterator[TrialContext]:
+        """Create a new member with a new journal, and drop the journal at the end of the block."""
         url = getattr(self._templates, plan.database)(name)
         try:
-            yield self._place(plan, name, url, markets)
+            yield self._join_sandbox(plan, name, url, markets)
         finally:
             self._templates.drop(url, name)
 
     def truth_of(self, member: str) -> dict[str, TruthOrder]:
-        """Return the member's orders from the log of the exchange."""
+        """Return the member's orders according to the exchange's own log."""
         self._truth.refresh()
         return self._truth.orders(member)
 
-    def _live(self, place: Place, plan: Plan, life: Life, outcome: Outcome) -> float:
-        """Run one process, and return for how long its delayed requests may still arrive."""
+    def _live(self, context: TrialContext, plan: Plan, life: Life, outcome: TrialOutcome) -> float:
+        """Run one trading process. Return the seconds for which its delayed requests may still arrive."""
         self._steer("DELETE", "/faults")
         for fault in life.faults:
             self._steer("POST", "/faults", **fault)
-        child = in_a_process(lambda: live(place, plan, life))
+        child = fork(lambda: run_life(context, plan, life))
         person = halting = None
         if life.killed_by_person_ms is not None:
-            person = in_a_process(lambda: _engage_later(place, life.killed_by_person_ms or 0))
+            person = fork(lambda: _engage_later(context, life.killed_by_person_ms or 0))
             outcome.person_kills += 1
         if life.halted_by_person_ms is not None:
-            halting = in_a_process(lambda: self._halt_and_report(place, life.halted_by_person_ms or 0))
+            halting = fork(lambda: self._write_halt_report(context, life.halted_by_person_ms or 0))
             outcome.halts += 1
-        status = ended(child, life.after_ms)
-        if person is not None and ended(person) != 0:
+        status = wait_for(child, life.after_ms)
+        if person is not None and wait_for(person) != 0:
             outcome.wrong.append("the kill switch could not be engaged")
         if halting is not None:
-            self._require_flat(place, ended(halting), outcome)
+            self._require_flat(context, wait_for(halting), outcome)
         outcome.lives += 1
         if status == -9:
             outcome.killed_at.append(life.point.value if life.point and life.after_ms is None else "any time")
@@ -196,34 +200,34 @@ class Runner:
             outcome.wrong.append(f"life {outcome.lives} ended with status {status}")
         return max((fault["seconds"] for fault in life.faults if fault["kind"] == "delay"), default=0.0)
 
-    def _halt_and_report(self, place: Place, milliseconds: int) -> None:
-        report = halted(place, milliseconds / 1_000)
+    def _write_halt_report(self, context: TrialContext, milliseconds: int) -> None:
+        report = halt_later(context, milliseconds / 1_000)
         (self._folder / "halted.txt").write_text(str(report) if report.flat else f"{report}: {report.problems}")
 
-    def _require_flat(self, place: Place, status: int, outcome: Outcome) -> None:
-        """Check that a halt proved that no order rests, and that the log of the exchange agrees."""
-        told = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
-        rests = [order.client_order_id for order in self.truth_of(place.member).values() if order.open > 0]
-        if not told.startswith("FLAT") or rests:
+    def _require_flat(self, context: TrialContext, status: int, outcome: TrialOutcome) -> None:
+        """Check that a halt reported flat, and that no order rests according to the exchange's own log."""
+        report = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
+        rests = [order.client_order_id for order in self.truth_of(context.member).values() if order.open > 0]
+        if not report.startswith("FLAT") or rests:
             outcome.not_flat += 1
-            outcome.wrong.append(f"the halt: {told}; what rests: {rests}")
+            outcome.wrong.append(f"the halt: {report}; what rests: {rests}")
 
-    def _settle(self, place: Place, outcome: Outcome) -> None:
-        told = self._folder / "settled.json"
-        told.unlink(missing_ok=True)
-        status = ended(in_a_process(lambda: told.write_text(json.dumps(settle(place)))))
-        outcome.wrong += json.loads(told.read_text()) if status == 0 else [f"settling ended with status {status}"]
+    def _settle(self, context: TrialContext, outcome: TrialOutcome) -> None:
+        file = self._folder / "settled.json"
+        file.unlink(missing_ok=True)
+        status = wait_for(fork(lambda: file.write_text(json.dumps(settle(context)))))
+        outcome.wrong += json.loads(file.read_text()) if status == 0 else [f"settling ended with status {status}"]
 
-    def _judge(self, place: Place, plan: Plan, outcome: Outcome) -> None:
+    def _judge(self, context: TrialContext, plan: Plan, outcome: TrialOutcome) -> None:
         self._truth.refresh()
-        engine = open_journal(place.journal_url)
-        verdict = judged(engine, self._truth, place.member, plan)
+        engine = open_journal(context.journal_url)
+        verdict = judge(engine, self._truth, context.member, plan)
         engine.dispose()
         for each, value in asdict(verdict).items():
             setattr(outcome, each, outcome.wrong + value if each == "wrong" else value)
-        self._truth.members.pop(place.member, None)
+        self._truth.members.pop(context.member, None)
 
-    def _place(self, plan: Plan, name: str, url: str, markets: int) -> Place:
+    def _join_sandbox(self, plan: Plan, name: str, url: str, markets: int) -> TrialContext:
         engine = open_journal(url)
         initialise(engine, "sandbox")
         with Journal(engine, "sandbox").writing() as transaction:
@@ -237,10 +241,10 @@ class Runner:
             self._supply(market)
         with ExitStack() as stack:
             member = join_sandbox(self._sandbox, folder, stack, member=name)
-            return Place(self._sandbox, name, member.key_id, member.key_file, url, chosen, folder)
+            return TrialContext(self._sandbox, name, member.key_id, member.key_file, url, chosen, folder)
 
     def _supply(self, market: Row) -> None:
-        """Place orders of another member, so that trades are possible at the prices of the first day."""
+        """Place orders of another member, so that the trial can trade at its first prices."""
         for side, price in (("bid", market["yes_bid_dollars"]), ("ask", market["yes_ask_dollars"])):
             path = f"/markets/{market['ticker']}/orders"
             self._steer("POST", path, side=side, price=price, count="12.00", time_in_force="good_till_canceled")
@@ -253,7 +257,7 @@ class Runner:
             row
             for row in rows
             if "0.15" < row["yes_bid_dollars"] < row["yes_ask_dollars"] < "0.85" and row["market_type"] == "binary"
-            # Every market accepts prices in whole cents.
+            # Prices in whole cents are valid in every market.
             and row["yes_bid_dollars"].endswith("00") and row["yes_ask_dollars"].endswith("00")
         ]  # fmt: skip
 
@@ -263,17 +267,17 @@ class Runner:
         ).raise_for_status()  # fmt: skip
 
 
-def _engage_later(place: Place, milliseconds: int) -> None:
+def _engage_later(context: TrialContext, milliseconds: int) -> None:
     time.sleep(milliseconds / 1_000)
-    with Journal(open_journal(place.journal_url), "sandbox").writing() as transaction:
+    with Journal(open_journal(context.journal_url), "sandbox").writing() as transaction:
         transaction.halts.engage(1, "operator", "bob", "a person said stop")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the trials of some seeds, and print a line of JSON for each."""
+    """Run the trials with the given seeds, and print each result as a line of JSON."""
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.trials.runner")
     parser.add_argument("--seeds", required=True, help="FIRST:END, or numbers separated by commas")
-    parser.add_argument("--cluster", help="folder of a Postgres server's socket; without it all is SQLite")
+    parser.add_argument("--cluster", help="folder of a Postgres server's socket (default: use SQLite)")
     asked = parser.parse_args(arguments)
     first, colon, end = asked.seeds.partition(":")
     seeds = range(int(first), int(end)) if colon else [int(each) for each in asked.seeds.split(",")]
@@ -288,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _memory() -> str | None:
-    """Return the folder for journals: memory, if possible. Files in memory survive a killed process."""
+    """Return a folder in memory, if there is one. Killed processes lose no file there; only a power cut would."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 

@@ -1,7 +1,6 @@
-"""The log of the exchange: the results of a member's orders, and the most that they could have cost.
+"""A member's orders according to the exchange's own log, and the most they could lose, found by brute force.
 
-The worst case is found by brute force, without the executor's arithmetic. Each outcome of each market is tried with
-each subset of the open orders filled.
+The executor's arithmetic is not used. Every outcome of each market is combined with every subset of its open orders.
 """
 
 from collections.abc import Collection, Iterator
@@ -15,7 +14,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 Row = dict[str, Any]
 _RATE_SCALE: Final = 10**12
-#: The most open orders of a market for which every subset is tried.
+#: Largest number of open orders in one market for which every subset is tried.
 _MOST_SUBSETS: Final = 12
 
 
@@ -35,7 +34,7 @@ class TruthOrder:
     canceled: int = 0
     fees: int = 0
     paid: int = 0
-    """Net micro-dollars paid: the cost of bids less the proceeds of asks."""
+    """Net cost in micro-dollars: paid by a bid, minus received by an ask."""
 
     @property
     def open(self) -> int:
@@ -43,8 +42,8 @@ class TruthOrder:
 
 
 @dataclass
-class TruthLog:
-    """A reader of the log of one exchange, which continues at its last position."""
+class TruthReader:
+    """A reader of an exchange's log, which remembers what it has read."""
 
     admin_url: str
     http: httpx.Client
@@ -55,7 +54,7 @@ class TruthLog:
     _member_of: dict[str, str] = field(default_factory=dict)
 
     def refresh(self) -> None:
-        """Read the events since the last position."""
+        """Read the events that are new since the last call."""
         while True:
             page = self.http.get(f"{self.admin_url}/sandbox/truth", params={"after": self.seen, "limit": 10_000}).json()
             for event in page["events"]:
@@ -80,21 +79,21 @@ class TruthLog:
                     self.members.setdefault(member, []).append(event)
 
     def states(self, member: str) -> Iterator[dict[str, TruthOrder]]:
-        """Yield the member's orders by id after each event. The same dictionary is yielded and changed each time."""
+        """Yield the member's orders by id after each event. It is the same dictionary every time."""
         orders: dict[str, TruthOrder] = {}
         for event in self.members.get(member, ()):
             _apply(orders, event)
             yield orders
 
     def orders(self, member: str) -> dict[str, TruthOrder]:
-        """Return the current orders of the member."""
+        """Return the member's current orders by id."""
         orders: dict[str, TruthOrder] = {}
         for orders in self.states(member):  # noqa: B007
             pass
         return orders
 
     def worst(self, orders: Collection[TruthOrder]) -> int:
-        """Return the most micro-dollars that the orders could lose, with the worst outcome and fills of each market."""
+        """Return the largest possible loss of these orders in micro-dollars: each market's worst outcome and fills."""
         tickers = {order.ticker for order in orders}
         return sum(self._worst_of([order for order in orders if order.ticker == ticker]) for ticker in tickers)
 
@@ -139,7 +138,7 @@ def _apply(orders: dict[str, TruthOrder], event: Row) -> None:
         case "OrderCanceled" | "OrderDecreased":
             orders[event["order_id"]].canceled += event["count"]
         case "OrderAmended":
-            raise AssertionError("nothing of this program amends")
+            raise AssertionError("the executor never amends an order")
         case "Traded":
             for role in ("maker", "taker"):
                 order = orders.get(event[f"{role}_order"])

@@ -1,4 +1,4 @@
-"""Conditions that the journal and the log of the exchange must meet after every trial."""
+"""Rules that the journal and the exchange's own log must satisfy after every trial of the executor."""
 
 import json
 from collections import Counter
@@ -20,12 +20,12 @@ from kalshi_pipelines.execution.journal.tables import (
 )
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
 from kalshi_pipelines_tests.tools.trials.plans import Plan
-from kalshi_pipelines_tests.tools.trials.truth import TruthLog, TruthOrder
+from kalshi_pipelines_tests.tools.trials.truth import TruthOrder, TruthReader
 
 
 @dataclass
-class Verdict:
-    """Counts of a trial, and a sentence for each violation."""
+class TrialVerdict:
+    """Figures of a finished trial, and a sentence for each broken rule."""
 
     duplicates: int = 0
     beyond_caps: int = 0
@@ -41,23 +41,23 @@ class Verdict:
 
 @dataclass
 class JournalRows:
-    """The rows of a trial's journal that are checked."""
+    """The rows of a trial's journal that its rules are checked on."""
 
     states: dict[str, tuple[str, str, int | None]]
-    """The last state, the session and the filled count, by client order id of live orders."""
+    """The last state, the session and the filled count of each live order, by client order id."""
     sendings: dict[str, tuple[int, int]]
-    """The audit record and the time of the record that an order is being sent, by client order id."""
+    """The audit record and the instant of each recorded sending, by client order id."""
     audited: dict[int, tuple[str, str]]
     groups: dict[str, str]
     kills: list[tuple[int, int]]
-    """The audit record of each change of the kill switch, and whether the change engaged it."""
+    """Changes of the kill switch: the number of the audit record, and whether the switch was engaged."""
     positions: dict[str, int]
     account_open: int
-    """Centi-contracts that the account's ledger reserves for open orders."""
+    """Centi-contracts that the ledger of the account reserves for open orders."""
 
 
-def rows_of(engine: sa.Engine) -> JournalRows:
-    """Read the rows of a journal that are checked."""
+def read_journal(engine: sa.Engine) -> JournalRows:
+    """Read the rows of a journal that a trial's rules are checked on."""
     with engine.connect() as connection:
         states: dict[str, tuple[str, str, int | None]] = {}
         sendings: dict[str, tuple[int, int]] = {}
@@ -91,51 +91,51 @@ def rows_of(engine: sa.Engine) -> JournalRows:
     return JournalRows(states, sendings, audited, groups, kills, positions, held)
 
 
-def judged(engine: sa.Engine, truth: TruthLog, member: str, plan: Plan) -> Verdict:
-    """Compare a journal with the log of the exchange, and check both against the caps of the plan."""
-    journal, verdict = rows_of(engine), Verdict()
+def judge(engine: sa.Engine, truth: TruthReader, member: str, plan: Plan) -> TrialVerdict:
+    """Compare a journal with the exchange's log, and both with the caps of the plan."""
+    journal, verdict = read_journal(engine), TrialVerdict()
     orders = truth.orders(member)
     verdict.orders, verdict.sent = len(orders), len(journal.sendings)
-    _duplicates(orders, verdict)
-    _recorded(journal, orders, verdict)
-    _capped(journal, truth, member, plan, verdict)
-    _resolved(journal, orders, verdict)
-    _stopped(journal, verdict)
+    _check_duplicates(orders, verdict)
+    _check_sendings(journal, orders, verdict)
+    _check_caps(journal, truth, member, plan, verdict)
+    _check_states(journal, orders, verdict)
+    _check_kills(journal, verdict)
     audit = verify(engine)
     if not audit.ok:
         verdict.wrong.append(f"the audit does not verify: {audit}")
     return verdict
 
 
-def _duplicates(orders: dict[str, TruthOrder], verdict: Verdict) -> None:
+def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
     counts = Counter(order.client_order_id for order in orders.values())
     twice = {client: number for client, number in counts.items() if number > 1 or not client}
     verdict.duplicates = sum(number - 1 for number in twice.values())
     verdict.wrong += [f"{number} orders for {client!r}" for client, number in twice.items()]
 
 
-def _recorded(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
-    """Check that each order on the exchange has an earlier sending record, and that record an audit entry."""
+def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
+    """Check that each order on the exchange was recorded as sent beforehand, with an audit record of the sending."""
     for order in orders.values():
         record = journal.sendings.get(order.client_order_id)
         why = None
         if record is None:
-            why = "was never to be sent"
+            why = "was never recorded as being sent"
         else:
             seq, at_us = record
             kind, body = journal.audited.get(seq, ("", "{}"))
-            told: dict[str, Any] = json.loads(body)
-            if kind != "send" or told.get("client_order_id") != order.client_order_id:
+            record_body: dict[str, Any] = json.loads(body)
+            if kind != "send" or record_body.get("client_order_id") != order.client_order_id:
                 why = "has no audit record of being sent"
             elif at_us > order.at_us:
-                why = "was taken before it was recorded"
+                why = "was accepted before it was recorded"
         if why is not None:
             verdict.unrecorded += 1
             verdict.wrong.append(f"order {order.client_order_id} {why}")
 
 
-def _capped(journal: JournalRows, truth: TruthLog, member: str, plan: Plan, verdict: Verdict) -> None:
-    """Check that no scope could lose more than its cap after any event of the exchange."""
+def _check_caps(journal: JournalRows, truth: TruthReader, member: str, plan: Plan, verdict: TrialVerdict) -> None:
+    """Check after each event of the exchange that account, sessions and events are within their caps."""
     for orders in truth.states(member):
         for name, scope, cap_orders, cap_dollars in _scopes(journal, truth, list(orders.values()), plan):
             worst = truth.worst(scope)
@@ -148,7 +148,7 @@ def _capped(journal: JournalRows, truth: TruthLog, member: str, plan: Plan, verd
 
 
 def _scopes(
-    journal: JournalRows, truth: TruthLog, orders: list[TruthOrder], plan: Plan
+    journal: JournalRows, truth: TruthReader, orders: list[TruthOrder], plan: Plan
 ) -> Iterator[tuple[str, list[TruthOrder], int, int]]:
     yield "account", orders, plan.day_orders, plan.account_loss_dollars
     for session in {journal.groups.get(order.group or "") for order in orders}:
@@ -159,8 +159,8 @@ def _scopes(
         yield f"event {event}", mine, 10**6, min(200, plan.account_loss_dollars)
 
 
-def _resolved(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verdict) -> None:
-    """Check that each order has the state that the exchange reports, or is held as unknown."""
+def _check_states(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
+    """Check that the state of every order in the journal is that on the exchange, or ``unknown``."""
     there = {order.client_order_id: order for order in orders.values()}
     still_open = 0
     for client, (state, _, filled) in journal.states.items():
@@ -184,11 +184,11 @@ def _resolved(journal: JournalRows, orders: dict[str, TruthOrder], verdict: Verd
 
 def _wrong_state(state: OrderState, filled: int | None, order: TruthOrder | None) -> str | None:
     if state not in FINAL_STATES and state is not OrderState.RESTING:
-        return "that is no end"
+        return "this is not a final state"
     if state not in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.RESTING):
         return "the exchange has it" if order is not None and (order.open or order.filled) else None
     if order is None:
-        return "the exchange never took it"
+        return "the exchange never accepted it"
     if (state is OrderState.RESTING) != (order.open > 0):
         return f"{order.open} centi-contracts are open"
     if state is not OrderState.RESTING and filled != order.filled:
@@ -196,8 +196,8 @@ def _wrong_state(state: OrderState, filled: int | None, order: TruthOrder | None
     return None
 
 
-def _stopped(journal: JournalRows, verdict: Verdict) -> None:
-    """Check that no order was recorded as being sent while the kill switch was engaged, in the order of the audit."""
+def _check_kills(journal: JournalRows, verdict: TrialVerdict) -> None:
+    """Check that no order was recorded as sent while the kill switch was engaged. Audit numbers tell the order."""
     sends = sorted(seq for seq, _ in journal.sendings.values())
     for number, (seq, engaged) in enumerate(journal.kills):
         if not engaged:
