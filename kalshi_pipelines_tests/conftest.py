@@ -1,4 +1,4 @@
-"""Fixtures of several rooms, and hooks that order and select the tests."""
+"""Fixtures and settings for tests of all rooms: databases, a running sandbox exchange, and recorded responses."""
 
 import gc
 import os
@@ -21,11 +21,11 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import Cluster, running_cluster
 from kalshi_pipelines_tests.support.tiers import MARKER, Guard, Reading, spread
 
-# Hypothesis must not fail an example because a busy machine was slow.
+# The time that a Hypothesis example takes depends on the machine, so there is no deadline.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# Hundreds of child processes import Dagster, which takes twice as long without its compiled files.
+# Hundreds of child processes import Dagster. Without compiled files the import takes twice as long.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the files of tests in memory, where a commit need not wait for a disk."""
+    """Keep test files in memory, where a commit does not wait for a disk, and start the guard of ``--fast``."""
     if config.option.basetemp is None and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
         disk = Path(tempfile.gettempdir())
         if (place := memory_or(disk)) != disk:
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark the tests that only the whole suite runs, and deselect them under ``--fast``."""
+    """Mark the tests that only the whole suite runs. With ``--fast``, leave these tests out."""
     reading = Reading()
     for item in items:
         if isinstance(item, pytest.Function) and reading.is_for_the_whole_suite(item):
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """Turn the guard of the fast tier on while a test runs."""
+    """Turn on the guard against processes and sockets while a test runs. It exists only with ``--fast``."""
     _GUARD.is_on = True
     try:
         return (yield)
@@ -72,7 +72,7 @@ def pytest_runtest_protocol() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt modules and collected tests from garbage collection, because they stay until the end."""
+    """Exclude all imported modules and collected tests from garbage collection, because they stay until the end."""
     gc.collect()
     gc.freeze()
 
@@ -86,14 +86,14 @@ def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_back_off() -> Iterator[None]:
-    """Let clients retry without waiting. The number of attempts stays the same. Other tests cover the waits."""
+    """Let clients repeat failed requests as often as usual, but without waiting. Other tests cover the waits."""
     with stamina.set_testing(True, attempts=100, cap=True):
         yield
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite warehouse at head that is made once. Tests copy the file."""
+    """The file of an empty SQLite warehouse at its newest migration, for tests to copy."""
     path = tmp_path_factory.mktemp("migrated") / "warehouse.db"
     engine = open_engine(f"sqlite:///{path}")
     upgrade_to_head(engine)
@@ -103,14 +103,14 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[Cluster]:
-    """A Postgres server of this test process."""
+    """A Postgres server that belongs to this test process."""
     with running_cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def migrated_database(postgres_cluster: Cluster) -> Iterator[str]:
-    """A Postgres warehouse at head that is made once. Tests copy the database."""
+    """The name of an empty Postgres warehouse at its newest migration, for tests to copy."""
     with postgres_cluster.database() as name:
         engine = open_engine(postgres_cluster.url(name))
         upgrade_to_head(engine)
@@ -120,7 +120,7 @@ def migrated_database(postgres_cluster: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
-    """An empty SQLite warehouse at head, for one test."""
+    """An empty SQLite warehouse at its newest migration, new for each test."""
     path = tmp_path / "warehouse.db"
     shutil.copy(migrated_file, path)
     engine = open_engine(f"sqlite:///{path}")
@@ -130,7 +130,7 @@ def sqlite_engine(migrated_file: Path, tmp_path: Path) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def postgres_engine(postgres_cluster: Cluster, migrated_database: str) -> Iterator[sa.Engine]:
-    """An empty Postgres warehouse at head, for one test."""
+    """An empty Postgres warehouse at its newest migration, new for each test."""
     with postgres_cluster.database(migrated_database) as name:
         engine = open_engine(postgres_cluster.url(name))
         yield engine
@@ -139,7 +139,7 @@ def postgres_engine(postgres_cluster: Cluster, migrated_database: str) -> Iterat
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(request: pytest.FixtureRequest) -> sa.Engine:
-    """An empty warehouse at head for one test, once on SQLite and once on Postgres."""
+    """An empty warehouse at its newest migration; a test runs once with SQLite and once with Postgres."""
     made: sa.Engine = request.getfixturevalue(f"{request.param}_engine")
     return made
 
@@ -152,21 +152,21 @@ def empty_sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def empty_postgres_url(postgres_cluster: Cluster) -> Iterator[str]:
-    """The URL of a Postgres database without a table."""
+    """The URL of a Postgres database without tables."""
     with postgres_cluster.database() as name:
         yield postgres_cluster.url(name)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def empty_database_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a database without tables, once of SQLite and once of Postgres."""
+    """The URL of a database without tables; a test runs once with SQLite and once with Postgres."""
     url: str = request.getfixturevalue(f"empty_{request.param}_url")
     return url
 
 
 @pytest.fixture
 def recordings() -> Path:
-    """The folder of recorded responses of the real exchange. The test is skipped on a machine without them."""
+    """The folder of recorded responses of the real exchange. A test is skipped on a machine without the folder."""
     if not RECORDINGS.is_dir():
         pytest.skip("the recorded responses are not on this machine")
     return RECORDINGS
@@ -174,6 +174,6 @@ def recordings() -> Path:
 
 @pytest.fixture(scope="session")
 def frozen_sandbox() -> Iterator[SandboxProcess]:
-    """A sandbox exchange whose markets never change."""
+    """A sandbox exchange whose prices and markets never change."""
     with running_sandbox(SandboxOptions(markets=2_500, combos=40, tick_seconds=0, tier="unlimited")) as sandbox:
         yield sandbox

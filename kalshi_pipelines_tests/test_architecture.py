@@ -1,4 +1,4 @@
-"""Rules for imports of tests, class names, class chains and formatting that import contracts cannot express."""
+"""Rules about the structure of the code that import-linter cannot express."""
 
 import ast
 import importlib
@@ -13,12 +13,12 @@ from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 TESTS: Final = CHECKOUT / "kalshi_pipelines_tests"
 PRODUCT: Final = CHECKOUT / "kalshi_pipelines"
-#: The most comments that switch the formatter off, by folder. Lower a number when comments are removed.
+#: Number of times that each folder may turn the formatter off. These numbers may only decrease.
 FORMAT_SKIPS: Final = {"kalshi_pipelines": 34, "kalshi_pipelines_tests": 47, "migrations": 0}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    """Return the full names that a file imports, at its top or in a function."""
+    """Yield the absolute name of each module that a file imports, also inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -45,13 +45,13 @@ def test_nothing_imports_a_test_module_or_a_conftest() -> None:
 
 def modules_of_the_product() -> Iterator[ModuleType]:
     for path in sorted(PRODUCT.rglob("*.py")):
-        if path.name != "__main__.py":  # importing it would run a command
+        if path.name != "__main__.py":  # a ``__main__`` module only starts a command
             name = ".".join(path.relative_to(CHECKOUT).with_suffix("").parts)
             yield importlib.import_module(name.removesuffix(".__init__"))
 
 
 def own_classes() -> dict[str, list[type]]:
-    """Return the classes that the product defines, grouped by name."""
+    """Return the classes defined in ``kalshi_pipelines``, by name."""
     found: dict[str, list[type]] = {}
     for module in modules_of_the_product():
         for name, member in vars(module).items():
@@ -61,9 +61,10 @@ def own_classes() -> dict[str, list[type]]:
 
 
 def chain(cls: type) -> list[type]:
-    """Return the longest chain of inheritance that ends with this class, counting only classes of the product.
+    """Return the longest chain of inheritance that ends with a class, counting only classes of ``kalshi_pipelines``.
 
-    Protocols are not counted, because they hold no code. Classes that pydantic creates for generics are not either.
+    Protocols do not count, because they hold no code. Classes that pydantic generates for a generic do not count
+    either.
     """
     longest = max((chain(base) for base in cls.__bases__), key=len, default=[])
     is_protocol, is_made_by_pydantic = getattr(cls, "_is_protocol", False), "[" in cls.__name__

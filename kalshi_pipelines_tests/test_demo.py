@@ -14,7 +14,7 @@ import pytest
 
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
-#: Starts a program as a shell without a terminal starts background programs: such programs ignore Ctrl-C.
+#: Starts a program as a shell without a terminal starts a background program, which then ignores Ctrl-C.
 IN_THE_BACKGROUND = ("sh", "-c", "trap '' INT; exec \"$@\"", "sh")
 ROOT = CHECKOUT
 
@@ -80,7 +80,7 @@ def test_folder_that_cannot_be_written_is_a_readable_error(folder: Path) -> None
 
 
 def started_by(process: psutil.Process, program: str | None) -> list[psutil.Process]:
-    """Return the processes below a process; with ``program``, wait until one of them runs this program."""
+    """Return the descendants of a process. With ``program`` given, first wait until one of them runs this program."""
     deadline = time.monotonic() + 90
     while True:
         children = process.children(recursive=True)

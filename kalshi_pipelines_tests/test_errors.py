@@ -8,7 +8,7 @@ from kalshi_pipelines.errors import ExpectedError
 
 
 def _draw(kind: type[ExpectedError], depth: int = 0) -> list[str]:
-    """Return the hierarchy below a class, one name a line, with the room each class is from."""
+    """Return the subclasses of an error class as an indented list, each with its module."""
     room = kind.__module__.removeprefix("kalshi_pipelines.")
     lines = ["    " * depth + f"{kind.__name__}" + (f" ({room})" if depth else "")]
     for below in sorted(kind.__subclasses__(), key=lambda each: (each.__module__, each.__name__)):

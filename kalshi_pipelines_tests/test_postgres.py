@@ -1,4 +1,4 @@
-"""The Postgres server of the tests leaves nothing behind, and a missing installation is a readable error."""
+"""The Postgres server of the tests leaves no files behind, and its error names what is missing."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The choice of tests for the fast tier, its guard against processes, and the order of tests for workers."""
+"""Tests of the tiers: slow tests are recognized by their code and run first, and fast tests cannot start processes."""
 
 import subprocess
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""The choice of tests for the fast tier, and the order of tests for workers.
+"""The two tiers of tests, fast and whole suite, and the order in which several workers run the tests.
 
-The fast tier leaves out a test that starts a process or a server, opens a socket, uses Postgres, migrates a database,
-or runs a state machine. The choice is made by reading the code of the test, its fixtures and its helpers, so nobody has
-to keep a list. Under ``--fast`` a guard raises an error for every process or socket that the reading overlooked.
+The fast tier leaves out each test that starts a process, a server or Postgres, opens a socket, migrates a database, or
+runs a state machine. This is decided by the names in the code of the test, its fixtures and its helpers, so there is no
+list of tests. With ``--fast``, a guard raises an error if a remaining test still starts a process or opens a socket.
 """
 
 import inspect
@@ -17,7 +17,7 @@ import pytest
 
 MARKER: Final = "whole_suite"
 _TESTS: Final = "kalshi_pipelines_tests"
-#: Names in code that starts a process or a server, or that runs a part of the product which does.
+#: Names in code that starts processes or servers, or that runs parts of the product which do.
 _STARTERS: Final = frozenset(
     {
         "Controller",
@@ -48,16 +48,16 @@ class LeftTheProcess(Exception):
 
 
 class Reading:
-    """A search of test code for names that exclude a test from the fast tier. Results are cached by function."""
+    """Searches test code for names that exclude a test from the fast tier. Results are remembered."""
 
     def __init__(self) -> None:
         self._known: dict[object, bool] = {}
 
     def is_for_the_whole_suite(self, item: pytest.Function) -> bool:
-        """Return whether a test, one of its fixtures or a helper uses a name that excludes it from the fast tier."""
+        """Return whether a test belongs to the whole suite only, by the names in its code, fixtures and helpers."""
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if "postgres" in [each for each in parameters if isinstance(each, str)]:
-            return True  # the test asks for the Postgres fixture by name, at run time
+            return True  # the test asks for the Postgres fixture at run time, so its signature does not name it
         fixtures = chain.from_iterable(item._fixtureinfo.name2fixturedefs.values())
         return any(self._has_a_name(code) for code in (item.function, *(each.func for each in fixtures), *parameters))
 
@@ -66,7 +66,7 @@ class Reading:
         if not (isinstance(code, FunctionType | type) and code.__module__.startswith(_TESTS)):
             return False
         if code not in self._known:
-            self._known[code] = False  # the answer for a function that calls itself
+            self._known[code] = False  # ends the recursion if the function calls itself
             functions = [code] if isinstance(code, FunctionType) else _methods(code)
             self._known[code] = any(self._function_has_a_name(function) for function in functions)
         return self._known[code]
@@ -103,13 +103,16 @@ def spread(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
 
 
 class Guard:
-    """An audit hook that raises an error for a process or a socket while ``is_on``. Python cannot remove it."""
+    """An audit hook that raises an error if a test starts a process or opens a socket.
+
+    The hook cannot be removed from a Python process, but it acts only while ``is_on`` is true.
+    """
 
     def __init__(self) -> None:
         self.is_on = False
 
     def put_up(self) -> None:
-        """Install the audit hook in this process."""
+        """Install the hook in this process."""
         sys.addaudithook(self._watch)
 
     def _watch(self, event: str, details: tuple[Any, ...]) -> None:
@@ -128,7 +131,7 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def _used(names: Iterable[str], module: dict[str, Any]) -> Iterator[object]:
-    """Return the functions and classes that a function refers to, directly or as members of a test module."""
+    """Yield the functions and classes that a function names, also those it takes from other modules of the tests."""
     found = [module[name] for name in names if name in module]
     for each in found:
         if isinstance(each, ModuleType) and each.__name__.startswith(_TESTS):
