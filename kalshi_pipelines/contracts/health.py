@@ -23,8 +23,8 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: A contract run is due this long after the last contract run began, minus a jitter. Runs may be at most six hours
-#: apart, so a slow daemon has half an hour left to start a run.
+#: The time from the start of one contract run until the next run is due; a jitter is subtracted. Runs may be at most
+#: six hours apart, so a slow daemon has half an hour left to start the next run.
 RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
 #: The largest jitter. The next contract run is thus due 4 h 45 min to 5 h 30 min after the last run began.
 JITTER_US: Final = 45 * MINUTE_US
@@ -33,7 +33,7 @@ JITTER_US: Final = 45 * MINUTE_US
 FIRST_BACK_OFF_US: Final = 10 * MINUTE_US
 #: How long a successful contract run, or the check of one endpoint, counts as fresh.
 FRESH_FOR_US: Final = DAY_US
-#: A contract run that has not ended after this time counts as dead.
+#: The time after which a contract run that has not ended counts as dead.
 _DEAD_AFTER_US: Final = HOUR_US
 _COMMAND: Final = "dagster job execute -m kalshi_pipelines -j contract_checks"
 
@@ -166,7 +166,7 @@ class EndpointHealth:
 def endpoint_health(
     engine: sa.Engine, settings: Settings, endpoints: Iterable[str], now_us: int
 ) -> Mapping[str, EndpointHealth]:
-    """Return for each endpoint whether it is being checked in the environment of the contract checks."""
+    """Return for each endpoint whether the contract checks of the configured environment are checking it."""
     environment = environment_to_check(settings).value
     why_not = {
         **exchange_probes.exchange_skip_reasons(

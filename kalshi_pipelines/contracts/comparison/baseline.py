@@ -21,9 +21,12 @@ _MANY: Final = 10
 """The number of learned answers that are needed to judge whether a value usually varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""If more numbers of one record than this are frozen together, the rows are new and no field is dead."""
+"""The most numbers of one record that count as dead fields if they stop changing. If more stop, the rows are new."""
 _MOST_IDLE: Final = 0.5
-"""If more than this share of values is idle (zero, empty or the upper bound), the rows may not have been traded yet."""
+"""The largest usual share of idle values (zero, empty or the upper bound) in traded rows.
+
+In an answer with a larger share, the rows may not have been traded yet.
+"""
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
 _TELLING: Final = frozenset({"uuid", "url", "clock", "ticker"})

@@ -43,7 +43,7 @@ _RULE_ADVICE: Final = (
 
 
 class CheckOutcome(StrEnum):
-    """The outcome of a request to an endpoint."""
+    """The outcome of a request to an endpoint, as a contract check sees it."""
 
     CHECKED = "checked"
     EMPTY = "empty"

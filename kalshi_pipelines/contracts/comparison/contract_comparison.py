@@ -62,7 +62,7 @@ class _Noticed:
 def compare_with_contract(
     contract: Contract, observation: Observation, baseline: Baseline | None, received: dt.date
 ) -> ContractComparison:
-    """Compare the places of one answer with the declared places of its contract.
+    """Compare the places in the body of one answer with the places that its contract declares.
 
     Args:
         contract: The contract of the endpoint.

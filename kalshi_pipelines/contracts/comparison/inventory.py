@@ -13,7 +13,7 @@ from typing import Any, Final
 MOST_VALUES: Final = 40
 """The most different values that are counted at one place in a body. A place with more values has no vocabulary."""
 MOST_THINGS: Final = 400
-"""The most things, such as series, whose lasting attributes are kept. The latest things are kept."""
+"""The most things, such as series, whose lasting attributes are remembered. Older things are forgotten."""
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
@@ -26,7 +26,7 @@ _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Place:
-    """Counts of the values at one place.
+    """Counts of the values at one place in the body of an answer, such as ``markets[].status``.
 
     Attributes:
         of: How often the surrounding object was present.
@@ -75,7 +75,7 @@ class Place:
         return sum(int(band) * times for band, times in self.bands.items()) / many if many else None
 
     def plus(self, later: "Place") -> "Place":
-        """Return the sum of these counts and of ``later``, which was observed after these."""
+        """Return the sum of these counts and the counts in ``later``, which were observed afterwards."""
         return Place(
             of=self.of + later.of,
             seen=self.seen + later.seen,

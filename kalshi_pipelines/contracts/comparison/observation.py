@@ -63,7 +63,7 @@ def type_of(value: object) -> str:
 
 @dataclass
 class _Tally:
-    """Counts of one place during the pass over a body."""
+    """Counts of the values at one place in a body, while the body is read."""
 
     declared: Field | None
     seen: int = 0
@@ -141,7 +141,7 @@ class _Tally:
         self.tops += number == each.most
 
     def place(self, of: int) -> Place:
-        """Return the counts as a place; ``of`` is how often the surrounding object was present."""
+        """Return the finished counts of a place; ``of`` is how often the surrounding object was present."""
         many = self.seen - self.nulls
         mean = sum(int(band) * times for band, times in self.bands.items()) / max(sum(self.bands.values()), 1)
         is_enough = many >= ENOUGH and not {"object", "array"} & set(self.types)
@@ -166,7 +166,7 @@ class _Tally:
 
 @dataclass(frozen=True)
 class Observation:
-    """The result of one pass over a body.
+    """The result of observing a body: the counts of its values, and examples of them.
 
     Attributes:
         inventory: The counts, from which a baseline learns.

@@ -20,9 +20,10 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: One record of this many is compared in full as a sample. The first page of each endpoint always gives a sample.
+#: The number of records of which one is compared in full as a sample. The first page of each endpoint always gives one
+#: sample.
 SAMPLED_OF: Final = 500
-#: The most records of a page that are compared in full because they show something new.
+#: The most records of a page that are compared in full because they show values not seen before.
 MOST_SUSPECTS: Final = 50
 #: The most records of a page that are compared in full because they cannot be stored.
 MOST_REFUSED: Final = 5
@@ -78,11 +79,11 @@ class PageChecks:
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """The differences found so far: one for each place and kind, the gravest first."""
+        """The differences found so far: one for each place in a body and kind of difference, the gravest first."""
         return merge_differences(self._differences)
 
     def add(self, difference: Difference) -> None:
-        """Add a difference that the ingest itself found, such as a sweep that cannot go on."""
+        """Add a difference that the ingest itself found, such as a list that cannot be read to its end."""
         self._differences.append(difference)
 
     def check_page(self, page: IngestedPage) -> None:

@@ -31,7 +31,7 @@ STATUS_ENDPOINT: Final = "GET /exchange/status"
 
 @dataclass(frozen=True)
 class StatusVerdict:
-    """The conclusions from the HTTP status of an answer.
+    """The verdict on the HTTP status, the address and the headers of an answer.
 
     Attributes:
         is_success: Whether the contract describes the body.

@@ -79,7 +79,7 @@ def _asked_for(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: 
 def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
-    except ValueError:  # a malformed address such as https://[::1/
+    except ValueError:  # The address is malformed, such as https://[::1/
         return ""
 
 

@@ -17,7 +17,7 @@ from kalshi_pipelines.contracts.language.differences import RANK, Difference, Ki
 from kalshi_pipelines.units import DAY_US
 
 SPREADS_FOR_US: Final = DAY_US
-"""If a key changes in the same way at another endpoint within this time, the change counts as the same incident."""
+"""The time within which the same change of a key at another endpoint counts as part of the first incident."""
 _OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
 #: Kinds of differences that are concluded from several values. Such a difference is often a consequence of a change in
 #: one of the values.

@@ -151,7 +151,7 @@ def _is_new_word(finding: Finding, difference: Difference) -> bool:
 
 
 def confirm_present(finding: Finding, source: RunSource, now_us: int) -> Finding:
-    """Return a finding after an answer showed that its difference still exists."""
+    """Return the finding after an answer showed that the finding's difference still exists."""
     return replace(finding, seen_by=source, absences=0, last_seen_us=max(now_us, finding.last_seen_us))
 
 
@@ -188,7 +188,7 @@ def absences_to_close(finding: Finding) -> int:
 
 
 def mark_acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Finding:
-    """Return an open finding after a person acknowledged it."""
+    """Return the acknowledged form of an open finding, with the person and the reason."""
     return replace(
         finding,
         status=FindingStatus.ACKNOWLEDGED,
@@ -211,7 +211,7 @@ class Reachability:
     since_us: int | None = None
 
     def after_failure(self, now_us: int) -> "Reachability":
-        """Return the reachability after one more run without an answer."""
+        """Return the reachability of an endpoint after one more run without an answer."""
         return Reachability(self.failures + 1, now_us if self.since_us is None else self.since_us)
 
     def is_finding(self, now_us: int) -> bool:

@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 _FINDING_COUNTS: Final = ("findings_opened", "findings_closed")
-#: A run that is still running after this time counts as killed.
+#: The time after which a contract run that is still running counts as killed.
 _KILLED_AFTER_US: Final = 6 * HOUR_US
 _MOST_ERROR: Final = 2_000
 _LIST_FINDINGS: Final = "List them with `python -m kalshi_pipelines.contracts findings --all`."

@@ -154,7 +154,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /historical/cutoff"),
     _plain("GET /account/endpoint_costs"),
     _plain("GET /search/tags_by_categories"),
-    # No asset stores milestones, but in October 2025 this collection redirected to another path.
+    # No asset stores milestones. They are probed because their path redirected to another path in October 2025.
     _plain("GET /milestones", limit=_FEW_ROWS),
     _plain("GET /events", limit=_FEW_ROWS, with_nested_markets="true", status="open"),
     _plain("GET /events/multivariate", limit=_FEW_ROWS),

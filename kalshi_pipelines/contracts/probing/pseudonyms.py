@@ -1,4 +1,4 @@
-"""Replacement of the identifiers in a recording by others of the same form, so that answers still fit together.
+"""Replacement of identifiers in a recording by pseudonyms of the same form, so that answers still fit together.
 
 Only harmless parts of a member's own data stay: numbers, instants, tickers and vocabulary values. Every other text is
 replaced. Amounts stay, because the checks add them up.
