@@ -24,7 +24,7 @@ _BETWEEN_ADDRESSES: Final = re.compile(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _BETWEEN_PARTS: Final = re.compile(r"[/@?&=:,\s]+")
 _SHORTEST_SECRET: Final = 4
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,30})://")
-#: These loggers write addresses at debug level, and the addresses are secrets.
+#: The loggers of the HTTP libraries write addresses at debug level, and the addresses of channels are secrets.
 _TALKATIVE: Final = ("urllib3", "requests_oauthlib", "oauthlib")
 
 

@@ -1,4 +1,4 @@
-"""Texts of alerts: what changed, since when, which assets it breaks, an example, and the command that shows more."""
+"""Texts of alerts: what changed, since when, which assets the change breaks, an example, and a command to see more."""
 
 import datetime as dt
 import re

@@ -25,7 +25,8 @@ from kalshi_pipelines.warehouse.engine import writing
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
-#: The longest orderbooks have 20,000 levels in about 400,000 bytes. A record above this limit cannot be genuine.
+#: The longest orderbooks have 20,000 levels in about 400,000 bytes. A record above the limit of 1 MiB cannot be
+#: genuine.
 MOST_RECORD_BYTES: Final = 1 << 20
 _KEPT_OF_LONGER: Final = 4_096
 

@@ -61,8 +61,8 @@ def split_page(body: bytes, list_key: str, *, paginated: bool = True) -> tuple[s
     """Return the cursor of a page (empty on the last page) and its raw records, which share the body's memory.
 
     Raises:
-        UnreadableBody: The body is not JSON, or it lacks the list. Also if a page of a paginated list lacks the cursor:
-            a missing cursor must not pass as the last page, because all later pages would be lost.
+        UnreadableBody: The body is not JSON, or it lacks the list, or a page of a paginated list lacks the cursor. A
+            missing cursor must not pass as the last page, because all later pages would be lost.
     """
     try:
         envelope = _envelope_decoder(list_key).decode(body)

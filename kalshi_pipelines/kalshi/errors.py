@@ -61,7 +61,7 @@ class MalformedResponse(KalshiError):
 
 
 class PaginationStuck(KalshiError):
-    """A list that cannot be read to its end, because the exchange repeats pages or never stops sending them."""
+    """A list that cannot be read to its end, because the exchange repeats pages or sends pages without end."""
 
 
 class UnreadableBody(ExpectedError, ValueError):

@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OrderStatusFilter = Literal["resting", "canceled", "executed"]
 
 _MOST_ROWS: Final = 1_000
-# A list with more pages is an error. No list of an account that this program trades has more.
+# The most pages that one list may have. No list of an account that this program trades has more pages.
 _MOST_PAGES: Final = 1_000
 ORDERS: Final = ListEndpoint("/portfolio/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
 PAST_ORDERS: Final = ListEndpoint("/historical/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)

@@ -206,7 +206,8 @@ def _charge_statement(dialect: str) -> sa.Executable:
     """
     now, interval, burst, longest = map(_amount, ("now", "interval", "burst", "longest_wait"))
     arrival = rate_budgets.c.theoretical_arrival_us
-    # An arrival time this far in the future means that the clock was set back. The bucket then starts empty.
+    # No charge moves the theoretical arrival time so far ahead, so the clock must have been set back. The bucket then
+    # starts empty.
     unreachable = arrival > now + burst + longest + longest
     start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))

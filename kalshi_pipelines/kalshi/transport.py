@@ -59,7 +59,7 @@ _HEADERS: Final = {
 _RETRY: Final = (
     "Check the network, and for a sandbox that KALSHI_SANDBOX_URL names a running sandbox. Then run again later."
 )
-# A Date header has whole seconds. A clock error below this limit cannot be the reason for an expired timestamp.
+# A Date header has whole seconds. A clock error of less than two seconds cannot be the reason for an expired timestamp.
 _LEAST_CLOCK_STEP_MS: Final = 2_000
 
 

@@ -50,7 +50,7 @@ def write_file(
     folder = lake / dataset / f"date={day.isoformat()}"
     make_writable_folder(folder, "KALSHI_DATA_DIR or KALSHI_LAKE_DIR")
     path = folder / f"{name}.parquet"
-    # Readers of Parquet folders skip files whose name begins with a dot.
+    # The name of an unfinished file begins with a dot, because readers of Parquet folders skip such files.
     unfinished = folder / f".{name}.parquet.{os.getpid()}"
     rows = 0
     try:

@@ -29,7 +29,7 @@ _MINUTE: Final = 60
 
 _WAITING: Final = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 
-#: A contract run that has waited longer than this to start counts as lost.
+#: The time after which a contract run that still waits to start counts as lost.
 _LOST_AFTER: Final = timedelta(hours=6)
 
 contract_checks: Final = dg.define_asset_job(

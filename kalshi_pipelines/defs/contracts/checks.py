@@ -30,7 +30,7 @@ RAN_IN_A_DAY: Final = "ran_in_the_last_24_hours"
         dg.AssetCheckSpec(
             CONTRACT,
             asset=endpoint_key(endpoint),
-            # A breaking finding fails the run. Other findings show as warnings.
+            # A breaking finding makes the asset check an error, which fails the run. Other findings show as warnings.
             blocking=True,
             additional_deps=[contract_findings],
             description=f"Passes if `{endpoint}` was checked in the last 24 hours and its format is as expected.",

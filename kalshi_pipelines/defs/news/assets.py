@@ -24,7 +24,7 @@ GROUP: Final = "news"
 @warehouse_asset(
     group_name=GROUP,
     kinds={"exa", "rss", "sql"},
-    # The volume traded decides which events are worth a search.
+    # This asset depends on markets, because the traded volume decides which events are worth a news search.
     deps=[events, "markets", endpoint_key(SEARCH), NEWS_FEEDS],
     metadata=table_metadata(tables.news_articles),
     freshness_policy=DAILY,

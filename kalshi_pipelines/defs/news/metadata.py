@@ -50,7 +50,7 @@ def collection_metadata(engine: sa.Engine, done: CollectionReport) -> dict[str, 
 
 
 def link_metadata(engine: sa.Engine, done: LinkingReport) -> dict[str, Any]:
-    """Return the metadata of linking: counts of links, the method of the score, and the strongest links."""
+    """Return the metadata of article links: their counts, the method of their scores, and the strongest links."""
     return {
         "considered": done.considered,
         "links_to_markets": done.markets,
@@ -62,7 +62,7 @@ def link_metadata(engine: sa.Engine, done: LinkingReport) -> dict[str, Any]:
 
 
 def sentiment_metadata(engine: sa.Engine, done: ScoringReport) -> dict[str, Any]:
-    """Return the metadata of scoring: articles by sentiment, the word list used, and sums by market."""
+    """Return the metadata of sentiment scores: articles by sentiment, the word list used, and sums by market."""
     return {
         "articles_scored": done.articles,
         "windows": done.windows,

@@ -44,8 +44,8 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
         if upgrade.before is None:
-            # The kill switch looks for its stop file in this folder. While the folder is missing, the kill switch is
-            # engaged.
+            # The kill switch looks for its stop file in the folder of the environment, and is engaged while that folder
+            # is missing.
             with suppress(OSError):
                 journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:

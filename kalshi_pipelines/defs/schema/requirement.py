@@ -1,4 +1,4 @@
-"""The rule that every asset that uses a database runs after the upgrade of its schema, and the check of this rule."""
+"""The rule that an asset runs after the schemas of its databases are upgraded, and the check of this rule."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -51,7 +51,7 @@ def guarded_asset(
 
 
 def guarded(resource: str, guard: Guard, body: Body) -> Body:
-    """Return the body of an asset, wrapped so that it always runs inside the guard of its database."""
+    """Return the body of an asset, wrapped so that the body always runs inside the guard of its database."""
 
     @wraps(body)
     def run(context: dg.AssetExecutionContext, **arguments: Any) -> Iterator[Any]:  # noqa: ANN401

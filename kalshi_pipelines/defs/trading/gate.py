@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kalshi_pipelines.execution.journal.records import Origin
 
-#: Longest time from arming a run to its first trade. The run may wait in a queue meanwhile.
+#: Longest time from arming a run to the start of its trading. The run may wait in a queue meanwhile.
 ARMED_FOR: Final = dt.timedelta(minutes=15)
 _CLOCKS_DIFFER_BY: Final = dt.timedelta(minutes=1)
 _LONGEST_TEXT: Final = 200

@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.service.trading_session import TradingRun
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 
-#: Columns of the tables of waiting proposals and of decisions, in the order of reading.
+#: Columns of the tables of waiting proposals and of decisions, from left to right.
 PROPOSAL_COLUMNS: Final = ("proposal", "by", "order", "signal", "valid until", "reason")
 DECISION_COLUMNS: Final = ("decision", "order", "why", "detail", "what to do", "by", "proposal", "intent")
 #: Decision outcomes whose count is always shown, even if it is zero, because Dagster plots these counts. The count of
