@@ -163,7 +163,7 @@ def test_a_day_without_a_successful_run_sends_one_alert(engine: sa.Engine, sandb
     [(1_795_651_200_000_000 + hour * HOUR_US, 8 <= hour % 168 < 10) for hour in (0, 7, 8, 9, 10, 32, 168 + 8)],
 )
 def test_maintenance_is_on_thursdays_from_three_to_five_in_new_york(instant_us: int, expected: bool) -> None:
-    # The first instant is Thursday 2026-11-26 at 00:00 UTC. New York is five hours behind.
+    # The first instant is Thursday 2026-11-26 at 00:00 UTC. New York is five hours behind UTC.
     assert in_maintenance(instant_us) is expected
 
 

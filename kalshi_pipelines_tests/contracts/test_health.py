@@ -1,4 +1,4 @@
-"""Health of endpoints: an endpoint without findings is healthy only if it was checked recently."""
+"""An endpoint without findings is reported as healthy only if it was checked recently."""
 
 import pytest
 import sqlalchemy as sa

@@ -13,7 +13,7 @@ from kalshi_pipelines.contracts.language.differences import Difference, Kind, Se
 from kalshi_pipelines.contracts.language.responses import Response
 from kalshi_pipelines_tests.support.contracts.responses import AT, answer
 
-THURSDAY = 1_795_077_000_000_000  # Thursday 2026-11-19, 03:30 Eastern Time
+THURSDAY = 1_795_077_000_000_000  # Thursday 2026-11-19, 03:30 Eastern Time, during the exchange's maintenance
 COSTS = {"default_cost": 10, "endpoint_costs": [{"method": "GET", "path": "/trade-api/v2/x", "cost": 2}]}
 NESTED = {"error": {"code": "not_found", "message": "not found"}}
 

@@ -21,13 +21,14 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 LEAST_DETECTED = 0.95
 LEAST_GRAVE = 0.90
-#: Changes to plausible values. Magnitudes are judged only after ten answers, so one recording cannot show them.
+#: Held-out changes whose new values are plausible. Magnitudes are judged only after ten answers, so one recording
+#: cannot show these changes.
 NEED_MORE_ANSWERS = {"volume a hundred times", "trade counts a hundred times"}
 _STEP_HOURS = 3
 
 
 class ObservedDay:
-    """A day of the sandbox: the learned baselines, the differences, and the last answers of each endpoint."""
+    """A simulated day of the sandbox: learned baselines, reported differences, and each endpoint's last answers."""
 
     def __init__(self) -> None:
         self.baselines: dict[str, Baseline] = {}
@@ -138,7 +139,7 @@ def test_held_out_changes_of_sandbox_answers_reach_the_rates(day: ObservedDay) -
     assert grave >= LEAST_GRAVE, missed
 
 
-# Changes written down without knowledge of the checks ----------------------------------------------------------------
+# Changes that were invented without knowledge of the checks
 
 
 @pytest.mark.skipif(not (RECORDINGS / "index.json").exists(), reason="no recordings beside the project")

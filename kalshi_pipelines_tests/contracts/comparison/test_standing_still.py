@@ -1,4 +1,4 @@
-"""Frozen values: a dead field is reported, rows of new markets are not. The baseline tells them apart."""
+"""Tests of frozen values: a field that stopped changing is reported, but new markets without trades are not."""
 
 import random
 from typing import Any
@@ -27,7 +27,7 @@ NUMBERS = (
 
 
 def market(draw: random.Random, number: int, idle: float = 0.0) -> dict[str, Any]:
-    """Return a market; a share ``idle`` of the markets has no quotes and trades yet."""
+    """Return a random market. With the probability ``idle``, it is new and has no quotes or trades yet."""
     is_new = draw.random() < idle
     bid = draw.randint(1, 60)
     prices = (0, 100, 0, 100, 0) if is_new else (bid, bid + 2, 98 - bid, 100 - bid, bid)
@@ -42,7 +42,7 @@ def lists(draw: random.Random, idle: float = 0.0, always: dict[str, str] | None 
 
 
 def frozen_keys(known: Baseline, body: dict[str, Any]) -> set[str]:
-    """Return the keys that are reported as frozen."""
+    """Return the keys of a market list whose values the checks report as frozen."""
     inventory = check(_response(body)).inventory
     assert inventory is not None
     return {

@@ -1,4 +1,4 @@
-"""A state machine test of findings in a real warehouse, compared with a model that shares no code with it."""
+"""A state machine test of findings in a real warehouse. Its model of findings shares no code with the product."""
 
 import shutil
 import tempfile
@@ -25,7 +25,7 @@ ENDPOINTS = ("GET /markets", "GET /series")
 GRAVITY = {"additive": 0, "risky": 1, "breaking": 2}
 
 Seen = dict[tuple[str, str], tuple[str, str]]
-"""The differences that a run sees: ``after`` and severity by endpoint and place."""
+"""The differences that a contract run sees: new value and severity, by endpoint and place."""
 SEEN: st.SearchStrategy[Seen] = st.dictionaries(
     st.tuples(st.sampled_from(ENDPOINTS), st.sampled_from(["p", "q"])),
     st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["risky", "breaking"])),
@@ -34,7 +34,8 @@ SEEN: st.SearchStrategy[Seen] = st.dictionaries(
 OUTCOMES = st.dictionaries(st.sampled_from(ENDPOINTS), st.sampled_from(["checked", "empty", "maintenance"]), min_size=1)
 
 
-#: There is no shrink phase: it takes minutes with a database, and the printed steps explain a failure well enough.
+#: Hypothesis does not simplify failing examples here: this takes minutes with a database, and the printed steps are
+#: clear enough.
 FEW = settings(max_examples=30, stateful_step_count=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
@@ -81,7 +82,7 @@ class Model:
         if is_live and not is_graver:
             severity = known.severity
             if known.source != source:
-                # Each source describes the difference differently; the text of the probes stays.
+                # Probes and ingests describe the same difference differently. The description by the probes is kept.
                 after = after if source == "probes" else known.after
                 known.after, known.source, known.missed = after, source, 0
                 return
@@ -94,7 +95,7 @@ class Model:
 
 
 class Findings(RuleBasedStateMachine):
-    """Runs, acknowledgements and repeated recordings in any order."""
+    """A state machine of contract runs, acknowledgements and repeated recordings in any order."""
 
     migrated: Path
 

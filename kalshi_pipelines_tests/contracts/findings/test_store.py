@@ -1,4 +1,4 @@
-"""The states of findings in a warehouse: opened, announced once, acknowledged, closed, reopened; also concurrently."""
+"""Findings in a warehouse are opened, announced once, acknowledged, closed and reopened, also by parallel runs."""
 
 import threading
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def difference(
 
 
 class Runs:
-    """Contract runs, six simulated hours apart unless a test says otherwise."""
+    """Simulated contract runs, six hours apart unless a test says otherwise."""
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
@@ -380,7 +380,7 @@ def test_an_unreachable_vendor_is_one_finding_that_closes_by_itself(runs: Runs) 
     assert len(runs.titles()) == 1
     back = runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY), (SERIES, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in back.closed] == ["Kalshi"]
-    # The endpoint that still does not answer has not answered for as long as the vendor.
+    # The vendor answers again, but one endpoint has been silent for as long as the whole vendor was.
     assert [each.difference.endpoint for each in back.news] == [SERIES]
 
 
@@ -462,7 +462,7 @@ def test_a_wrong_order_closes_only_after_lists_with_two_elements(runs: Runs) -> 
 
 
 def test_a_learned_difference_stays_open_until_it_is_gone(runs: Runs) -> None:
-    # The baseline learns the missing key in the next run. The reference from before still shows the difference.
+    # The baseline learns in the next run that a key is missing. The older reference still shows the difference.
     contract = CONTRACTS[MARKETS]
 
     def answer(*more: str) -> Inventory:

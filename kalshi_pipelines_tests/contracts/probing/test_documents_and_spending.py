@@ -1,4 +1,4 @@
-"""Published documents are read safely and compared, and the cost of a search is exact."""
+"""Documents that a vendor publishes are read safely and compared, and the cost of a search is recorded exactly."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Recordings hide the member, give the same check results as the answers, and state their age."""
+"""Recordings contain no personal data of a member, get the same check results as the answers, and state their age."""
 
 import json
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 KEY_ID = "b0a7c2ee-1111-4222-8333-944455556666"
 OWN_WORDS = ("somebody-s-strategy", "me.myself@example.org", "4815162342")
-#: Keys of identifiers in a member's own data.
+#: Identifiers that occur as keys in a member's data.
 IDENTIFIER_KEYS = (
     "order_id",
     "client_order_id",
@@ -47,7 +47,7 @@ IDENTIFIER_KEYS = (
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[list[Response]]:
-    """Public and signed answers for a member who trades on two sub-accounts and chose revealing order names."""
+    """Answers to public and signed requests of a member with two sub-accounts and order ids that reveal names."""
     local = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
     with local.client:
         signer = RequestSigner(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)
@@ -129,7 +129,7 @@ def test_undeclared_data_of_a_member_is_replaced() -> None:
     for secret in ("Jane", "Roe", "Main", "123456789", "078051120", "JANE", "8eab5374"):
         assert secret not in text
     assert len(str(clean["account"]["account_number"])) == len(clean["account"]["ssn"]) == 9
-    assert clean["subaccount_number"] == 1  # the first number after that of the primary account
+    assert clean["subaccount_number"] == 1  # pseudonyms of sub-accounts begin at 1, because 0 is the primary account
     kept = ("opened", "total", "active", "share")
     assert [clean[name] for name in kept] == [body[name] for name in kept]
 

@@ -1,4 +1,4 @@
-"""Further changes a vendor may make to values and whole answers, written without knowledge of the checks."""
+"""More invented changes of vendors' values and answers. They were written without knowledge of the checks."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from kalshi_pipelines_tests.support.contracts.held_out import (
 
 @dataclass(frozen=True)
 class ResponseChange:
-    """A change of a whole response: its status, headers or bytes, or its request."""
+    """A change of a whole response: its status, headers, bytes or request."""
 
     name: str
     endpoint: str

@@ -1,4 +1,4 @@
-"""Invented mutations, none of them from the file of incidents. They test the checks on changes not known before."""
+"""Invented changes of vendor answers. They are not from real incidents, so they test how checks find new changes."""
 
 import copy
 import datetime as dt
@@ -13,7 +13,7 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change of every value at one place in the answers of an endpoint."""
+    """A change of all values at one place in an endpoint's answers."""
 
     name: str
     endpoint: str

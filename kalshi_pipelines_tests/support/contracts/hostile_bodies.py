@@ -1,4 +1,4 @@
-"""Bodies that a hostile or broken server could send."""
+"""Response bodies that a hostile or broken server could send."""
 
 from kalshi_pipelines.contracts.comparison.body_decoding import MOST_BYTES
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
@@ -29,7 +29,7 @@ HOSTILE = {
 
 
 def hostile_response(body: bytes) -> Response:
-    """Return a body as an answer of GET /markets."""
+    """Return a response to GET /markets with this body."""
     return Response(
         VendorRequest("GET /markets"), 200, {}, body, AT, "http://127.0.0.1/trade-api/v2/markets", "sandbox"
     )

@@ -1,4 +1,4 @@
-"""Real incidents, each applied to a recording and checked.
+"""Real incidents at vendors, each applied to a recording and checked.
 
 ``python -m kalshi_pipelines_tests.support.contracts.incidents`` prints the detection rates and the missed incidents.
 """
@@ -29,7 +29,7 @@ from kalshi_pipelines_tests.support.contracts.recorded import (
 
 GRAVE = (Severity.BREAKING, Severity.RISKY)
 _MADE: dict[str, dict[str, Any]] = {
-    # The request in the description of an incident, if the recording has another request.
+    # Requests of incidents, by incident id. They are given here if the recording has a different request.
     "K005": {"sent": {"time_in_force": "fill_or_kill", "count": "1.00"}},
     "K063": {"endpoint": "GET /portfolio/orders", "query": {"limit": ("1000",)}, "expects": (), "is_signed": True},
     "K081": {"sent": {"client_order_id": "2b8394e0-515e-4b89-b624-f34067756855"}},
@@ -39,7 +39,7 @@ _MADE: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident with its check result."""
+    """An incident, and the differences that the checks found."""
 
     id: str
     kind: str
@@ -58,14 +58,14 @@ class Incident:
 
 
 def incidents() -> list[dict[str, Any]]:
-    """Return the incidents in the file."""
+    """Return the incidents in the file of recorded incidents."""
     found: list[dict[str, Any]] = json.loads((SHARED / "drift" / "incidents.json").read_text())
     return found
 
 
 @cache
 def checked_incidents() -> tuple[Incident, ...]:
-    """Return every incident with its check result."""
+    """Check the recording of every incident, and return each incident with its differences."""
     return tuple(_check_incident(entry) for entry in incidents())
 
 
@@ -109,7 +109,10 @@ def _same_run(recording: RecordedAnswer) -> list[Response]:
 
 
 def _without_contract(base: str) -> RecordedAnswer:
-    """Return a recording of an undeclared endpoint. It borrows an Exa endpoint, so only its status can be judged."""
+    """Return a recorded answer of an endpoint without a contract.
+
+    It is filed under an Exa endpoint, so only its status can be checked.
+    """
     body = json.loads((SHARED / "recordings" / base).read_text())
     body = body.get("response", body)
     endpoint = "POST api.exa.ai/search"
@@ -126,7 +129,7 @@ def _without_contract(base: str) -> RecordedAnswer:
 
 
 def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterator[Difference]:
-    """Yield the differences of an answer from an old address, which no contract declares."""
+    """Yield the differences of an answer that came from a vendor's old URL, which no contract declares."""
     endpoint = "GET docs.kalshi.com/changelog/rss.xml"
     url = operations[0]["from"]
     at = int(CURRENT.timestamp() * 1_000_000)
@@ -134,7 +137,7 @@ def _of_host(_: dict[str, Any], operations: Sequence[dict[str, Any]]) -> Iterato
 
 
 def learned_from(recording: RecordedAnswer) -> Baseline | None:
-    """Return the baseline for an incident on a recording."""
+    """Return the baseline that is learned from a recording and the other recordings of its endpoint."""
     return baseline_of(recording, *siblings(recording))
 
 

@@ -1,4 +1,4 @@
-"""Recordings as responses. Where nobody recorded the request, it is derived from the recorded answer."""
+"""Recordings as responses. If the request was not recorded, it is derived from the recorded answer."""
 
 import datetime as dt
 import importlib.util
@@ -20,7 +20,7 @@ from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 SHARED = RECORDINGS.parent
 CURRENT = dt.datetime(2026, 10, 26, tzinfo=dt.UTC)
-"""The day on which the recordings of the current shape were derived from older ones."""
+"""The day on which the recordings with today's shape were derived from older recordings."""
 HOSTS = {
     "prod": "https://external-api.kalshi.com/trade-api/v2",
     "demo": "https://external-api.demo.kalshi.co/trade-api/v2",
@@ -30,7 +30,7 @@ _NAMES = {"series_ticker": "ticker", "event_ticker": "event_ticker", "ticker": "
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """A recorded answer, with the folder of recordings that have the same shape."""
+    """A recorded answer. All recordings in its folder have the same shape."""
 
     file: str
     folder: str
@@ -49,7 +49,7 @@ class RecordedAnswer:
 
 @cache
 def recordings() -> dict[str, RecordedAnswer]:
-    """Return every recording whose endpoint has a contract, by file name."""
+    """Return all recordings of endpoints that have a contract, by file name."""
     found = {}
     for entry in json.loads((RECORDINGS / "index.json").read_text()):
         file = entry["file"]
@@ -155,7 +155,7 @@ def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBo
 
 
 def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
-    """Yield the other recordings of the same endpoint, shape and environment."""
+    """Yield the other recordings with this recording's endpoint, shape and environment."""
     for other in recordings().values():
         is_other = other.file != recording.file and other.folder == recording.folder
         if is_other and other.response.request.endpoint == recording.response.request.endpoint:
@@ -174,7 +174,7 @@ def baseline_of(*learned_from: RecordedAnswer) -> Baseline | None:
 
 @cache
 def mutations() -> ModuleType:
-    """Return the module that applies mutations, which came with the file of incidents."""
+    """Return the module that applies mutations to recordings. It is stored beside the file of incidents."""
     spec = importlib.util.spec_from_file_location("drift_apply", SHARED / "drift" / "apply.py")
     if spec is None or spec.loader is None:
         raise RuntimeError("The module that applies incidents cannot be imported.")

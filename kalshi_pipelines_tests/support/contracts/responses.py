@@ -1,4 +1,4 @@
-"""A response of an endpoint, made for a test."""
+"""A helper that makes the response of an endpoint for a test."""
 
 import json
 from typing import Any, Final
