@@ -1,4 +1,4 @@
-"""Definitions match a reviewed snapshot, load in a fresh interpreter, and run only after their schema."""
+"""Definitions match a reviewed snapshot, load in a new Python process, and make assets wait for their schema."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 
 
 def described(definitions: dg.Definitions) -> dict[str, Any]:
-    """Return the parts of the definitions that a reviewer must see: keys, dependencies, texts, jobs and schedules."""
+    """Return what a reviewer must see of the definitions: keys, dependencies, texts, jobs and schedules."""
     repository = definitions.get_repository_def()
     graph = definitions.resolve_asset_graph()
     return {

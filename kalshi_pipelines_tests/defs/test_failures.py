@@ -1,4 +1,4 @@
-"""Expected failures in real runs: the log shows the message, and only a retryable failure is tried again."""
+"""Expected errors in real runs: the log shows their message, and only a retryable error is retried."""
 
 from typing import Any
 

@@ -52,7 +52,7 @@ class Daemon:
         return keys
 
     def restart(self) -> "Daemon":
-        """Return a new daemon that knows only what this daemon stored."""
+        """Return a restarted daemon, which knows only what this daemon stored."""
         warehouse = WarehouseResource(data_dir=self.warehouse.data_dir)
         self.opened.append(warehouse)
         return replace(self, warehouse=warehouse)
@@ -60,7 +60,7 @@ class Daemon:
 
 @dataclass
 class Clock:
-    """Simulated clock of the sensors."""
+    """A simulated clock that the sensors read."""
 
     now_us: int = START_US
 
@@ -136,11 +136,11 @@ def test_contract_runs_over_three_days_of_restarts_are_at_most_six_hours_apart(
         clock.now_us += 10 * MINUTE_US
     apart = [after - before for before, after in itertools.pairwise(began)]
     assert began[0] == START_US
-    assert pause.stop in began  # the first tick after the outage
+    assert pause.stop in began  # the first tick after the outage starts a run
     steady = [each for each in apart if each < 10 * HOUR_US]
     assert len(steady) == len(apart) - 1
     assert 4.5 * HOUR_US <= min(steady) <= max(steady) <= 6 * HOUR_US
-    assert len(set(steady)) > 1  # jitter
+    assert len(set(steady)) > 1  # jitter makes the intervals differ
 
 
 def test_failed_contract_runs_back_off_to_at_most_six_hours(daemon_of: DaemonOf, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Assets of market data: they run after the schema, report their counts, and can be materialized alone."""
+"""Assets of market data run after the schema, report their counts, and can be materialized alone."""
 
 import sqlite3
 from pathlib import Path

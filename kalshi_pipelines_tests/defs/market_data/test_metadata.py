@@ -1,4 +1,4 @@
-"""Progress reaches the run log every few seconds, and always at the end."""
+"""The progress of an asset is written to the run log every few seconds, and always at the end."""
 
 import dagster as dg
 import pytest

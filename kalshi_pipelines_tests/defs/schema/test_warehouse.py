@@ -1,4 +1,4 @@
-"""Schemas as users meet them: `migrate`, its dry run, the guard of assets, and the display of an old database."""
+"""The schema assets of warehouse and journal: `migrate`, its dry run, the order of assets, and outdated databases."""
 
 import csv
 import sqlite3
@@ -32,7 +32,7 @@ def definitions(data_dir: Path) -> dg.Definitions:
 
 @pytest.fixture
 def file(data_dir: Path) -> Path:
-    """The path of the warehouse."""
+    """The path of the warehouse's SQLite file."""
     path = data_dir / "sandbox" / "warehouse.db"
     path.parent.mkdir(parents=True)
     return path
@@ -43,7 +43,7 @@ def run(definitions: dg.Definitions, job: str, instance: dg.DagsterInstance | No
 
 
 def sentence_of(result: Any) -> str | None:
-    """Return the message of the failed step."""
+    """Return the error message of a run's failed step."""
     (failure,) = [event for event in result.all_node_events if event.is_step_failure]
     message: str | None = failure.step_failure_data.user_failure_data.description
     return message

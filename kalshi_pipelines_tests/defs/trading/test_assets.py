@@ -1,4 +1,4 @@
-"""Trading in Dagster: unarmed runs do nothing, armed runs decide proposals, and nothing trades without a person."""
+"""Trading in Dagster: an unarmed run does nothing, an armed run decides proposals, and only a person can arm a run."""
 
 import datetime as dt
 import json
@@ -41,7 +41,7 @@ EXECUTED = dg.AssetKey("executed_orders")
 
 @pytest.fixture(scope="module")
 def ticker(frozen_sandbox: SandboxProcess) -> str:
-    """The ticker of a market with bids on both sides."""
+    """The ticker of a sandbox market with bids on both sides."""
     query = {"status": "open", "mve_filter": "exclude", "limit": "1000"}
     found = httpx.get(f"{frozen_sandbox.url}/markets", params=query).json()["markets"]
     return str(
@@ -59,7 +59,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def definitions(frozen_sandbox: SandboxProcess, tmp_path: Path, instance: dg.DagsterInstance) -> dg.Definitions:
-    """Definitions whose journal is migrated and whose kill switch is released."""
+    """Trading definitions whose journal is migrated and whose kill switch is released."""
     definitions = build_defs(
         warehouse=WarehouseResource(data_dir=str(tmp_path)), exchange=ExchangeResource(sandbox_url=frozen_sandbox.url)
     )
@@ -327,7 +327,7 @@ def test_halted_sensor_queues_one_alert_for_each_halt(definitions: dg.Definition
     with journal_of(tmp_path) as journal, journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ann", "odd fills")
     assert looks(looks(None)) == "3"
-    assert looks(None) == "3"  # a daemon that lost its cursor queues no second alert
+    assert looks(None) == "3"  # a daemon that lost its cursor does not queue the alert again
     engine = open_engine(warehouse.settings.resolved_warehouse_url)
     with engine.connect() as connection:
         (alert,) = connection.execute(sa.select(alerts.c.title, alerts.c.body)).all()

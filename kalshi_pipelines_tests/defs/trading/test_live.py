@@ -39,7 +39,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 def definitions(
     member: SandboxMember, tmp_path: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> dg.Definitions:
-    """Definitions with every setting of a live session in the environment of this process."""
+    """Trading definitions, with all settings of a live session in this process's environment."""
     settings = member.settings()
     assert settings.arm
     for name, value in {
@@ -63,7 +63,7 @@ def definitions(
 
 @pytest.fixture
 def journal(definitions: dg.Definitions, tmp_path: Path) -> Iterator[Journal]:
-    """The journal of the definitions, its kill switch released."""
+    """The journal of the trading definitions, with its kill switch released."""
     engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
     made = Journal(engine, "sandbox")
     with made.writing() as transaction:
@@ -105,7 +105,7 @@ def test_F15_order_proposed_and_run_twice_is_placed_once(
     assert run(definitions, instance, "verify_audit").success
     engine.dispose()
 
-    # An order placed outside of this project fails the reconciliation and keeps the next session closed.
+    # An order that this project did not place fails the reconciliation, and the next session does not open.
     member.client.close()
     foreign = {
         "ticker": market["ticker"],
