@@ -21,7 +21,7 @@ def dagster_instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of the test's runs, which read everything the sandbox has, combos included."""
+    """The data folder of the test's runs. These runs read everything the sandbox has, combos included."""
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("KALSHI_INCLUDE_COMBOS", "true")
     monkeypatch.setenv("KALSHI_RATE_TIER", "prestige")

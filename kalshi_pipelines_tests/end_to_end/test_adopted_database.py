@@ -1,4 +1,4 @@
-"""The next nightly run adopts a database of the older tool as its warehouse."""
+"""A nightly run converts a database of the older tool into its warehouse."""
 
 import shutil
 from decimal import Decimal
@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 
 @pytest.fixture
 def file(data_dir: Path) -> Path:
-    """The path at which the runs expect the warehouse."""
+    """The path of the file where runs expect the warehouse."""
     data_dir.mkdir(parents=True)
     return data_dir / "warehouse.db"
 

@@ -1,4 +1,4 @@
-"""Wrong input fails with one sentence and a remedy, before any traceback. No file is changed or half-written."""
+"""Invalid input ends a command with one sentence and a remedy, and leaves no file changed or half-written."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The exit code of ``dagster job execute -j contract_checks``, which cron or another scheduler relies on."""
+"""Tests of the exit code of ``dagster job execute -j contract_checks``, which cron and other schedulers rely on."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import httpx
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
-#: Patterns of the log lines about the finding on the bids; the alert has the same lines.
+#: Patterns of the lines about a finding on bids, in the log and in the alert.
 LOGGED = (
     "Breaking drift on sandbox: GET /markets markets[].yes_bid_dollars: key missing",
     r"Since: \d{4}-\d\d-\d\d \d\d:\d\d UTC",

@@ -1,4 +1,4 @@
-"""A real dagster-daemon that is killed while it sends an alert, and is started again a day later."""
+"""A test of a real dagster-daemon that is killed while it sends an alert, and is restarted a day later."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSIN
 
 
 class Received(list[dict[str, Any]]):
-    """Alerts a web hook received. On receipt it can kill the sender, which then never learns of the delivery."""
+    """Alerts that a web hook received. It can kill the sender at receipt, before the sender learns of the delivery."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ def test_daemon_killed_after_sending_an_alert_repeats_it_once_and_catches_up(
         wait_for(lambda: first.poll() is not None, tmp_path)
     assert first.returncode == -signal.SIGKILL
     assert len(received) == 1
-    assert runs(sqlite_engine, began_us) == ["succeeded"]  # too early for a second run
+    assert runs(sqlite_engine, began_us) == ["succeeded"]  # a second run is not due yet
 
     def has_caught_up() -> bool:
         is_overdue = bool(alerts_with("No contract run of sandbox for 24 hours"))

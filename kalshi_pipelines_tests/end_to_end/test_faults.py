@@ -1,4 +1,4 @@
-"""A faulty exchange costs no row: the run stores everything, or it fails and the next run completes the rest."""
+"""Tests of ingests from a faulty exchange. A run stores everything, or it fails and the next run stores the rest."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ def count(engine: sa.Engine, table: sa.Table) -> int:
 
 
 def count_requests_of_an_ingest(sandbox: SandboxProcess) -> int:
-    """Return the number of requests of an ingest: one sweep for each status, and one request for late changes."""
+    """Return the number of requests of an ingest: a sweep for each market status, and one request for late changes."""
     return 1 + sum(
         -(-len(read_list(sandbox.url, "/markets", "markets", limit=1000, status=status, mve_filter="exclude")) // 1000)
         or 1

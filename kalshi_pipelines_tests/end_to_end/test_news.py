@@ -1,4 +1,4 @@
-"""The news pipeline from markets to sentiment, run as a user runs it, also with hostile or changed responses."""
+"""The news pipeline from markets to sentiment, run as a user runs it, also with hostile and changed responses."""
 
 import json
 import os
@@ -49,7 +49,7 @@ INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 @pytest.fixture
 def news_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxProcess]:
-    """A sandbox with news for this test alone, which the runs of this process read."""
+    """A sandbox with news that only this test uses. Runs in this process read it."""
     options = SandboxOptions(markets=300, combos=5, tick_seconds=0, tier="unlimited", warm=False)
     with running_sandbox(options) as sandbox:
         monkeypatch.setenv("KALSHI_SANDBOX_URL", sandbox.url)
@@ -84,7 +84,7 @@ def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvalu
 
 
 def here(**more: str) -> dict[str, str]:
-    """Return the KALSHI_ variables of this process, plus the given ones, for a command."""
+    """Return this process's KALSHI_ variables and the given variables as the environment of a command."""
     return {name: value for name, value in os.environ.items() if name.startswith("KALSHI_")} | more
 
 
@@ -112,7 +112,7 @@ def test_nightly_finds_links_and_scores_articles_and_pays_for_each_once(
     market = next(row["ticker"] for row in rows(warehouse, markets) if row["event_ticker"] == event)
     track(warehouse, market, [])
     assert run_job("news").success
-    # A known article found again at another URL is not stored again, and it is linked to the tracked market, too.
+    # An article that is found again at another URL is stored once, and linked to the second market, too.
     truth = steer(news_sandbox, "GET", "/news/truth")["articles"]
     assert_pages_are_kept_once(warehouse, {each["url"]: (each["story"], each["variant"]) for each in truth})
     known = {each["news_article_id"] for each in articles}
@@ -266,7 +266,7 @@ def test_news_without_key_and_feed_is_skipped_with_the_reason(
 
 
 def exa_incidents() -> list[dict[str, Any]]:
-    """Return the recorded changes of Exa's search that a response shows, if this machine has the recordings."""
+    """Return recorded changes of Exa's search that are visible in a response. Without recordings, return none."""
     if not SHARED_DRIFT.is_file():
         return []
     known = json.loads(SHARED_DRIFT.read_text())
@@ -307,18 +307,16 @@ def test_changed_search_response_is_noticed_and_leaves_no_partial_batch(
         if result.success:
             metadata = metadata_of(result, "news_articles")
             is_noticed = metadata["contract_differences"] or "problems" in metadata or metadata["entries_rejected"]
-            # A change of a field that nobody uses may go unnoticed if articles are still read.
+            # A changed field that no code reads may go unnoticed, as long as articles are still read.
             assert is_noticed or metadata["articles_read"] > 0, operations
         assert_nothing_is_half_written(warehouse)
-        if (
-            operations[0]["op"] != "http"
-        ):  # an HTTP error costs nothing; other drift changes a response that was already charged
+        if operations[0]["op"] != "http":  # an HTTP error costs nothing; a changed response was already charged
             charged = steer(news_sandbox, "GET", "/news/charges")["total_microdollars"]
             assert spent_on_news(warehouse) - before >= charged > 0, operations
 
 
 def spent_on_news(engine: sa.Engine) -> int:
-    """Return the micro-dollars spent on news; a call without a known price counts with its reservation."""
+    """Return the micro-dollars spent on news. A call whose price is unknown counts with its reserved amount."""
     columns = vendor_spending.c
     cost = sa.func.coalesce(columns.spent_microdollars, columns.reserved_microdollars)
     with engine.connect() as connection:

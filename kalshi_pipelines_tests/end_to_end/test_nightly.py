@@ -1,4 +1,4 @@
-"""The nightly job stores the whole exchange exactly; a second run on the same data changes nothing."""
+"""Tests of the nightly job: it stores the whole exchange exactly, and a second run on the same data changes nothing."""
 
 import os
 from pathlib import Path
@@ -151,7 +151,7 @@ def test_nightly_stores_every_recorded_market_and_event_exactly(
 
 
 def archived_markets(folder: Path) -> set[str]:
-    """Return the tickers recorded at the historical endpoint; the live lists do not contain them."""
+    """Return the tickers of recorded historical markets, which the exchange's live lists do not contain."""
     historical = folder / "historical_markets.json"
     if not historical.exists():
         return set()

@@ -1,4 +1,4 @@
-"""The command `migrate`, run as a user runs it, on databases that it cannot upgrade."""
+"""Tests of the command `migrate`, run as a user runs it, on databases that it cannot upgrade."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run with a configured key leaves no part of the key in any file or output."""
+"""A run with a configured private key leaves no part of the key in any file or output."""
 
 import base64
 import json
@@ -27,7 +27,7 @@ def key_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def pieces(key_file: Path) -> Iterator[bytes]:
-    """Yield pieces of the key as text and as bytes, so that a search also finds a part of the key."""
+    """Yield pieces of a private key as text and as bytes. Searching for pieces also finds a part of the key."""
     lines = key_file.read_text().splitlines()[1:-1]
     for line in lines:
         yield from (line[start : start + 24].encode() for start in range(0, len(line) - 23, 8))
@@ -37,7 +37,7 @@ def pieces(key_file: Path) -> Iterator[bytes]:
 
 
 def traces(folder: Path, key_file: Path, output: str) -> dict[str, bytes]:
-    """Return the output of a run and every file it left (also SQLite files and compute logs), except the key file."""
+    """Return a run's output and all files it wrote, SQLite files and compute logs included, but not the key file."""
     files = {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path != key_file}
     return files | {"output": output.encode()}
 

@@ -1,4 +1,4 @@
-"""Every command and SQL statement of docs/upgrading.md, run in the order of the page as a user runs them."""
+"""Tests of docs/upgrading.md: every command and SQL statement is run in the order of the page."""
 
 import os
 import re
@@ -28,7 +28,7 @@ def commands() -> list[str]:
 
 
 class Shell:
-    """One shell for all commands of the page, so that a variable exported by one command holds for the next."""
+    """A shell that runs all commands of a page, so that a variable exported by one command exists in the next."""
 
     def __init__(self, folder: Path) -> None:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_")}
@@ -44,7 +44,7 @@ class Shell:
         )
 
     def run(self, command: str) -> tuple[int, str]:
-        """Return the exit code and the output of a command."""
+        """Run a command in the shell, and return its exit code and output."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{command} < /dev/null\necho __ended__ $?\n")
@@ -91,7 +91,7 @@ def test_every_command_of_the_upgrading_page_works_in_order(
         with engine.connect() as connection:
             assert connection.scalar(sa.text("SELECT count(*) FROM trades")) == trades - refused
         engine.dispose()
-    assert inspect_file(research.path).content is Content.LEGACY  # the page ends by restoring the backup
+    assert inspect_file(research.path).content is Content.LEGACY  # the page ends with restoring the backup
 
 
 def test_every_sql_statement_of_the_upgrading_page_works(engine: sa.Engine) -> None:

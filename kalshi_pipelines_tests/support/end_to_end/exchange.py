@@ -1,4 +1,4 @@
-"""Data as the exchange shows it to a plain HTTP client, compared with the data in the warehouse and the lake."""
+"""The exchange's data as a plain HTTP client reads it, compared with the data in the warehouse and the lake."""
 
 from collections.abc import Iterable
 from decimal import Decimal
@@ -21,7 +21,7 @@ from kalshi_pipelines.warehouse.tables import (
     watermarks,
 )
 
-#: Fields of older recordings that the exchange no longer sends; the warehouse keeps them as unknown fields.
+#: Market fields in older recordings that the exchange no longer sends. The warehouse keeps them as unknown fields.
 RETIRED = {"liquidity_dollars"}
 DATA_TABLES = (series, events, markets, price_snapshots, orderbook_snapshots, quarantine, watermarks)
 
@@ -65,7 +65,7 @@ def found_in(folder: Path, key: str) -> dict[str, dict[str, Any]]:
 
 
 def stored(engine: sa.Engine, table: sa.Table, key: str) -> dict[str, dict[str, Any]]:
-    """Return the rows of a table by key."""
+    """Return the rows of a warehouse table, by their key."""
     with engine.connect() as connection:
         return {row[key]: dict(row) for row in connection.execute(sa.select(table)).mappings()}
 

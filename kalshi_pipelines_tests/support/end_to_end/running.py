@@ -1,4 +1,4 @@
-"""Ways to run a real job in a test: in this process, or as the command a user types."""
+"""Two ways to run a real job in a test: in this process, and as the command that a user types."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ _SECONDS: Final = 240
 
 
 def run_in_process(instance: dg.DagsterInstance, job: str) -> dg.ExecuteInProcessResult:
-    """Run a job to its end with Dagster's own executor; a failure is in the result and is not raised."""
+    """Run a job to its end with Dagster's own executor. A failure is returned in the result, not raised."""
     return build_defs().resolve_job_def(job).execute_in_process(instance=instance, raise_on_error=False)
 
 

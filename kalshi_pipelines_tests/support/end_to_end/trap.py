@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Trap:
-    """URL of the listener, and the first bytes of each connection."""
+    """The URL of a listener, and the first bytes of each connection to it."""
 
     url: str
     heard: list[bytes] = field(default_factory=list)
@@ -17,7 +17,7 @@ class Trap:
 
 @contextmanager
 def listening_trap() -> Iterator[Trap]:
-    """Open a trap for the length of the block."""
+    """Open a listener on the loopback address, and close it at the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         trap = Trap(f"http://127.0.0.1:{listener.getsockname()[1]}")
 
