@@ -1,4 +1,4 @@
-"""Real channels send messages. If a channel fails, neither its address nor a secret is shown."""
+"""Tests of real alert channels: they send messages, and a failing channel shows neither its URL nor a secret."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Each channel receives each alert once. A failing channel is retried alone, and bursts become one message."""
+"""Each alert reaches each channel once. Only a failing channel is retried, and many alerts become one message."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class AlertClock:
 
 @dataclass
 class RecordingChannel:
-    """A channel that records its messages, or refuses them."""
+    """A stand-in for an alert channel, which records messages or refuses them."""
 
     name: str = "recorder-1"
     fails: bool = False

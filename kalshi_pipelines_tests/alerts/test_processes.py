@@ -1,4 +1,4 @@
-"""Real processes deliver alerts. Parallel processes repeat no alert, and a killed process loses no alert."""
+"""Alerts are delivered by real processes. Parallel processes repeat no alert, and a killed process loses none."""
 
 import signal
 import subprocess

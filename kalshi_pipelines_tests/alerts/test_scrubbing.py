@@ -1,4 +1,4 @@
-"""Messages have a bounded length, no secrets and no active markup, even for hostile text from a vendor."""
+"""Alert messages have a bounded length, no secrets and no active markup, even with hostile text from a vendor."""
 
 import base64
 import unicodedata

@@ -1,6 +1,6 @@
 """Hostile responses over real HTTP, as a compromised or broken vendor could send them.
 
-Each ingest is a process of its own. It must end soon, use little memory, and store whole pages or nothing.
+Each ingest runs in a process of its own. It must end soon, use little memory, and store whole pages or nothing.
 """
 
 import json
@@ -18,9 +18,9 @@ from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, run
 from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapshots, quarantine
 
 MARKETS = 300
-#: A response may have 64 MB. It is unpacked in pieces, and for a moment two copies of it are in memory.
+#: Limit of an ingest's memory. A response may have 64 MB. It is unpacked in pieces, and briefly exists twice in memory.
 MOST_MB = 260
-#: The result of an ingest for each hostile body. An unknown member before the list is skipped without being decoded.
+#: The expected result of an ingest for each hostile body. An unknown member before the list is skipped undecoded.
 OUTCOMES = {
     "long_string": "stored",
     "invalid_utf8": "stored",

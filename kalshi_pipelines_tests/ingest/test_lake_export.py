@@ -1,4 +1,4 @@
-"""The history of stored pages reaches the lake, even if the exchange cannot be read afterwards."""
+"""Stored pages are exported to the lake, even if the exchange can no longer be read."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

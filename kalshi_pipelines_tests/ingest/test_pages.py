@@ -1,4 +1,4 @@
-"""A page is stored once, exactly, and whole or not at all. Records that cannot be stored go to the quarantine."""
+"""A page of records is stored once, exactly, and completely or not at all. Invalid records go to the quarantine."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Every column of a row comes from the field that its table names, converted exactly."""
+"""Every column of a warehouse row comes from the field that its table names, converted exactly."""
 
 from decimal import Decimal
 from typing import Any
@@ -30,7 +30,7 @@ LAYOUTS = [
 
 
 def wire_and_stored(source: ColumnSource, number: int, field_type: Any) -> tuple[Any, Any]:
-    """Return a value of a field that no other field has, and the value that its column must hold."""
+    """Return a distinct value for a record's field, and the value that the column of this field must hold."""
     if source.column.endswith("_microdollars"):
         return f"0.{number:04}", number * 100
     if source.column.endswith("_centicontracts"):

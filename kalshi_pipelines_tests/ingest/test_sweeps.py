@@ -1,4 +1,4 @@
-"""Sweeps read the right lists far enough back in time, and report what the exchange did not send."""
+"""Sweeps read the right lists, go back in time far enough, and report what the exchange left out."""
 
 from collections.abc import Iterator
 from dataclasses import replace
