@@ -1,4 +1,4 @@
-"""The client reads the sandbox exchange over real loopback HTTP. Client and sandbox share no wire code."""
+"""The Kalshi client reads a sandbox exchange over real HTTP on this computer. Client and sandbox share no wire code."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -148,7 +148,7 @@ def test_a_malformed_record_is_rejected_alone(client: KalshiClient, inject: Call
     assert sum(len(each.records) for each in decoded) == MARKETS - 1
 
 
-@pytest.mark.whole_suite  # a socket is opened
+@pytest.mark.whole_suite  # the client opens a socket, which fast tests may not
 def test_request_without_a_response_is_reported(sqlite_engine: sa.Engine) -> None:
     with (
         KalshiClient.from_settings(Settings(), sqlite_engine, url="http://127.0.0.1:1") as client,

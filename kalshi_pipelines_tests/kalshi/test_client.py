@@ -233,7 +233,7 @@ def test_closing_the_client_ends_the_wait_for_the_budget(sqlite_engine: sa.Engin
     settings = Settings(environment=Environment.SANDBOX, sandbox_url="http://127.0.0.1:1")
     client = KalshiClient.from_settings(settings, sqlite_engine)
     client._transport._budget.rates = {Bucket.READ: BucketRate(1, 10)}
-    client._transport._budget.empty(Bucket.READ)  # The next request waits ten seconds for its tokens.
+    client._transport._budget.empty(Bucket.READ)  # The next request waits ten seconds for tokens.
     ended: list[BaseException] = []
 
     def read() -> None:

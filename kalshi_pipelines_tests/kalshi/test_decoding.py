@@ -93,7 +93,7 @@ def wire_strings(row: dict[str, Any]) -> dict[str, Any]:
 
 SPECIFICATION = RECORDINGS.parent / "facts" / "kalshi_openapi_3.34.0.yaml"
 SPECIFIED: list[tuple[type[Struct], str, set[str]]] = [
-    # The last column names fields that the specification requires, but that recordings lack or that are not used here.
+    # The last column names fields that the specification requires, but that are missing in recordings or unused here.
     (Market, "Market", {"settlement_bounds_type"}),
     (Event, "EventData", {"settlement_sources"}),
     (Series, "Series", {"categories"}),

@@ -49,7 +49,10 @@ def budget(engine: sa.Engine, clock: BudgetClock, rate: BucketRate, **options: f
 
 
 def overspent(grants: list[tuple[int, int]], rate: BucketRate) -> int:
-    """Return the largest overdraft of the exchange's bucket, in millionths of a token, for grants (instant, cost)."""
+    """Return how far a series of requests overdraws the exchange's bucket, in millionths of a token.
+
+    Each grant is an instant and the cost of the request granted at this instant.
+    """
     full = rate.capacity * SECOND
     level, last, worst = full, 0, 0
     for instant, cost in sorted(grants):
@@ -100,7 +103,7 @@ def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -
 
 def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
     shared = budget(engine, BudgetClock(), BucketRate(10, 20), longest_wait_seconds=2)
-    shared._sleep = lambda _: None  # Every waiter has reserved its tokens and still waits.
+    shared._sleep = lambda _: None  # No caller really sleeps, so each keeps the tokens it has reserved.
     for _ in range(3):
         shared.acquire(10)
     for _ in range(3):
@@ -152,7 +155,7 @@ def test_threads_of_one_process_do_not_overdraw(engine: sa.Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    # The clock stands still: the bucket grants 350 tokens at once, then one request each tenth of a second.
+    # The clock stands still. The bucket grants 350 tokens at once, and then one request every tenth of a second.
     assert sorted(round(wait, 6) for wait in waits) == [pytest.approx(n / 10) for n in range(1, 46)]
 
 

@@ -1,4 +1,4 @@
-"""The real vendors keep their contracts. These tests run only with KALSHI_RUN_LIVE_API=1."""
+"""Tests of the real vendors' APIs against their contracts. They run only with KALSHI_RUN_LIVE_API=1."""
 
 import os
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.live.reports import REPORT, learning_warehouse, report_text, severe_findings
 
 IS_LIVE = os.environ.get("KALSHI_RUN_LIVE_API") == "1"
-#: The variables of this machine, copied here before a fixture hides them from tests.
+#: This machine's environment variables, copied here before a fixture removes them.
 GIVEN: Mapping[str, str] = {
     name: value for name, value in os.environ.items() if name == "EXA_API_KEY" or name.startswith("KALSHI_")
 }

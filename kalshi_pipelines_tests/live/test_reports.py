@@ -37,7 +37,7 @@ def test_change_between_two_nights_is_reported_against_the_kept_baseline(
     assert severe_findings(second)
     text = report_text(second)
     assert "price_level_structure" in text
-    assert report_text(third) == text  # Otherwise the issue would be edited every night.
+    assert report_text(third) == text  # If the same findings gave another text, the issue would be edited every night.
     assert not set("`@<>") & set(text.replace("->", ""))
     with sqlite_engine.connect() as connection:
         assert connection.scalar(sa.text("SELECT count(*) FROM contract_runs")) == 0

@@ -94,7 +94,7 @@ def test_no_script_contains_an_expression_with_untrusted_text(workflow: dict[Any
 
 
 def test_exa_is_checked_weekly_with_a_budget_for_one_search(workflow: dict[Any, Any]) -> None:
-    nightly, weekly = (each["cron"] for each in workflow[True]["schedule"])  # YAML reads the key `on` as True.
+    nightly, weekly = (each["cron"] for each in workflow[True]["schedule"])  # YAML reads the key `on` as True
     assert nightly.split()[2:] == ["*", "*", "*"]
     assert weekly.split()[2:4] == ["*", "*"]
     assert weekly.split()[4] != "*"
@@ -109,7 +109,7 @@ def test_baselines_of_one_night_are_restored_in_the_next(workflow: dict[Any, Any
     back, keep = step(workflow, "Restore the baselines"), step(workflow, "Save the baselines")
     assert back["with"]["key"] == keep["with"]["key"]
     assert back["with"]["key"].startswith(back["with"]["restore-keys"])
-    assert "run_id" in keep["with"]["key"]  # A cache key can be written only once.
+    assert "run_id" in keep["with"]["key"]  # GitHub lets a cache key be written only once
     assert keep["if"].startswith("always()")
     asking = step(workflow, "Check the vendors")["env"]
     assert Path(asking[WAREHOUSE]).parent == Path(back["with"]["path"]) == Path(keep["with"]["path"])

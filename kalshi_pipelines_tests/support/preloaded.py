@@ -83,7 +83,7 @@ def _import_everything() -> None:
 
     import kalshi_pipelines.definitions  # noqa: F401
 
-    # Each run must assemble the definitions from its own settings.
+    # Forget the imported definitions, because each run must assemble them from its own settings.
     del sys.modules["kalshi_pipelines.definitions"]
     del sys.modules["kalshi_pipelines"].__dict__["definitions"]
 

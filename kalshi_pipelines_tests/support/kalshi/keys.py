@@ -1,4 +1,4 @@
-"""Private keys as the text that a key file holds, and the check of what a key has signed."""
+"""Private keys as the text of a key file, and the verification of signatures."""
 
 import base64
 

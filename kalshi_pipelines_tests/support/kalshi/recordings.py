@@ -17,7 +17,7 @@ def recording(name: str) -> bytes:
 
 
 def recorded_rows(list_key: str, shape: str) -> list[tuple[str, bytes]]:
-    """Return the rows of one kind from every recording of a period, each with the name of its file.
+    """Return the rows of one kind from all recordings of a period, each with the name of its file.
 
     A row may stand in a list, by itself, or nested in an event.
     """

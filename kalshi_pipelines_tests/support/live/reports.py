@@ -1,4 +1,4 @@
-"""Helpers of the live suite: a warehouse that keeps baselines from night to night, and the text of a report."""
+"""Helpers of the live suite: a warehouse that keeps baselines from night to night, and the report for an issue."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,15 +13,16 @@ from kalshi_pipelines.contracts.language.differences import Severity
 from kalshi_pipelines.contracts.runs import ContractReport
 from kalshi_pipelines.warehouse.engine import open_engine
 
-#: Names the SQLite warehouse, at head, that is kept between runs. Without it the suite starts without baselines.
+#: Environment variable: the path of the migrated SQLite warehouse that is kept between runs. Without it, the suite
+#: starts without baselines.
 WAREHOUSE = "KALSHI_CONTRACT_WAREHOUSE"
-#: Names the file to which the report is written.
+#: Environment variable: the path of the file to which the report is written.
 REPORT = "KALSHI_CONTRACT_REPORT"
 
 
 @contextmanager
 def learning_warehouse(variables: Mapping[str, str], otherwise: sa.Engine) -> Iterator[sa.Engine]:
-    """Open the warehouse that the variables name, or use the temporary warehouse if they name none."""
+    """Open the SQLite warehouse that the environment variables name, or ``otherwise`` if they name none."""
     if not variables.get(WAREHOUSE):
         yield otherwise
         return
@@ -33,12 +34,12 @@ def learning_warehouse(variables: Mapping[str, str], otherwise: sa.Engine) -> It
 
 
 def severe_findings(report: ContractReport) -> list[Finding]:
-    """Return the open findings that make the suite fail."""
+    """Return the open findings that make the live suite fail."""
     return [each for each in report.recorded.open if each.difference.severity is not Severity.ADDITIVE]
 
 
 def report_text(report: ContractReport) -> str:
-    """Return the text of the report for an issue.
+    """Return the report on a contract run as the text of an issue.
 
     The same findings always give the same text. Text from a vendor cannot become markup.
     """
