@@ -1,1 +1,1 @@
-"""Tests of what an order is judged by."""
+"""Tests of the checks of an order."""

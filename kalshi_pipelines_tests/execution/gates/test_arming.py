@@ -1,4 +1,4 @@
-"""A token arms one environment, one key and one set of limits for a while, and nothing else."""
+"""Arm tokens: a token arms one environment, one key and one set of limits for a limited time."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,7 +22,7 @@ def _reason(token: str | None, bound: ArmBinding = BOUND, **settings: Any) -> De
     return denied.reason if denied else None
 
 
-def test_the_right_token_arms() -> None:
+def test_valid_arm_token_passes() -> None:
     token = arm_token(BOUND, NOW_US + HOUR_US)
     assert token.split(":") == ["demo", "01234567", "a77fbdc4", "1795453200"]
     assert _reason(token) is None
@@ -41,28 +41,28 @@ def test_the_right_token_arms() -> None:
         replace(BOUND, limits_sha256="b" * 64),
     ],
 )
-def test_F27_F40_a_token_for_another_environment_key_or_limits_does_not_arm(other: ArmBinding) -> None:
+def test_F27_F40_arm_token_for_another_environment_key_or_limits_fails(other: ArmBinding) -> None:
     assert _reason(arm_token(other, NOW_US + HOUR_US)) is DenialReason.ARM_TOKEN_INVALID
 
 
 @pytest.mark.parametrize("expires_us", [NOW_US, NOW_US - HOUR_US, NOW_US + LONGEST_US + 1_000_000])
-def test_a_token_that_has_ended_or_lives_too_long_does_not_arm(expires_us: int) -> None:
+def test_arm_token_that_has_expired_or_lasts_too_long_fails(expires_us: int) -> None:
     assert _reason(arm_token(BOUND, expires_us)) is DenialReason.ARM_TOKEN_INVALID
 
 
 @pytest.mark.parametrize("token", ["yes", "1", "demo", "demo:*:*:*", "demo:01234567:a77fbdc4:9999999999999", "٠" * 30])
-def test_other_text_does_not_arm(token: str) -> None:
+def test_text_that_is_not_an_arm_token_fails(token: str) -> None:
     assert _reason(token) is DenialReason.ARM_TOKEN_INVALID
 
 
-def test_without_a_token_nothing_is_armed() -> None:
+def test_missing_arm_token_fails() -> None:
     assert _reason(None) is DenialReason.NOT_ARMED
     denied = first_denial(arming_checks(TradeSettings(series="KXA"), BOUND, NOW_US))
     assert denied
     assert denied.detail == "KALSHI_TRADE_ARM is not set; wanted: a token of the `arm` command"
 
 
-def test_live_trading_names_its_series() -> None:
+def test_live_trading_without_named_series_is_denied() -> None:
     token = arm_token(BOUND, NOW_US + HOUR_US)
     assert _reason(token, series=None) is DenialReason.TICKER_NOT_ALLOWED
     assert _reason(token, series=" , ") is DenialReason.TICKER_NOT_ALLOWED
@@ -70,7 +70,7 @@ def test_live_trading_names_its_series() -> None:
 
 
 @pytest.mark.parametrize("said", [None, "yes", "true", "1", "I-TRADE-REAL-MONEY", " i-trade-real-money"])
-def test_F27_production_wants_its_own_words(said: str | None) -> None:
+def test_F27_production_needs_its_own_phrase(said: str | None) -> None:
     real = replace(BOUND, environment=Environment.PROD)
     token = arm_token(real, NOW_US + HOUR_US)
     assert _reason(token, real, production=said) is DenialReason.ENVIRONMENT_MISMATCH

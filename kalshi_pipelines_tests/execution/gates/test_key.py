@@ -1,4 +1,4 @@
-"""A key is used only if the exchange itself says that it may trade, only that, and only in its place."""
+"""Checks of the trade key: the exchange must confirm its minimal scopes and its sub-account."""
 
 from dataclasses import dataclass, field
 from typing import cast
@@ -20,7 +20,7 @@ def _key(key_id: str = "k", scopes: list[str] = TRADES, subaccount: int | None =
 
 @dataclass
 class _Account:
-    """What the exchange would answer; it lets only the sub-account of the key be read."""
+    """A stand-in for the exchange, which answers only about the sub-account of the key."""
 
     keys: list[ApiKeyRecord] = field(default_factory=list)
     readable: int = 3
@@ -58,27 +58,27 @@ class _Account:
         ([_key(subaccount=0)], False),
     ],
 )
-def test_F27_a_key_may_trade_on_its_sub_account_and_nothing_else(keys: list[ApiKeyRecord], fits: bool) -> None:
+def test_F27_key_needs_exactly_the_trading_scopes_and_its_sub_account(keys: list[ApiKeyRecord], fits: bool) -> None:
     assert _Account(keys).is_fit() is fits
 
 
-def test_F27_a_key_of_the_main_account_may_be_locked_to_nothing_else() -> None:
+def test_F27_key_of_the_main_account_may_have_no_lock() -> None:
     for locked, fits in [(None, True), (0, True), (3, False)]:
         assert _Account([_key(subaccount=locked)], readable=0).is_fit(0) is fits
 
 
 @pytest.mark.parametrize("failure", [KalshiError("down", "Wait."), WarehouseUnavailable("locked")])
-def test_an_exchange_that_can_not_be_asked_proves_no_key_and_no_money(failure: Exception) -> None:
+def test_unreadable_exchange_fails_the_key_check_and_has_no_balance(failure: Exception) -> None:
     account = _Account([_key()], failure=failure)
     assert not account.is_fit()
     assert available_balance(cast("PortfolioClient", account), 3, 2) is None
 
 
-def test_a_key_that_can_not_read_the_balance_is_not_used() -> None:
+def test_key_that_cannot_read_the_balance_fails() -> None:
     assert not _Account([_key()], readable=4).is_fit()
 
 
-def test_the_money_of_an_order_is_that_of_its_sub_account_and_shard() -> None:
+def test_available_balance_is_that_of_sub_account_and_shard() -> None:
     account = cast("PortfolioClient", _Account())
     told = [available_balance(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
     assert told == [12_340_000, None, None]

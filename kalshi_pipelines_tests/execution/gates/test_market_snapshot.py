@@ -1,4 +1,4 @@
-"""A market is read exactly or not at all."""
+"""Market snapshots: a market is read exactly, or the reading is an error."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,7 +26,7 @@ GRID = b'[{"start":"0.0000","end":"0.1000","step":"0.0010"},{"start":"0.1000","e
 
 
 def _records() -> tuple[Market, Event, Series]:
-    """Records of a generated exchange, with the names used here."""
+    """Return records of a generated exchange, renamed to the tickers of these tests."""
     sandbox = local_sandbox(SandboxOptions(markets=5, combos=0))
     with sandbox.client:
         market = sandbox.markets(status="open")[0]
@@ -47,7 +47,7 @@ MARKET, EVENT, SERIES = _records()
 
 @dataclass
 class _Client:
-    """What a client would answer."""
+    """A stand-in for the exchange's client."""
 
     of_market: Market
     of_event: Event
@@ -103,7 +103,7 @@ def _read(
     return ExchangeMarkets(cast("KalshiClient", client), lambda: 7)(TICKER)
 
 
-def test_a_market_is_read_exactly() -> None:
+def test_market_is_read_exactly() -> None:
     read = _read()
     assert (read.best_bid, read.best_ask, read.is_two_sided) == (4_500, 4_800, True)
     assert read.price_ranges == (PriceRange(0, 1_000, 10), PriceRange(1_000, 9_000, 100))
@@ -114,14 +114,14 @@ def test_a_market_is_read_exactly() -> None:
     assert (read.exchange_index, read.shard_trades, read.read_us, read.clock_difference_ms) == (2, True, 7, 400)
 
 
-def test_an_event_or_series_that_was_not_asked_for_is_no_market() -> None:
+def test_answer_about_another_event_or_series_is_an_error() -> None:
     with pytest.raises(UnreadableMarket, match="asked for KXA-26 and answered with 'KXA-27'"):
         _read(event={"event_ticker": "KXA-27"})
     with pytest.raises(UnreadableMarket, match="asked for KXA and answered with 'KXB'"):
         _read(series={"ticker": "KXB"})
 
 
-def test_an_event_s_own_fee_counts() -> None:
+def test_fee_of_the_event_overrides_the_series() -> None:
     read = _read(event={"fee_type_override": "flat", "fee_multiplier_override": Decimal(0)})
     assert (read.fee_type, read.fee_multiplier) == ("flat", Decimal(0))
 
@@ -138,7 +138,7 @@ def test_an_event_s_own_fee_counts() -> None:
         (BookSides([("0.4500", "1.00")], [("0.5600", "1.00")]), (4_500, 4_400)),
     ],
 )
-def test_a_side_without_contracts_has_no_best_price(book: BookSides, best: tuple[int | None, int | None]) -> None:
+def test_book_side_without_contracts_has_no_best_price(book: BookSides, best: tuple[int | None, int | None]) -> None:
     read = _read(book=book)
     assert (read.best_bid, read.best_ask) == best
     assert not read.is_two_sided
@@ -159,13 +159,13 @@ def test_a_side_without_contracts_has_no_best_price(book: BookSides, best: tuple
         {"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"nan"}]'},
     ],
 )
-def test_what_no_order_can_be_judged_by_is_an_error(changes: dict[str, Any]) -> None:
+def test_malformed_market_is_an_error(changes: dict[str, Any]) -> None:
     with pytest.raises(UnreadableMarket):
         _read(changes)
 
 
 @pytest.mark.parametrize("level", [("1e-1", "1.00"), ("0.45", "many"), ("0.45005", "1.00"), ("٠.٥", "1.00")])
-def test_a_level_that_can_not_be_read_is_an_error(level: tuple[str, str]) -> None:
+def test_malformed_book_level_is_an_error(level: tuple[str, str]) -> None:
     with pytest.raises(UnreadableMarket):
         _read(book=BookSides([level], []))
 
@@ -180,11 +180,11 @@ def test_a_level_that_can_not_be_read_is_an_error(level: tuple[str, str]) -> Non
         [ShardStatus(2, "", True, True, True), ShardStatus(2, "", True, False, True)],
     ],
 )
-def test_a_shard_that_is_not_said_to_trade_does_not(shards: list[ShardStatus]) -> None:
+def test_shard_that_is_not_reported_trading_does_not_trade(shards: list[ShardStatus]) -> None:
     assert not _read(shards=shards).shard_trades
 
 
-def test_a_market_that_does_not_tell_its_bounds_is_told_so() -> None:
+def test_market_without_settlement_bounds_has_the_text_not_given() -> None:
     assert _read({"settlement_bounds_type": None}).settlement_bounds == "not given"
 
 
@@ -197,11 +197,11 @@ def test_a_market_that_does_not_tell_its_bounds_is_told_so() -> None:
         (1, {}, False),
     ],
 )
-def test_an_exchange_that_tells_of_no_shards_has_one(index: int, exchange: dict[str, Any], trades: bool) -> None:
+def test_exchange_without_a_list_of_shards_has_shard_0(index: int, exchange: dict[str, Any], trades: bool) -> None:
     assert _read({"exchange_index": index}, shards=[], **exchange).shard_trades is trades
 
 
-def test_a_range_has_its_ends_and_its_steps_from_its_start() -> None:
+def test_price_range_contains_its_ends_and_the_steps_from_its_start() -> None:
     range_ = PriceRange(52, 72, 10)
     assert [price for price in range(100) if range_.has(price)] == [52, 62, 72]
     finest = _read({"price_ranges": b'[{"start":"0.0000","end":"1.0000","step":"0.0001"}]'}).price_ranges

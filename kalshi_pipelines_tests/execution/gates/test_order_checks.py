@@ -1,4 +1,4 @@
-"""Each check denies with its own reason, and nothing that is not known passes."""
+"""Order checks: each check denies with its own reason, and an unknown value fails its check."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -45,7 +45,7 @@ def _reason(order: ProposedOrder = ORDER, settings: TradeSettings = SETTINGS, **
     return denied.reason if denied else None
 
 
-def test_a_good_order_in_a_good_market_passes() -> None:
+def test_good_order_in_a_good_market_passes() -> None:
     assert _reason() is None
     assert first_denial(proposal_checks(ORDER, SETTINGS, NOW_US)) is None
     assert first_denial(proposal_checks(RESTING, SETTINGS, NOW_US)) is None
@@ -78,13 +78,13 @@ def test_a_good_order_in_a_good_market_passes() -> None:
         ({"price_ranges": (PriceRange(0, 5_000, 100),)}, DenialReason.PRICE_OFF_GRID),
     ],
 )
-def test_F17_F18_F31_F32_a_market_that_can_not_be_traded_or_judged_is_denied_with_its_reason(
+def test_F17_F18_F31_F32_unsuitable_market_denies_with_its_own_reason(
     changes: dict[str, Any], reason: DenialReason
 ) -> None:
     assert _reason(**changes) is reason
 
 
-def test_F31_the_band_reaches_exactly_ten_cents_beyond_the_book() -> None:
+def test_F31_price_band_reaches_exactly_ten_cents_beyond_the_book() -> None:
     wide: dict[str, Any] = {"price_ranges": (PriceRange(0, 10_000, 1),)}
     for price, reason in [(6_200, None), (6_201, DenialReason.PRICE_OUTSIDE_BAND)]:
         assert _reason(replace(ORDER, leg=Leg(Action.BUY, Outcome.YES, YesPrice(price))), **wide) is reason
@@ -96,13 +96,13 @@ def test_F31_the_band_reaches_exactly_ten_cents_beyond_the_book() -> None:
     ("price", "on"),
     [(10, True), (990, True), (995, False), (1_100, True), (1_150, False), (9_010, True), (9_999, False)],
 )
-def test_F30_the_grid_is_the_market_s_own(price: int, on: bool) -> None:
+def test_F30_price_must_be_on_the_market_s_own_grid(price: int, on: bool) -> None:
     order = replace(ORDER, leg=Leg(Action.BUY, Outcome.YES, YesPrice(price)))
     book: dict[str, Any] = {"best_bid": max(price - 10, 1), "best_ask": price + 10}
     assert (_reason(order, **book) is DenialReason.PRICE_OFF_GRID) is not on
 
 
-def test_the_price_judged_is_the_one_of_the_yes_book() -> None:
+def test_price_checks_use_the_yes_price() -> None:
     no = Leg(Action.BUY, Outcome.NO, YesPrice(4_800))
     assert _reason(replace(ORDER, leg=no)) is None
     assert _reason(replace(ORDER, leg=no), best_bid=4_000, best_ask=4_100) is DenialReason.PRICE_OUTSIDE_BAND
@@ -120,9 +120,7 @@ def test_the_price_judged_is_the_one_of_the_yes_book() -> None:
         ({"reduce_only": True, "time_in_force": TimeInForce.FILL_OR_KILL}, DenialReason.TIME_IN_FORCE_NOT_ALLOWED),
     ],
 )
-def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
-    changes: dict[str, Any], reason: DenialReason
-) -> None:
+def test_F34_stale_or_inconsistent_proposal_is_denied(changes: dict[str, Any], reason: DenialReason) -> None:
     denied = first_denial(proposal_checks(replace(ORDER, **changes), SETTINGS, NOW_US))
     assert denied is not None
     assert denied.reason is reason
@@ -147,7 +145,7 @@ def test_F34_instructions_that_are_stale_or_do_not_go_together_are_denied(
         (replace(RESTING, expires=NOW + 15 * MINUTE + INSTANT), False),
     ],
 )
-def test_F17_F34_the_times_of_a_proposal_are_good_up_to_their_very_ends(order: ProposedOrder, good: bool) -> None:
+def test_F17_F34_proposal_is_valid_up_to_the_last_microsecond(order: ProposedOrder, good: bool) -> None:
     assert (first_denial(proposal_checks(order, SETTINGS, NOW_US)) is None) is good
 
 
@@ -161,11 +159,11 @@ def test_F17_F34_the_times_of_a_proposal_are_good_up_to_their_very_ends(order: P
         {"close_us": NOW_US + 1},
     ],
 )
-def test_what_was_read_is_good_up_to_its_very_end(changes: dict[str, Any]) -> None:
+def test_market_data_is_fresh_up_to_the_last_microsecond(changes: dict[str, Any]) -> None:
     assert _reason(**changes) is None
 
 
-def test_a_book_that_is_not_two_sided_has_no_band_that_a_price_could_be_in() -> None:
+def test_book_that_is_not_two_sided_denies_every_price() -> None:
     for side in ("best_bid", "best_ask"):
         changes: dict[str, Any] = {side: None}
         checks = {each.code: each for each in market_checks(ORDER, replace(MARKET, **changes), SETTINGS, NOW_US)}
@@ -173,7 +171,7 @@ def test_a_book_that_is_not_two_sided_has_no_band_that_a_price_could_be_in() -> 
         assert checks["price_outside_band"].limit == "within $0.10 of a two-sided book"
 
 
-def test_F33_an_order_meets_one_of_our_own_from_the_other_side_at_its_price_or_better() -> None:
+def test_F33_order_that_would_trade_with_our_own_is_denied() -> None:
     def meets(action: Action, price: int, *own: Intent) -> bool:
         order = replace(ORDER, leg=Leg(action, Outcome.YES, YesPrice(price)))
         return not own_book_check(order, own).ok
@@ -189,11 +187,11 @@ def test_F33_an_order_meets_one_of_our_own_from_the_other_side_at_its_price_or_b
 
 
 def _own(side: Side, ticker: str = "KXA-26-B") -> Intent:
-    """An order of ours at fifty cents, as far as it is looked at."""
+    """Return an order of our own at $0.50, with only the fields that the check reads."""
     return cast("Intent", SimpleNamespace(client_order_id="ours", ticker=ticker, side=side, price_centicents=5_000))
 
 
-def test_a_denial_names_what_was_wanted_and_what_was_found() -> None:
+def test_denial_names_the_limit_and_the_observed_value() -> None:
     failed = check(DenialReason.CLOCK_SKEWED, False, 2_000, 3_000)
     assert failed == Check("clock_skewed", False, "2000", "3000")
     assert first_denial([failed]) == Denial(DenialReason.CLOCK_SKEWED, "3000; wanted: 2000")
@@ -208,7 +206,7 @@ def test_a_denial_names_what_was_wanted_and_what_was_found() -> None:
         {"actor": ActorKind.AGENT},
     ],
 )
-def test_F34_an_order_rests_a_quarter_of_an_hour_at_most_and_never_to_reduce_or_for_an_agent(
+def test_F34_order_rests_at_most_15_minutes_and_never_for_an_agent(
     changes: dict[str, Any],
 ) -> None:
     denied = first_denial(proposal_checks(replace(RESTING, **changes), SETTINGS, NOW_US))
@@ -216,11 +214,11 @@ def test_F34_an_order_rests_a_quarter_of_an_hour_at_most_and_never_to_reduce_or_
     assert denied.reason is DenialReason.TIME_IN_FORCE_NOT_ALLOWED
 
 
-def test_an_order_that_would_outlive_its_market_is_denied() -> None:
+def test_order_that_would_outlive_its_market_is_denied() -> None:
     assert _reason(RESTING, close_us=NOW_US + 5 * 60_000_000) is DenialReason.MARKET_NOT_ACTIVE
 
 
-def test_F50_a_fee_without_a_bound_is_denied() -> None:
+def test_F50_fee_without_a_bound_denies_the_order() -> None:
     bound, passed = fee_bound_check(ORDER, MARKET, SETTINGS)
     terms = FeeTerms("quadratic", Decimal(1), SETTINGS.balance_step)
     assert (bound, passed.ok) == (fee_bound(terms, Side.BID, YesPrice(5_200), Contracts(100)), True)
@@ -230,11 +228,11 @@ def test_F50_a_fee_without_a_bound_is_denied() -> None:
 
 
 @given(st.none() | st.integers(-(10**9), 10**9), st.integers(0, 10**9))
-def test_a_balance_that_is_not_told_or_too_small_is_denied(available: int | None, needed: int) -> None:
+def test_unknown_or_insufficient_balance_denies_the_order(available: int | None, needed: int) -> None:
     assert balance_check(available, needed, 0).ok == (available is not None and available >= needed)
 
 
-def test_without_a_list_every_series_may_be_looked_at() -> None:
+def test_missing_list_of_series_allows_every_series() -> None:
     assert _reason(settings=TradeSettings()) is None
     assert _reason(settings=TradeSettings(series="*")) is None
     assert _reason(settings=TradeSettings(series="KXB, KXC")) is DenialReason.TICKER_NOT_ALLOWED

@@ -1,4 +1,4 @@
-"""Trading wants an API that was checked within a day and is still the one this program was written for."""
+"""Vendor checks: trading needs an API that was checked in the last 24 hours and has no breaking finding."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ NOW_US = 1_000 * HOUR_US
 
 
 def _checked(engine: sa.Engine, *endpoints: str, severity: Severity = Severity.BREAKING, at_us: int = NOW_US) -> None:
-    """A successful run that found something at each endpoint."""
+    """Record a successful contract run with a finding at each endpoint."""
     results = [
         EndpointResult(
             endpoint,
@@ -40,7 +40,7 @@ def _reason(engine: sa.Engine, environment: str = "demo", now_us: int = NOW_US) 
     return denied.reason if denied else None
 
 
-def test_a_check_of_the_vendor_is_good_for_a_day_in_its_environment(sqlite_engine: sa.Engine) -> None:
+def test_contract_run_counts_for_a_day_in_its_environment(sqlite_engine: sa.Engine) -> None:
     assert _reason(sqlite_engine) is DenialReason.CONTRACTS_NOT_CHECKED
     _checked(sqlite_engine)
     day = DAY_US
@@ -51,7 +51,7 @@ def test_a_check_of_the_vendor_is_good_for_a_day_in_its_environment(sqlite_engin
     assert _reason(sqlite_engine, "prod") is DenialReason.CONTRACTS_NOT_CHECKED
 
 
-def test_only_what_breaks_an_endpoint_that_orders_depend_on_stops_trading(sqlite_engine: sa.Engine) -> None:
+def test_only_breaking_findings_of_needed_endpoints_stop_trading(sqlite_engine: sa.Engine) -> None:
     _checked(sqlite_engine, "GET /portfolio/fills", severity=Severity.ADDITIVE)
     _checked(sqlite_engine, "GET /milestones")
     assert _reason(sqlite_engine) is None
@@ -62,12 +62,12 @@ def test_only_what_breaks_an_endpoint_that_orders_depend_on_stops_trading(sqlite
     assert _reason(sqlite_engine, "prod") is DenialReason.CONTRACTS_NOT_CHECKED
 
 
-def test_a_warehouse_that_can_not_be_read_proves_nothing(tmp_path: Path) -> None:
+def test_unreadable_warehouse_fails_the_vendor_check(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/never made/x.db")
     assert _reason(engine) is DenialReason.CONTRACTS_NOT_CHECKED
     engine.dispose()
 
 
 @pytest.mark.parametrize("endpoint", ["GET /markets/{ticker}", "GET /portfolio/orders", "GET /exchange/status"])
-def test_orders_depend_on_what_they_are_judged_by_and_followed_up_with(endpoint: str) -> None:
+def test_orders_depend_on_the_endpoints_that_trading_reads(endpoint: str) -> None:
     assert endpoint in DEPENDS_ON

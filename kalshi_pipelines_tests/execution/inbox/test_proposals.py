@@ -1,4 +1,4 @@
-"""The inbox: what is taken, what is refused and why, and what a login that may only propose can do."""
+"""The inbox: accepted and refused proposals, and the rights of a login that may only propose."""
 
 import datetime as dt
 import json
@@ -102,7 +102,7 @@ def stored(journal: sa.Engine) -> list[sa.RowMapping]:
         return list(connection.execute(sa.select(proposals).order_by(proposals.c.proposal_id)).mappings())
 
 
-def test_a_proposal_is_stored_as_exact_integers_and_plain_text(journal: sa.Engine) -> None:
+def test_proposal_is_stored_as_exact_integers_and_plain_text(journal: sa.Engine) -> None:
     good_till_canceled = order(
         AGENT, time_in_force="good_till_canceled", expires="2026-11-23T14:10:00Z", post_only="true", signal="other"
     )
@@ -117,7 +117,7 @@ def test_a_proposal_is_stored_as_exact_integers_and_plain_text(journal: sa.Engin
     assert order().leg.side is Side.ASK
 
 
-def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
+def test_one_wrong_proposal_refuses_the_whole_batch(journal: sa.Engine) -> None:
     late = replace(order(signal="2"), valid_until=dt.datetime(2026, 11, 23, 15, tzinfo=dt.UTC))
     with pytest.raises(InvalidProposals, match="proposal 2: valid_until"):
         propose(journal, [order(), late, order(signal="3")], "a test")
@@ -160,12 +160,12 @@ def test_one_bad_order_keeps_all_of_a_batch_out(journal: sa.Engine) -> None:
         ({"signal": ""}, "signal is missing"),
     ],
 )
-def test_a_term_no_order_can_have_is_named_with_what_is_wrong(changes: dict[str, str], problem: str) -> None:
+def test_impossible_term_is_named_with_its_problem(changes: dict[str, str], problem: str) -> None:
     assert len(problems(**changes)) == 1
     assert problem in problems(**changes)[0]
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_problems_of_a_proposal_are_reported_together() -> None:
     assert len(problems(price="x", count="y", ticker="", valid_until="z")) == 4
     assert len(problems(price="x", strategy="a\x00b")) == 2
     assert len(problems(post_only="true", valid_until="2026-11-23T15:00:00Z")) == 2
@@ -175,7 +175,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
     assert str(caught.value).startswith("Nothing was stored:\n  ticker is missing\n  action is missing\n")
 
 
-def test_what_is_left_out_is_the_careful_choice() -> None:
+def test_left_out_fields_have_the_careful_defaults() -> None:
     made = order()
     assert (made.time_in_force, made.post_only, made.reduce_only) == (TimeInForce.IMMEDIATE_OR_CANCEL, False, False)
     assert (made.signal.leg, made.signal.attempt) == ("1", 1)
@@ -185,7 +185,7 @@ def test_what_is_left_out_is_the_careful_choice() -> None:
 
 
 @pytest.mark.parametrize("name", ["as_of", "valid_until"])
-def test_an_instant_without_a_time_zone_is_refused_of_a_program_too(sqlite_journal: sa.Engine, name: str) -> None:
+def test_time_without_a_time_zone_from_a_program_is_refused(sqlite_journal: sa.Engine, name: str) -> None:
     good = order()
     naive = {name: getattr(good, name).replace(tzinfo=None)}
     with pytest.raises(InvalidProposals, match="proposal 1: as_of and valid_until need a time zone"):
@@ -193,7 +193,7 @@ def test_an_instant_without_a_time_zone_is_refused_of_a_program_too(sqlite_journ
 
 
 @pytest.mark.parametrize("name", ["strategy", "signal", "leg"])
-def test_what_makes_an_order_the_same_order_is_never_empty(sqlite_journal: sa.Engine, name: str) -> None:
+def test_identity_fields_are_never_empty(sqlite_journal: sa.Engine, name: str) -> None:
     empty: dict[str, Any] = {name: ""}
     nameless = replace(order(), signal=replace(order().signal, **empty))
     with pytest.raises(InvalidProposals, match=f"proposal 1: {name} is missing"):
@@ -201,7 +201,7 @@ def test_what_makes_an_order_the_same_order_is_never_empty(sqlite_journal: sa.En
 
 
 @pytest.mark.parametrize("name", ["strategy", "strategy_version", "partition", "signal", "leg", "reason", "actor_name"])
-def test_a_program_s_words_are_looked_at_as_those_of_a_file_are(sqlite_journal: sa.Engine, name: str) -> None:
+def test_text_from_a_program_is_checked_like_text_from_a_file(sqlite_journal: sa.Engine, name: str) -> None:
     odd: dict[str, Any] = {name: "a\x1b[31mb"}
     good = order()
     odd_order = (
@@ -213,35 +213,35 @@ def test_a_program_s_words_are_looked_at_as_those_of_a_file_are(sqlite_journal: 
 
 
 @pytest.mark.parametrize("source", ["a\x1bb", "x" * 201])
-def test_where_proposals_come_from_is_a_short_plain_text(sqlite_journal: sa.Engine, source: str) -> None:
+def test_source_of_proposals_must_be_short_plain_text(sqlite_journal: sa.Engine, source: str) -> None:
     with pytest.raises(InvalidProposals, match="source: "):
         propose(sqlite_journal, [order()], source)
 
 
-def test_a_journal_that_can_not_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_journal_is_an_error(tmp_path: Path) -> None:
     engine = open_journal(f"sqlite:///{tmp_path / 'no folder' / 'journal.db'}")
     with pytest.raises(JournalUnavailable, match=r"journal\.db cannot be used"):
         propose(engine, [order()], "a test")
     engine.dispose()
 
 
-def test_an_instant_of_another_zone_is_kept_as_utc() -> None:
+def test_time_of_another_zone_is_stored_as_utc() -> None:
     made = order(as_of="2026-11-23T19:45:00+05:45", valid_until="2026-11-23T14:05:00Z")
     assert made.as_of.tzinfo is dt.UTC
     assert (made.as_of.hour, made.as_of.minute) == (14, 0)
 
 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.text(max_size=30)))
-def test_any_text_is_an_order_or_a_list_of_problems(texts: dict[str, str]) -> None:
+def test_any_text_gives_an_order_or_a_list_of_problems(texts: dict[str, str]) -> None:
     with suppress(InvalidProposals):
         assert read_proposal(replace(GOOD, **texts), PERSON).actor is ActorKind.PERSON
 
 
-def test_text_is_stored_in_one_normal_form() -> None:
+def test_text_is_stored_in_the_normal_form_nfc() -> None:
     assert order(strategy="cafe\u0301").signal.strategy == "caf\u00e9"
 
 
-def test_the_same_orders_come_from_csv_and_from_json(tmp_path: Path) -> None:
+def test_csv_and_json_give_the_same_orders(tmp_path: Path) -> None:
     rows = [
         {"ticker": "KXA-1", "action": "buy", "outcome": "yes", "price": "0.5600", "count": "10", "strategy": "s"}
         | {"signal": f"n{number}", "as_of": "2026-11-23T14:00:00Z", "valid_until": "2026-11-23T14:05:00Z"}
@@ -286,7 +286,7 @@ LINE = "KXA-1,buy,yes,0.56,1,s,one,2026-11-23T14:00:00Z,2026-11-23T14:05:00Z"
         ("a.json", "[]", "the file contains no proposals"),
     ],
 )
-def test_a_file_that_is_wrong_anywhere_is_refused_whole(tmp_path: Path, name: str, text: str, problem: str) -> None:
+def test_file_with_any_problem_is_refused_completely(tmp_path: Path, name: str, text: str, problem: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / name, PERSON)
@@ -294,7 +294,7 @@ def test_a_file_that_is_wrong_anywhere_is_refused_whole(tmp_path: Path, name: st
 
 
 @pytest.mark.parametrize("name", ["strategy", "strategy_version", "partition", "signal", "leg", "attempt"])
-def test_lines_of_which_one_name_is_another_are_different_orders(tmp_path: Path, name: str) -> None:
+def test_lines_that_differ_in_one_identity_field_are_different_orders(tmp_path: Path, name: str) -> None:
     given = {column: text for column, text in asdict(GOOD).items() if text and column != "reason"}
     given |= {"strategy_version": "1", "partition": "1", "leg": "1", "attempt": "1"}
     (tmp_path / "a.json").write_text(json.dumps([given, given | {name: "2"}]))
@@ -304,21 +304,21 @@ def test_lines_of_which_one_name_is_another_are_different_orders(tmp_path: Path,
         read_proposals(tmp_path / "a.json", PERSON)
 
 
-def test_of_a_file_that_never_ends_no_more_is_read_than_a_file_may_have(tmp_path: Path) -> None:
+def test_endless_file_is_read_only_up_to_the_size_limit(tmp_path: Path) -> None:
     with (tmp_path / "endless.csv").open("wb") as endless:
         endless.truncate(2**42)
     with pytest.raises(InvalidProposals, match="larger than 2,000,000 bytes"):
         read_proposals(tmp_path / "endless.csv", PERSON)
 
 
-def test_a_file_as_large_as_it_may_be_is_read(tmp_path: Path) -> None:
+def test_file_of_the_largest_allowed_size_is_read(tmp_path: Path) -> None:
     lines = [HEADER, *(LINE.replace("one", f"n{number}") for number in range(MOST_PROPOSALS))]
     (tmp_path / "most.csv").write_text("\n".join(lines).ljust(MOST_BYTES, "\n"))
     assert len(read_proposals(tmp_path / "most.csv", PERSON)) == MOST_PROPOSALS
 
 
 @pytest.mark.parametrize(("wrong", "told"), [(20, ""), (21, "... and 1 more"), (25, "... and 5 more")])
-def test_the_first_problems_of_a_file_are_told_and_the_others_counted(tmp_path: Path, wrong: int, told: str) -> None:
+def test_error_lists_the_first_problems_of_a_file_and_counts_the_rest(tmp_path: Path, wrong: int, told: str) -> None:
     lines = [LINE.replace("0.56", "56").replace("one", f"n{number}") for number in range(wrong)]
     (tmp_path / "wrong.csv").write_text("\n".join([HEADER, *lines]))
     with pytest.raises(InvalidProposals) as caught:
@@ -327,20 +327,20 @@ def test_the_first_problems_of_a_file_are_told_and_the_others_counted(tmp_path: 
     assert [problem.partition(",")[0] for problem in caught.value.problems[:20]] == [f"line {n}" for n in range(2, 22)]
 
 
-def test_lines_with_too_many_cells_are_told_from_the_first_on(tmp_path: Path) -> None:
+def test_every_line_with_too_many_cells_is_reported(tmp_path: Path) -> None:
     (tmp_path / "wide.csv").write_text(f"{HEADER}\n{LINE},extra\n{LINE}\n")
     with pytest.raises(InvalidProposals, match="line 2: 10 cells, but 9 columns"):
         read_proposals(tmp_path / "wide.csv", PERSON)
 
 
-def test_a_problem_of_a_line_is_told_beside_that_of_two_lines(tmp_path: Path) -> None:
+def test_problem_of_one_line_is_reported_beside_a_repeated_signal(tmp_path: Path) -> None:
     (tmp_path / "both.csv").write_text(f"{HEADER},leg\n{LINE},\n{LINE},1\n{LINE.replace('0.56', '56')},2\n")
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / "both.csv", PERSON)
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["line 3, signal", "line 4, price"]
 
 
-def test_every_wrong_object_of_a_list_is_told(tmp_path: Path) -> None:
+def test_every_wrong_object_of_a_json_list_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('[1, {"attempt": [2]}, {"dry_run": true}]')
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / "a.json", PERSON)
@@ -351,7 +351,7 @@ def test_every_wrong_object_of_a_list_is_told(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_that_is_too_much_or_can_not_be_read_is_refused(tmp_path: Path) -> None:
+def test_file_that_is_too_large_or_unreadable_is_refused(tmp_path: Path) -> None:
     many = [HEADER, *(LINE.replace("one", f"n{number}") for number in range(MOST_PROPOSALS + 1))]
     (tmp_path / "many.csv").write_text("\n".join(many))
     (tmp_path / "latin.csv").write_bytes(b"caf\xe9")
@@ -369,10 +369,10 @@ def test_a_file_that_is_too_much_or_can_not_be_read_is_refused(tmp_path: Path) -
 
 @pytest.fixture
 def proposer_journal(postgres_url: str) -> Iterator[sa.Engine]:
-    """The journal as a login that has only the role of a proposer."""
+    """Return the journal, connected with a login that has only the role of a proposer."""
     owner = open_journal(postgres_url)
     with psycopg.connect(sa.engine.make_url(postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
-        for _ in range(2):  # a second time does no harm
+        for _ in range(2):  # a repeated grant is harmless
             psql.execute(ROLES.read_text())
         psql.execute("CREATE ROLE test_agent LOGIN IN ROLE kalshi_proposer")
     url = sa.engine.make_url(postgres_url).set(username="test_agent")
@@ -384,9 +384,7 @@ def proposer_journal(postgres_url: str) -> Iterator[sa.Engine]:
     owner.dispose()
 
 
-def test_F39_a_login_that_may_only_propose_can_do_nothing_else(
-    proposer_journal: sa.Engine, postgres_journal: sa.Engine
-) -> None:
+def test_F39_proposer_login_can_only_propose(proposer_journal: sa.Engine, postgres_journal: sa.Engine) -> None:
     (number,) = propose(proposer_journal, [order(AGENT)], "an agent")
     assert [row["proposal_id"] for row in stored(postgres_journal)] == [number]
     for statement in (
@@ -410,7 +408,7 @@ def test_F39_a_login_that_may_only_propose_can_do_nothing_else(
         assert "permission denied" in str(refused.value) or "must be owner" in str(refused.value), statement
 
 
-def test_F39_a_login_that_may_only_propose_can_not_borrow_what_works_with_the_owner_s_rights(
+def test_F39_proposer_login_cannot_call_functions_with_the_owner_s_rights(
     proposer_journal: sa.Engine,
 ) -> None:
     with proposer_journal.begin() as connection:
@@ -423,9 +421,7 @@ def test_F39_a_login_that_may_only_propose_can_not_borrow_what_works_with_the_ow
             connection.exec_driver_sql(f"CREATE TEMP TABLE mine (intent_id bigint); {borrows}")
 
 
-def test_F39_an_agent_can_not_propose_in_the_name_of_a_person(
-    proposer_journal: sa.Engine, postgres_journal: sa.Engine
-) -> None:
+def test_F39_agent_cannot_propose_as_a_person(proposer_journal: sa.Engine, postgres_journal: sa.Engine) -> None:
     with pytest.raises(JournalUnavailable, match="row-level security"):
         propose(proposer_journal, [order(PERSON)], "an agent")
     assert stored(postgres_journal) == []

@@ -1,4 +1,4 @@
-"""A halt on a running sandbox: nothing rests afterwards, or the report says that this is not proved."""
+"""Halts on a running sandbox: no order rests afterwards, or the report says that this is not proved."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +58,7 @@ def _resting_now(member: SandboxMember) -> int:
     return len(member.portfolio.orders(0, status="resting").records)
 
 
-def test_F42_a_halt_cancels_what_rests_while_the_switch_is_engaged_and_proves_it(
+def test_F42_halt_cancels_resting_orders_and_proves_that_none_rests(
     member: SandboxMember, journal_engine: sa.Engine, tmp_path: Path
 ) -> None:
     trader = live_trader(member, ready_journal(journal_engine))
@@ -77,7 +77,7 @@ def test_F42_a_halt_cancels_what_rests_while_the_switch_is_engaged_and_proves_it
 
 
 @pytest.mark.parametrize("kind", ["refuse", "drop_after_apply", "rate_limit"])
-def test_F44_lost_answers_to_cancels_are_met_by_trying_again(
+def test_F44_lost_answers_to_cancels_are_tried_again(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, kind: str
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -88,7 +88,7 @@ def test_F44_lost_answers_to_cancels_are_met_by_trying_again(
     assert report.problems
 
 
-def test_F44_an_order_that_arrives_after_the_halt_finds_its_group_fenced(
+def test_F44_order_that_arrives_after_the_halt_is_refused_by_the_fence(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -101,7 +101,7 @@ def test_F44_an_order_that_arrives_after_the_halt_finds_its_group_fenced(
     assert _resting_now(member) == 0
 
 
-def test_F45_a_pause_of_the_exchange_is_sat_out_and_nothing_is_called_flat_meanwhile(
+def test_F45_halt_waits_during_a_pause_and_reports_flat_only_afterwards(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -118,7 +118,7 @@ def test_F45_a_pause_of_the_exchange_is_sat_out_and_nothing_is_called_flat_meanw
     assert _resting_now(member) == 0
 
 
-def test_F21_a_halt_works_without_the_journal(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_F21_halt_works_without_the_journal(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     _rest(trader, member.tradable())
     halt, switch = _halt(trader, tmp_path, journal_works=False)
@@ -129,7 +129,7 @@ def test_F21_a_halt_works_without_the_journal(member: SandboxMember, sqlite_jour
 
 
 @pytest.mark.parametrize("journal_works", [True, False])
-def test_F21_a_full_disk_keeps_no_halt_from_canceling(
+def test_F21_halt_on_a_full_disk_still_cancels(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path, journal_works: bool
 ) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
@@ -142,7 +142,7 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling(
     assert switch.why_engaged() is not None
 
 
-def test_reads_that_lag_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_lagging_reads_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     trader = live_trader(member, ready_journal(sqlite_journal))
     _rest(trader, member.tradable())
     member.steer("POST", "/conduct", read_lag=3_600)

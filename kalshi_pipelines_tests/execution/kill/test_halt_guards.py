@@ -1,4 +1,4 @@
-"""A halt calls flat only what was proved: everything fenced, reads caught up with its last act, nothing resting."""
+"""Halts report flat only with proof: all groups fenced, reads newer than the last request, and no resting order."""
 
 import json
 import os
@@ -59,7 +59,7 @@ DOWN = KalshiError("down", "Wait.")
 
 @dataclass
 class Hall:
-    """A halt with all it acts on."""
+    """A halt with its switch, its scripted account and its order groups."""
 
     steps: OrderSteps
     folder: Path
@@ -93,7 +93,7 @@ def hall(sqlite_journal: sa.Engine, tmp_path: Path) -> Hall:
     return Hall(order_steps(sqlite_journal), tmp_path)
 
 
-def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_all_together(hall: Hall) -> None:
+def test_F42_halt_cancels_all_orders_fences_and_cancels_each_resting(hall: Hall) -> None:
     hall.account.listed = [foreign_order()]
     report = hall.halt()
     acts = [what[0] for what in hall.account.written]
@@ -121,14 +121,16 @@ def test_F42_the_exchange_comes_first_and_what_rests_is_canceled_one_by_one_and_
         ([OrderAnswer(404)], "cancel-all was not confirmed (404)"),
     ],
 )
-def test_F44_what_is_not_confirmed_is_told(hall: Hall, answers: list[OrderAnswer], problem: str | None) -> None:
+def test_F44_unconfirmed_cancels_and_triggers_are_reported(
+    hall: Hall, answers: list[OrderAnswer], problem: str | None
+) -> None:
     hall.account.lag_us = -HOUR
     hall.account.answers = list(answers)
     report = hall.halt(0)
     assert (report.flat, report.problems) == (True, () if problem is None else (problem,))
 
 
-def test_F44_a_group_that_is_not_confirmed_is_not_flat(hall: Hall) -> None:
+def test_F44_unconfirmed_trigger_is_not_flat(hall: Hall) -> None:
     hall.account.lag_us = -HOUR
     hall.account.answers = [OrderAnswer(200), OrderAnswer(200), LOST]
     report = hall.halt(0)
@@ -151,7 +153,7 @@ def test_F44_a_group_that_is_not_confirmed_is_not_flat(hall: Hall) -> None:
         (None, ("order order-foreign was not canceled (gone)",)),
     ],
 )
-def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answered(
+def test_F45_order_that_still_rests_is_not_flat_after_any_answer(
     hall: Hall, status: int | None, problems: tuple[str, ...]
 ) -> None:
     hall.account.lag_us = -HOUR
@@ -162,7 +164,7 @@ def test_F45_an_order_that_still_rests_is_not_flat_whatever_its_cancel_was_answe
     assert "(1 orders rest: order-foreign)" in str(report)
 
 
-def test_an_order_whose_id_is_none_is_told_and_does_not_end_the_halt(hall: Hall) -> None:
+def test_malformed_order_id_is_reported_and_does_not_end_the_halt(hall: Hall) -> None:
     hall.account.lag_us = -HOUR
     hall.account.listed = [foreign_order("no/id"), foreign_order()]
     report = hall.halt(0)
@@ -170,7 +172,7 @@ def test_an_order_whose_id_is_none_is_told_and_does_not_end_the_halt(hall: Hall)
     assert len(report.problems) == 1
 
 
-def test_what_ended_does_not_rest(hall: Hall) -> None:
+def test_ended_orders_do_not_count_as_resting(hall: Hall) -> None:
     ended = foreign_order(status="canceled")
     hall.account.listed = [ended]
     report = hall.halt()
@@ -179,7 +181,7 @@ def test_what_ended_does_not_rest(hall: Hall) -> None:
 
 
 @pytest.mark.parametrize("why", ["reads fail", "reads lag"])
-def test_F45_all_is_canceled_until_that_is_confirmed_also_while_nothing_can_be_read(hall: Hall, why: str) -> None:
+def test_F45_cancel_all_is_repeated_until_confirmed_without_reads(hall: Hall, why: str) -> None:
     if why == "reads fail":
         hall.account.lag_us = -HOUR
         hall.account.failing["orders"] = [UnreadableAccount("a row of a new kind")] * 4
@@ -201,7 +203,7 @@ def test_F45_all_is_canceled_until_that_is_confirmed_also_while_nothing_can_be_r
         (OrderAnswer(200), 2 * SECOND),
     ],
 )
-def test_reads_count_from_the_last_act_on_as_the_exchange_s_clock_tells(
+def test_reads_count_only_after_the_last_request_by_the_exchange_s_clock(
     hall: Hall, answer: OrderAnswer, ahead_us: int
 ) -> None:
     first, last = OrderAnswer(200, server_us=NOON), OrderAnswer(200, server_us=NOON + SECOND)
@@ -217,7 +219,7 @@ def test_reads_count_from_the_last_act_on_as_the_exchange_s_clock_tells(
     assert begins == [("orders", NOON, None)]
 
 
-def test_reads_that_catch_up_are_waited_for(hall: Hall) -> None:
+def test_halt_waits_for_reads_to_catch_up(hall: Hall) -> None:
     hall.account.lag_us = SECOND
     hall.account.then["as_of"] = [lambda: None, lambda: None, lambda: setattr(hall.account, "lag_us", -HOUR)]
     report = hall.halt(0)
@@ -226,9 +228,7 @@ def test_reads_that_catch_up_are_waited_for(hall: Hall) -> None:
 
 @pytest.mark.parametrize("name", ["as_of", "orders"])
 @pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row")])
-def test_an_account_that_can_not_be_read_is_tried_again_while_patience_lasts(
-    hall: Hall, name: str, failure: Exception
-) -> None:
+def test_unreadable_account_is_read_again_until_patience_ends(hall: Hall, name: str, failure: Exception) -> None:
     hall.account.lag_us = -HOUR
     hall.account.failing[name] = [failure]
     report = hall.halt()
@@ -244,9 +244,7 @@ def _gone() -> Journal:
 @pytest.mark.parametrize(
     "failure", [JournalUnavailable("gone"), JournalOutdated("old"), JournalOfAnotherEnvironment("prod")]
 )
-def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_halt_is_in_the_file(
-    hall: Hall, failure: Exception
-) -> None:
+def test_F21_halt_without_the_journal_fences_all_groups_of_the_exchange(hall: Hall, failure: Exception) -> None:
     def fails() -> Journal:
         raise failure
 
@@ -268,9 +266,7 @@ def test_F21_without_the_journal_all_groups_of_the_exchange_are_fenced_and_the_h
     assert JournalSource(fails).read() == KillReading("journal", 1, str(failure))
 
 
-def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_it_is_told(
-    hall: Hall, tmp_path: Path
-) -> None:
+def test_F21_halt_on_a_full_disk_cancels_and_is_recorded_or_reported(hall: Hall, tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     hall.emergency = EmergencyFile(tmp_path / "plain" / "emergency.jsonl")
     for journal, is_on_record in [(lambda: hall.steps.journal, True), (_gone, False)]:
@@ -285,7 +281,7 @@ def test_F21_a_full_disk_keeps_no_halt_from_canceling_and_the_journal_has_it_or_
     assert "neither the journal nor the emergency file can be written" in report.engaged.problem
 
 
-def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the_engagement(hall: Hall) -> None:
+def test_release_needs_a_name_a_reason_and_a_newer_reconciliation(hall: Hall) -> None:
     hall.switch.engage("ann", "odd")
     for by, reason in [(" ", "fine"), ("bob", " ")]:
         with pytest.raises(NotReleased, match="needs a name and a reason"):
@@ -300,7 +296,7 @@ def test_a_release_needs_a_name_a_reason_and_a_reconciliation_not_older_than_the
     assert hall.switch.why_engaged() is None
 
 
-def test_a_halt_that_is_not_flat_tells_five_orders_and_its_last_two_problems() -> None:
+def test_report_of_a_halt_lists_five_orders_and_the_last_two_problems() -> None:
     report = HaltReport(False, 3, tuple("abcdefg"), ("first", "second", "third"), EngagementRecord(1))
     assert str(report) == "NOT FLAT after 3 rounds (7 orders rest: a, b, c, d, e); second; third"
 
@@ -310,7 +306,7 @@ def _listing(*groups: str) -> PortfolioClient:
     return cast("PortfolioClient", SimpleNamespace(order_groups=lambda _: listed))
 
 
-def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(hall: Hall) -> None:
+def test_unfenced_groups_of_the_last_two_days_are_fenced(hall: Hall) -> None:
     portfolio, steps = _listing(), hall.steps
     groups = GroupsToFence(lambda: steps.journal, portfolio, ACCOUNT, steps.clock)
     assert list(groups()) == [(OrderId(GROUP), 0)]
@@ -326,7 +322,7 @@ def test_groups_of_sessions_of_the_last_two_days_that_are_not_fenced_are_fenced(
     assert list(groups()) == []
 
 
-def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_too(hall: Hall) -> None:
+def test_F44_group_that_only_the_exchange_knows_is_fenced(hall: Hall) -> None:
     steps, strange = hall.steps, "9b2f2c4e-0000-4000-8000-000000000077"
     groups = GroupsToFence(lambda: steps.journal, _listing(GROUP, strange), ACCOUNT, steps.clock)
     assert list(groups()) == [(OrderId(GROUP), 0), (OrderId(strange), 0)]
@@ -338,7 +334,7 @@ def test_F44_a_group_of_the_exchange_that_the_journal_does_not_know_is_fenced_to
     assert list(groups()) == [(OrderId(strange), 0)]
 
 
-def test_F44_without_the_exchange_s_list_the_journal_s_groups_are_fenced_and_it_is_not_flat(hall: Hall) -> None:
+def test_F44_missing_list_of_the_exchange_fences_the_journal_s_groups_only(hall: Hall) -> None:
     def down(_: int) -> None:
         raise DOWN
 
@@ -351,7 +347,7 @@ def test_F44_without_the_exchange_s_list_the_journal_s_groups_are_fenced_and_it_
 
 @pytest.fixture
 def hung() -> Iterator[Callable[[], Journal]]:
-    """A journal that does not fail, but says nothing until the test is over."""
+    """Return a function that opens the journal but hangs until the test is over."""
     over = threading.Event()
 
     def waits() -> Journal:
@@ -362,9 +358,7 @@ def hung() -> Iterator[Callable[[], Journal]]:
     over.set()
 
 
-def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_halt_cancels_first(
-    hall: Hall, hung: Callable[[], Journal]
-) -> None:
+def test_F43_F21_hanging_journal_delays_neither_engagement_nor_cancels(hall: Hall, hung: Callable[[], Journal]) -> None:
     def asked() -> Journal:
         assert hall.account.written[:1] == [("cancel_all",)], "the journal was asked before all was canceled"
         assert hall.emergency.lines()[-1].reason == "enough"
@@ -387,9 +381,7 @@ def test_F43_F21_with_a_journal_that_hangs_the_switch_engages_in_its_file_and_a_
     assert [line.level for line in hall.emergency.lines()] == [1, 1, 2]
 
 
-def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_it(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_F43_halt_on_a_hanging_disk_cancels_and_is_in_the_journal(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     over = threading.Event()
     monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
     monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_WRITE", 0.1)
@@ -406,7 +398,7 @@ def test_F43_a_disk_that_hangs_keeps_no_halt_from_canceling_and_the_journal_has_
         assert report.engaged == EngagementRecord(reading.halts.kill_state().seq)
 
 
-def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_and_a_halt_goes_on(hall: Hall) -> None:
+def test_F43_any_error_of_the_journal_leaves_the_engagement_in_the_file(hall: Hall) -> None:
     def broken() -> Journal:
         raise ZeroDivisionError("a mistake of ours")
 
@@ -417,7 +409,7 @@ def test_F43_whatever_keeps_an_engagement_out_of_the_journal_it_is_in_the_file_a
     assert [line.level for line in hall.emergency.lines()] == [1, 2]
 
 
-def test_what_asks_waits_for_nothing_else_until_it_has_an_answer() -> None:
+def test_bounded_wait_refuses_calls_while_an_earlier_one_hangs() -> None:
     over = threading.Event()
     bounded = BoundedWait("the disk", 0.1)
     assert bounded(lambda: 7) == 7
@@ -452,9 +444,7 @@ def _timed_out() -> None:
     ],
     ids=["endless", "late", "nan", "deep", "nested", "long"],
 )
-def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt_breaks_off_at_it(
-    hall: Hall, line: str
-) -> None:
+def test_F43_malformed_emergency_line_engages_and_does_not_end_a_halt(hall: Hall, line: str) -> None:
     hall.emergency.path.write_text(line + "\n")
     assert EmergencySource(hall.emergency).read().engaged
     assert hall.switch.status().engaged
@@ -466,7 +456,7 @@ def test_F43_a_line_of_the_emergency_file_that_can_not_be_read_stops_and_no_halt
         assert {each.by_whom for each in reading.halts.engagements_since_release()} == {"unknown", "bob"}
 
 
-def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows(hall: Hall) -> None:
+def test_levels_of_emergency_lines_are_limited_to_those_of_the_journal(hall: Hall) -> None:
     for level, known in [(0, 1), (1, 1), (3, 3), (9, 3)]:
         hall.emergency.append(EmergencyLine("ann", f"level {level}", level, "operator", 7))
         assert EmergencySource(hall.emergency).read() == KillReading(
@@ -483,7 +473,7 @@ def test_the_levels_of_an_emergency_file_are_brought_into_what_the_journal_knows
     assert EmergencySource(hall.emergency).read() == KillReading("emergency file", 0, "empty")
 
 
-def test_an_emergency_file_makes_its_folder_and_keeps_every_line(tmp_path: Path) -> None:
+def test_emergency_file_creates_its_folder_and_keeps_every_line(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "deep" / "down" / "emergency.jsonl")
     lines = [EmergencyLine("ann", f"number {number}", 2, "operator", number) for number in range(3)]
     for line in lines:
@@ -497,7 +487,7 @@ def test_an_emergency_file_makes_its_folder_and_keeps_every_line(tmp_path: Path)
     EmergencyFile(tmp_path / "nothing").put_away(())
 
 
-def test_an_emergency_line_is_on_the_disk_before_it_counts_and_before_its_file_goes(
+def test_emergency_lines_are_flushed_to_disk_before_their_file_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: list[int] = []
@@ -511,9 +501,7 @@ def test_an_emergency_line_is_on_the_disk_before_it_counts_and_before_its_file_g
     assert synced[1] == synced[0] > 0
 
 
-def test_every_source_says_what_it_is_and_at_which_level(
-    hall: Hall, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_source_reports_its_name_and_level(hall: Hall, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     journal = JournalSource(lambda: hall.steps.journal)
     assert journal.read() == KillReading("journal", 0, "released")
     hall.switch.engage("ann", "odd")
@@ -536,7 +524,7 @@ def test_every_source_says_what_it_is_and_at_which_level(
     assert (unreadable.level, unreadable.source) == (1, "emergency file")
 
 
-def test_the_highest_level_of_all_that_say_stop_counts() -> None:
+def test_highest_level_of_all_sources_counts() -> None:
     clear, one, two = KillReading("a", 0, "x"), KillReading("b", 1, "y"), KillReading("c", 2, "z")
     status = KillStatus((clear, two, one))
     assert (status.engaged, status.level, status.why) == (True, 2, "c: z; b: y")

@@ -1,4 +1,4 @@
-"""What a release takes once something was sent: a clean reconciliation begun since of each account, another person."""
+"""Releases after live trading: a second person and a newer clean reconciliation of each traded sub-account."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def refused(switch: KillSwitch, match: str, by: str = "bob") -> None:
         switch.release(by, "looks well")
 
 
-def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
+def test_release_needs_a_clean_reconciliation_newer_than_the_halt(
     steps: OrderSteps, switch: KillSwitch, journal_engine: sa.Engine
 ) -> None:
     reconciled(steps, clean=True)
@@ -70,7 +70,7 @@ def test_a_release_rests_on_a_clean_reconciliation_of_this_account_made_since(
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_a_release_waits_for_the_tail_of_a_cancel_all(steps: OrderSteps, switch: KillSwitch, again: bool) -> None:
+def test_release_waits_a_minute_after_a_cancel_all(steps: OrderSteps, switch: KillSwitch, again: bool) -> None:
     switch.engage("ann", "the end", level=2)
     if again:
         switch.engage("carl", "also stop")
@@ -83,9 +83,7 @@ def test_a_release_waits_for_the_tail_of_a_cancel_all(steps: OrderSteps, switch:
     assert switch.why_engaged() is None
 
 
-def test_F43_a_reconciliation_that_began_before_the_engagement_is_none_made_since(
-    steps: OrderSteps, switch: KillSwitch
-) -> None:
+def test_F43_reconciliation_begun_before_the_engagement_does_not_count(steps: OrderSteps, switch: KillSwitch) -> None:
     steps.clock.now_us += SECOND
     switch.engage("ann", "odd fills")
     steps.clock.now_us += SECOND
@@ -96,7 +94,7 @@ def test_F43_a_reconciliation_that_began_before_the_engagement_is_none_made_sinc
 
 
 @pytest.mark.parametrize("subaccount", [0, 7, 9])
-def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is_configured(
+def test_F43_release_needs_a_reconciliation_of_every_traded_sub_account(
     steps: OrderSteps, tmp_path: Path, subaccount: int
 ) -> None:
     with steps.journal.writing() as transaction:
@@ -121,7 +119,7 @@ def test_F43_every_sub_account_that_was_traded_has_to_be_reconciled_whichever_is
     assert told["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])
 
 
-def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(steps: OrderSteps, switch: KillSwitch) -> None:
+def test_F43_reconciliation_with_a_future_time_does_not_count(steps: OrderSteps, switch: KillSwitch) -> None:
     switch.engage("ann", "odd fills")
     steps.clock.now_us += YEAR
     reconciled(steps, clean=True)
@@ -134,7 +132,7 @@ def test_F43_a_reconciliation_of_a_time_to_come_is_none_made_since(steps: OrderS
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_what_was_engaged_by_a_clock_that_was_ahead_is_engaged_again_and_then_released(
+def test_engagement_with_a_future_time_must_be_repeated_before_a_release(
     steps: OrderSteps, switch: KillSwitch, level: int
 ) -> None:
     steps.clock.now_us += YEAR

@@ -1,4 +1,4 @@
-"""Any source stops everything, what can not be read stops too, and only another person lets go."""
+"""The kill switch: each source stops trading, an unreadable source too, and only a second person releases it."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -53,14 +53,14 @@ def _locked(path: Path) -> Iterator[None]:
     other.close()
 
 
-def test_a_new_journal_is_engaged_until_somebody_releases_it(journal: Journal, tmp_path: Path) -> None:
+def test_new_journal_is_halted_until_a_person_releases_it(journal: Journal, tmp_path: Path) -> None:
     switch = _switch(journal, tmp_path)
     assert switch.status().engaged
     switch.release("ann", "we begin")
     assert switch.why_engaged() is None
 
 
-def test_who_engaged_can_not_release_and_a_reason_is_needed(journal: Journal, tmp_path: Path) -> None:
+def test_release_needs_a_second_person_and_a_reason(journal: Journal, tmp_path: Path) -> None:
     switch = _switch(journal, tmp_path)
     switch.release("ann", "we begin")
     switch.engage("ann", "too many orders")
@@ -75,7 +75,7 @@ def test_who_engaged_can_not_release_and_a_reason_is_needed(journal: Journal, tm
         switch.release("bob", "again")
 
 
-def test_who_engaged_first_can_not_release_what_another_engaged_since(journal: Journal, tmp_path: Path) -> None:
+def test_first_engager_cannot_release_after_a_second_engagement(journal: Journal, tmp_path: Path) -> None:
     switch = _switch(journal, tmp_path)
     switch.release("ann", "we begin")
     switch.engage("ann", "too many orders")
@@ -86,7 +86,7 @@ def test_who_engaged_first_can_not_release_what_another_engaged_since(journal: J
     assert switch.why_engaged() is None
 
 
-def test_F43_a_journal_that_can_not_be_read_is_engaged(tmp_path: Path) -> None:
+def test_F43_unreadable_journal_counts_as_engaged(tmp_path: Path) -> None:
     def gone() -> Journal:
         raise JournalUnavailable("The journal cannot be used.")
 
@@ -94,7 +94,7 @@ def test_F43_a_journal_that_can_not_be_read_is_engaged(tmp_path: Path) -> None:
     assert (reading.engaged, reading.why) == (True, "The journal cannot be used.")
 
 
-def test_F43_a_file_stops_by_being_there_and_by_not_being_readable(tmp_path: Path) -> None:
+def test_F43_kill_file_that_exists_or_is_unreadable_is_engaged(tmp_path: Path) -> None:
     source = FileSource(tmp_path / "KILL")
     assert not source.read().engaged
     (tmp_path / "KILL").touch()
@@ -107,14 +107,14 @@ def test_F43_a_file_stops_by_being_there_and_by_not_being_readable(tmp_path: Pat
     assert FileSource(tmp_path / "plain" / "KILL").read().engaged
 
 
-def test_F43_a_file_on_a_disk_that_is_not_mounted_is_engaged(tmp_path: Path) -> None:
+def test_F43_kill_file_on_an_unmounted_disk_is_engaged(tmp_path: Path) -> None:
     source = FileSource(tmp_path / "mount" / "KILL", needs_folder=True)
     assert source.read().engaged
     (tmp_path / "mount").mkdir()
     assert not source.read().engaged
 
 
-def test_F43_an_unreadable_folder_is_engaged(tmp_path: Path) -> None:
+def test_F43_unreadable_folder_is_engaged(tmp_path: Path) -> None:
     locked = tmp_path / "locked"
     locked.mkdir()
     source = FileSource(locked / ("x" * 5_000))
@@ -122,7 +122,7 @@ def test_F43_an_unreadable_folder_is_engaged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "engaged"), [("", False), ("0", False), ("1", True), ("no", True), (" ", True)])
-def test_the_variable_stops_with_any_value_but_none_and_0(
+def test_kill_variable_is_engaged_by_any_value_but_empty_and_0(
     monkeypatch: pytest.MonkeyPatch, value: str, engaged: bool
 ) -> None:
     monkeypatch.setenv("KALSHI_TRADE_KILL", value)
@@ -130,13 +130,13 @@ def test_the_variable_stops_with_any_value_but_none_and_0(
 
 
 @pytest.mark.parametrize("name", ["Kalshi_Trade_Kill", "kalshi_trade_kill"])
-def test_F43_the_variable_stops_in_any_letters_as_settings_are_read(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_F43_kill_variable_in_any_letter_case_is_engaged(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv("KALSHI_TRADE_KILL", "0")
     monkeypatch.setenv(name, "1")
     assert EnvironmentSource().read() == KillReading("environment", 1, f"{name} is set")
 
 
-def test_F43_a_data_folder_that_is_not_there_or_not_the_same_everywhere_is_engaged(tmp_path: Path) -> None:
+def test_F43_missing_or_relative_data_folder_is_engaged(tmp_path: Path) -> None:
     assert FolderSource(tmp_path).read() == KillReading("data folder", 0, f"{tmp_path} exists")
     missing, relative = tmp_path / "mount" / "prod", Path("kalshi_pipelines")
     assert FolderSource(missing).read().engaged
@@ -149,11 +149,11 @@ def test_F43_a_data_folder_that_is_not_there_or_not_the_same_everywhere_is_engag
     assert (unsure.engaged, "KALSHI_DATA_DIR" in unsure.why) == (True, True)
 
 
-def test_without_a_source_to_ask_it_is_stop() -> None:
+def test_empty_list_of_sources_is_engaged() -> None:
     assert read_sources(()).engaged
 
 
-def test_one_source_of_many_is_enough(monkeypatch: pytest.MonkeyPatch, journal: Journal, tmp_path: Path) -> None:
+def test_one_engaged_source_is_enough(monkeypatch: pytest.MonkeyPatch, journal: Journal, tmp_path: Path) -> None:
     switch = _switch(journal, tmp_path, _Clear(), FileSource(tmp_path / "KILL"), EnvironmentSource())
     switch.release("ann", "we begin")
     assert switch.why_engaged() is None
@@ -166,7 +166,7 @@ def test_one_source_of_many_is_enough(monkeypatch: pytest.MonkeyPatch, journal: 
     assert switch.why_engaged() is not None
 
 
-def test_F20_with_the_journal_locked_the_switch_engages_in_its_file_and_the_release_brings_that_into_the_journal(
+def test_F20_locked_journal_leaves_the_engagement_in_the_emergency_file(
     sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     initialise(sqlite_journal, "sandbox")
@@ -189,7 +189,7 @@ def test_F20_with_the_journal_locked_the_switch_engages_in_its_file_and_the_rele
     impatient.dispose()
 
 
-def test_F43_an_emergency_file_with_a_torn_or_foreign_line_is_engaged(tmp_path: Path) -> None:
+def test_F43_emergency_file_with_a_torn_or_foreign_line_is_engaged(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
     assert not EmergencySource(file).read().engaged
     file.path.write_bytes(b'{"by": "an')
@@ -202,7 +202,7 @@ def test_F43_an_emergency_file_with_a_torn_or_foreign_line_is_engaged(tmp_path: 
     assert EmergencySource(file).read().engaged
 
 
-def test_F43_what_is_engaged_while_the_file_is_put_away_stays_engaged(tmp_path: Path) -> None:
+def test_F43_engagement_while_the_file_is_moved_aside_is_kept(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
     ann, bob = EmergencyLine("ann", "stop", 1, "operator", 1), EmergencyLine("bob", "halt", 2, "operator", 2)
     file.append(ann)
@@ -210,7 +210,7 @@ def test_F43_what_is_engaged_while_the_file_is_put_away_stays_engaged(tmp_path: 
     file.append(bob)
     file.put_away(taken)
     assert file.lines() == (bob,)
-    # Somebody who had read the file before it was put away does so once more.
+    # A process that had read the file before it was moved aside imports its lines again.
     file.put_away(taken)
     assert file.lines() == (bob,)
     file.put_away((bob,))
@@ -218,7 +218,7 @@ def test_F43_what_is_engaged_while_the_file_is_put_away_stays_engaged(tmp_path: 
     assert [each.name for each in tmp_path.iterdir()] == ["emergency.jsonl.imported"]
 
 
-def test_F43_a_crash_while_the_file_is_put_away_loses_nobody_s_stop(
+def test_F43_crash_while_the_file_is_moved_aside_loses_no_engagement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
@@ -233,7 +233,7 @@ def test_F43_a_crash_while_the_file_is_put_away_loses_nobody_s_stop(
     assert not file.path.exists()
     assert file.lines() == (ann, bob)
     assert EmergencySource(file).read() == KillReading("emergency file", 2, "bob: halt")
-    # A copy that somebody made by hand is not one of it.
+    # A copy that a person made does not count as the emergency file.
     (tmp_path / "emergency.jsonl.old").write_text("ann was here")
     file.put_away((ann,))
     assert file.lines() == (bob,)
@@ -248,7 +248,7 @@ def _dies(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def test_F43_engaging_while_the_file_is_put_away_again_and_again_loses_nothing(tmp_path: Path) -> None:
+def test_F43_concurrent_engagements_and_moves_of_the_file_lose_nothing(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
     lines = [EmergencyLine("ann", "stop", 1, "operator", number) for number in range(200)]
     taken: set[EmergencyLine] = set()
@@ -266,13 +266,13 @@ def test_F43_engaging_while_the_file_is_put_away_again_and_again_loses_nothing(t
     assert taken | set(file.lines()) == set(lines)
 
 
-def test_an_emergency_line_is_for_its_owner_s_eyes(tmp_path: Path) -> None:
+def test_emergency_file_is_readable_only_by_its_owner(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "emergency.jsonl")
     file.append(EmergencyLine("bob", "stop", 1, "operator", 1))
     assert file.path.stat().st_mode & 0o077 == 0
 
 
-def test_F43_who_engages_while_somebody_releases_has_engaged_afterwards(
+def test_F43_engagement_during_a_release_counts_as_after_it(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch = _switch(journal, tmp_path)
@@ -300,7 +300,7 @@ def test_F43_who_engages_while_somebody_releases_has_engaged_afterwards(
         ("bob", "x" * 5_000, ("bob", "x" * 4_000)),
     ],
 )
-def test_the_switch_engages_whatever_name_and_reason_are(
+def test_any_name_and_reason_engage_the_switch(
     journal: Journal, tmp_path: Path, by: str, reason: str, stored: tuple[str, str]
 ) -> None:
     switch = _switch(journal, tmp_path)
@@ -311,7 +311,7 @@ def test_the_switch_engages_whatever_name_and_reason_are(
     assert ((kill.by_whom, kill.reason), kill.engaged, kill.level) == (stored, True, 3)
 
 
-def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(
+def test_engagement_refused_by_the_journal_stays_in_the_file(
     journal: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     switch = _switch(journal, tmp_path)
@@ -329,7 +329,7 @@ def test_an_engagement_the_journal_s_rules_refuse_is_engaged_all_the_same(
         switch.release("bob", "go on")
 
 
-def test_when_nothing_can_be_written_engaging_says_so(tmp_path: Path) -> None:
+def test_engaging_without_a_writable_place_is_an_error(tmp_path: Path) -> None:
     def gone() -> Journal:
         raise JournalUnavailable("The journal cannot be used.")
 

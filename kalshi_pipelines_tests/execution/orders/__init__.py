@@ -1,1 +1,1 @@
-"""Tests of the values and arithmetic of orders."""
+"""Tests of the values and the arithmetic of orders."""

@@ -1,4 +1,4 @@
-"""What an answer proves: nothing that may have reached the exchange is ever called rejected."""
+"""Judgements of the exchange's answers: an order that may have reached the exchange is never called rejected."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def _accepted(**changes: Any) -> OrderAnswer:
         ("0.00", "0.00", OrderState.CANCELED),
     ],
 )
-def test_the_state_follows_from_what_was_filled_and_what_is_left(
+def test_accepted_order_state_follows_its_filled_and_remaining_counts(
     filled: str, remaining: str, state: OrderState
 ) -> None:
     told = judge_answer(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
@@ -54,7 +54,7 @@ def test_the_state_follows_from_what_was_filled_and_what_is_left(
 
 
 @pytest.mark.parametrize("changes", [{"ts_ms": 0}, {"ts_ms": 2**53 - 1}, {"fill_count": 4.5, "remaining_count": 6}])
-def test_numbers_of_an_order_that_can_be_recorded_are_taken(changes: dict[str, Any]) -> None:
+def test_accepted_order_with_recordable_numbers_is_accepted(changes: dict[str, Any]) -> None:
     body = json.dumps({**ACCEPTED, **changes}).replace(" 6,", ' "6.00",')
     assert judge_answer(OrderAnswer(201, body.encode()), REQUEST).state is OrderState.RESTING
 
@@ -79,16 +79,16 @@ def test_numbers_of_an_order_that_can_be_recorded_are_taken(changes: dict[str, A
         {"ts_ms": 2**53},
     ],
 )
-def test_F09_a_2xx_that_does_not_tell_of_our_order_is_unknown(changes: dict[str, Any]) -> None:
+def test_F09_2xx_answer_that_does_not_describe_our_order_is_unknown(changes: dict[str, Any]) -> None:
     assert judge_answer(_accepted(**changes), REQUEST).state is OrderState.UNKNOWN
 
 
-def test_F09_an_order_that_may_not_rest_and_is_said_to_rest_is_unknown() -> None:
+def test_F09_order_that_may_not_rest_but_is_reported_resting_is_unknown() -> None:
     at_once = replace(REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False)
     assert judge_answer(_accepted(), at_once).state is OrderState.UNKNOWN
 
 
-def test_F09_an_order_that_is_filled_whole_or_not_at_all_and_is_said_to_be_filled_in_part_is_unknown() -> None:
+def test_F09_fill_or_kill_order_that_is_partly_filled_is_unknown() -> None:
     whole = replace(REQUEST, time_in_force=TimeInForce.FILL_OR_KILL, expires_us=None, post_only=False)
     states = [
         judge_answer(_accepted(fill_count=filled, remaining_count="0.00"), whole).state
@@ -98,19 +98,19 @@ def test_F09_an_order_that_is_filled_whole_or_not_at_all_and_is_said_to_be_fille
 
 
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(json.dumps))
-def test_F09_no_body_of_a_2xx_raises_or_is_called_rejected(body: bytes | str) -> None:
+def test_F09_any_2xx_body_is_judged_and_never_rejected(body: bytes | str) -> None:
     answer = OrderAnswer(201, body if isinstance(body, bytes) else body.encode())
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 @pytest.mark.parametrize("status", range(100, 600))
-def test_F11_only_refusals_that_nothing_in_front_of_the_exchange_answers_are_rejections(status: int) -> None:
+def test_F11_only_refusals_by_the_exchange_itself_are_rejections(status: int) -> None:
     state = judge_answer(OrderAnswer(status, b'{"error":{"code":"x"}}'), REQUEST).state
     expected = OrderState.REJECTED if status in (400, 401, 403, 404, 410) else OrderState.UNKNOWN
     assert state is expected
 
 
-def test_F10_a_conflict_of_ids_is_looked_into() -> None:
+def test_F10_conflicting_client_order_id_is_unknown() -> None:
     assert 409 not in REFUSING_STATUSES
     told = judge_answer(
         OrderAnswer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST
@@ -119,7 +119,7 @@ def test_F10_a_conflict_of_ids_is_looked_into() -> None:
     assert "order_already_exists" in told.detail
 
 
-def test_F06_no_answer_is_unknown_unless_nothing_could_have_left() -> None:
+def test_F06_missing_answer_is_unknown_unless_no_byte_could_have_left() -> None:
     lost = OrderAnswer(None, failure=SendFailure.LOST, detail="read timeout")
     unsent = OrderAnswer(None, failure=SendFailure.NOT_SENT, detail="connection refused")
     assert judge_answer(lost, REQUEST).state is OrderState.UNKNOWN
@@ -131,7 +131,7 @@ def test_F06_no_answer_is_unknown_unless_nothing_could_have_left() -> None:
 @given(
     st.none() | st.integers(), st.binary(max_size=300), st.none() | st.sampled_from(SendFailure), st.text(max_size=400)
 )
-def test_F11_the_verdict_is_total_and_bounded(
+def test_F11_any_answer_gets_a_verdict_with_a_short_detail(
     status: int | None, body: bytes, failure: SendFailure | None, detail: str
 ) -> None:
     told = judge_answer(OrderAnswer(status, body, failure, detail), REQUEST)
@@ -153,14 +153,14 @@ def test_F11_the_verdict_is_total_and_bounded(
         (b"[" * 100_000, "[["),
     ],
 )
-def test_all_forms_of_error_bodies_are_read(body: bytes, said: str) -> None:
+def test_error_bodies_of_every_format_are_read(body: bytes, said: str) -> None:
     assert said in judge_answer(OrderAnswer(400, body), REQUEST).detail
 
 
-def test_an_answer_without_a_status_is_unknown() -> None:
+def test_answer_without_a_status_is_unknown() -> None:
     assert judge_answer(OrderAnswer(None, b""), REQUEST).state is OrderState.UNKNOWN
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"7", b"null"])
-def test_an_error_that_is_no_object_is_shown_as_it_is(body: bytes) -> None:
+def test_error_body_that_is_not_an_object_is_shown_unchanged(body: bytes) -> None:
     assert error_text(body) == body.decode()

@@ -1,4 +1,4 @@
-"""One value has one text, whatever it was made from and wherever; and nothing else is taken for canonical."""
+"""Canonical JSON: equal values have one text, and no other text counts as canonical."""
 
 import json
 import random
@@ -26,7 +26,7 @@ records = st.dictionaries(keys, values, max_size=6)
 
 
 @given(records)
-def test_it_is_byte_for_byte_what_rfc_8785_says(record: dict[str, Any]) -> None:
+def test_canonical_json_equals_rfc_8785_byte_for_byte(record: dict[str, Any]) -> None:
     text = canonical_json(record)
     assert text.encode() == rfc8785.dumps(record)
     assert json.loads(text) == record
@@ -34,7 +34,7 @@ def test_it_is_byte_for_byte_what_rfc_8785_says(record: dict[str, Any]) -> None:
 
 
 @given(records, st.randoms())
-def test_the_order_of_keys_does_not_matter(record: dict[str, Any], order: random.Random) -> None:
+def test_canonical_json_does_not_depend_on_the_order_of_keys(record: dict[str, Any], order: random.Random) -> None:
     pairs = list(record.items())
     order.shuffle(pairs)
     assert canonical_json(dict(pairs)) == canonical_json(record)
@@ -56,22 +56,22 @@ def test_the_order_of_keys_does_not_matter(record: dict[str, Any], order: random
         [None],
     ],
 )
-def test_what_would_not_be_read_back_alike_is_refused_wherever_it_is(value: object) -> None:
+def test_value_that_json_does_not_preserve_is_refused_at_any_depth(value: object) -> None:
     for record in ({"at": value}, {"at": {"some": value}}, {"at": {"some": [value]}}):
         with pytest.raises(NotCanonical):
             canonical_json(record)
 
 
 @pytest.mark.parametrize("value", [LARGEST_INTEGER, -LARGEST_INTEGER])
-def test_the_largest_integers_that_are_read_back_alike_are_taken(value: int) -> None:
+def test_largest_exact_integers_are_accepted(value: int) -> None:
     assert canonical_json({"a": value, "b": [value]}) == f'{{"a":{value},"b":[{value}]}}'
 
 
-def test_what_is_not_known_is_left_out() -> None:
+def test_unknown_members_are_left_out() -> None:
     assert canonical_json({"b": None, "a": {"c": None}}) == '{"a":{}}'
 
 
-def test_the_same_letters_are_the_same_text() -> None:
+def test_equal_letters_have_the_same_canonical_text() -> None:
     assert canonical_json({"name": "e\u0301"}) == canonical_json({"name": "é"}) == '{"name":"é"}'
 
 

@@ -1,4 +1,4 @@
-"""Terms of orders as columns: they name the columns of the journal's tables, and come back as the same terms."""
+"""Terms of orders as columns of the journal's tables, and the same terms read back from the columns."""
 
 import datetime as dt
 from dataclasses import replace

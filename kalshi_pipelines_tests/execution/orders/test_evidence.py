@@ -1,4 +1,4 @@
-"""What was read of an account: when an order did nothing, which telling of it counts, what a position cost."""
+"""Orders and positions as read from the exchange: ended orders, repeated readings, and costs of positions."""
 
 from dataclasses import replace
 from itertools import permutations
@@ -28,14 +28,14 @@ RESTING = ExchangeOrder("o-1", "kx1-a", "KXA-1", Side.BID, 5_000, 1_000, 0, 1_00
         (OrderStatus.EXECUTED, 1_000, False, False),
     ],
 )
-def test_only_an_order_that_ended_empty_did_nothing(
+def test_only_an_order_that_ended_without_fills_did_nothing(
     status: OrderStatus, filled: int, rests: bool, did_nothing: bool
 ) -> None:
     order = replace(RESTING, status=status, filled_centicontracts=filled)
     assert (order.is_resting, order.did_nothing) == (rests, did_nothing)
 
 
-def test_of_an_order_told_of_several_times_the_furthest_counts() -> None:
+def test_latest_state_of_an_order_read_several_times_counts() -> None:
     later = replace(RESTING, updated_us=6)
     filled = replace(RESTING, filled_centicontracts=400, updated_us=4)
     canceled = replace(RESTING, status=OrderStatus.CANCELED, updated_us=3)
@@ -51,7 +51,7 @@ def test_of_an_order_told_of_several_times_the_furthest_counts() -> None:
     assert merge_orders([RESTING, again])["o-1"] is again, "of two that are as far the one told last"
 
 
-def test_a_sweep_finds_the_orders_of_one_of_our_ids() -> None:
+def test_sweep_finds_orders_by_client_order_id() -> None:
     other = replace(RESTING, order_id="o-2", client_order_id="kx1-b")
     sweep = OrderSweep(merge_orders([RESTING, other]), 1, combine_digests(["a", "b"]))
     assert sweep.of_client("kx1-b") == [other]
@@ -60,5 +60,5 @@ def test_a_sweep_finds_the_orders_of_one_of_our_ids() -> None:
 
 
 @pytest.mark.parametrize(("position", "cost", "spent"), [(300, 1_500_000, 1_500_000), (-300, 1_200_000, -1_800_000)])
-def test_no_contracts_count_as_sold_yes(position: int, cost: int, spent: int) -> None:
+def test_no_contracts_count_as_sold_yes_contracts(position: int, cost: int, spent: int) -> None:
     assert Holding("KXA-1", position, cost).spent_microdollars == spent

@@ -1,4 +1,4 @@
-"""The fee bound beside what the sandbox, written from the same page by others, charges."""
+"""The fee bound, compared with the fees of the sandbox, which implements the vendor's fee page independently."""
 
 from decimal import Decimal
 
@@ -14,7 +14,7 @@ _RATES = {"quadratic": 7_000_000, "maker": 1_750_000, "combo maker": 3_500_000, 
 
 
 @given(st.data())
-def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_bound(data: st.DataObject) -> None:
+def test_F50_fees_of_any_fills_at_allowed_prices_stay_within_the_bound(data: st.DataObject) -> None:
     side = data.draw(st.sampled_from(Side))
     limit = data.draw(st.integers(1, 9_999))
     count = data.draw(st.integers(1, 2_000))
@@ -33,7 +33,7 @@ def test_F50_no_cutting_into_fills_at_any_allowed_price_costs_more_than_the_boun
     assert paid <= bound
 
 
-def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
+def test_F50_fee_type_without_a_published_bound_is_refused() -> None:
     for terms in (
         FeeTerms("flat", Decimal(1), 100),
         FeeTerms("quadratic_v2", Decimal(1), 100),
@@ -49,18 +49,18 @@ def test_F50_a_fee_of_a_kind_without_a_published_bound_is_refused() -> None:
     ("side", "limit", "bound"),
     [
         (Side.BID, 1_000, 6_300 * 10 + 1 + 1_000 * 101),
-        # A better price may cost more: at 0.50 whatever the limit above it.
+        # A better price can cost more: the fee is highest at $0.50, for any limit above it.
         (Side.BID, 9_000, 17_500 * 10 + 1 + 1_000 * 101),
         (Side.ASK, 9_000, 6_300 * 10 + 1 + 1_000 * 101),
         (Side.ASK, 1_000, 17_500 * 10 + 1 + 1_000 * 101),
     ],
 )
-def test_the_bound_is_that_of_the_dearest_price_the_order_may_fill_at(side: Side, limit: int, bound: int) -> None:
+def test_fee_bound_uses_the_most_expensive_price_the_order_may_fill_at(side: Side, limit: int, bound: int) -> None:
     terms = FeeTerms("quadratic", Decimal(1), 100)
     assert fee_bound(terms, side, YesPrice(limit), Contracts(1_000)) == bound
 
 
-def test_F50_the_bound_grows_with_the_multiplier_up_to_the_highest_plausible_one() -> None:
+def test_F50_fee_bound_grows_up_to_the_highest_plausible_multiplier() -> None:
     def bound(multiplier: int) -> int:
         return fee_bound(FeeTerms("quadratic", Decimal(multiplier), 100), Side.BID, YesPrice(5_000), Contracts(100))
 
@@ -68,10 +68,10 @@ def test_F50_the_bound_grows_with_the_multiplier_up_to_the_highest_plausible_one
 
 
 @pytest.mark.parametrize("told", ["1E-12", "0E+12", "0", "1.5"])
-def test_a_multiplier_of_a_fee_is_written_in_few_digits(told: str) -> None:
+def test_fee_multiplier_with_few_digits_is_plausible(told: str) -> None:
     assert is_plausible(Decimal(told))
 
 
 @pytest.mark.parametrize("told", ["1E-13", "0E+13", "0E-13", "-0.1", "NaN", "Infinity"])
-def test_a_multiplier_that_no_fee_has_is_not_plausible(told: str) -> None:
+def test_impossible_fee_multiplier_is_not_plausible(told: str) -> None:
     assert not is_plausible(Decimal(told))

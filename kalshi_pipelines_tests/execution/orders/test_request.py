@@ -1,4 +1,4 @@
-"""One signal is one order with one id and one text."""
+"""Signals and requests: one signal is one order with one id and one request text."""
 
 import json
 import re
@@ -44,14 +44,14 @@ def test_F15_different_signals_never_have_the_same_key(first: Signal, second: Si
 
 
 @given(texts, texts)
-def test_F15_text_that_moves_from_one_part_to_the_next_makes_another_key(one: str, other: str) -> None:
+def test_F15_text_moved_between_parts_of_a_signal_changes_the_key(one: str, other: str) -> None:
     moved = replace(SIGNAL, strategy=one + other, strategy_version="")
     assert idempotency_key(Account("demo", 0), moved) != idempotency_key(
         Account("demo", 0), replace(moved, strategy=one, strategy_version=other + "|")
     )
 
 
-def test_F15_the_id_of_a_signal_is_the_same_in_every_process() -> None:
+def test_F15_signal_has_the_same_id_in_every_process() -> None:
     program = (
         "from kalshi_pipelines.execution.orders.account import Account\n"
         "from kalshi_pipelines.execution.orders.idempotency import *\n"
@@ -67,7 +67,7 @@ def test_F15_the_id_of_a_signal_is_the_same_in_every_process() -> None:
     assert told == {str(client_order_id(idempotency_key(Account("demo", 0), SIGNAL)))}
 
 
-def test_an_id_has_the_form_the_exchange_takes() -> None:
+def test_client_order_id_has_a_format_the_exchange_accepts() -> None:
     made = client_order_id(idempotency_key(Account("prod", 63), SIGNAL))
     assert re.fullmatch(r"kx1-[a-z2-7]{32}", str(made))
 
@@ -83,7 +83,7 @@ def test_an_id_has_the_form_the_exchange_takes() -> None:
         {"attempt": 2},
     ],
 )
-def test_every_part_of_a_signal_and_the_account_count(changed: dict[str, Any]) -> None:
+def test_every_part_of_signal_and_account_changes_the_key(changed: dict[str, Any]) -> None:
     assert idempotency_key(Account("demo", 0), replace(SIGNAL, **changed)) != idempotency_key(
         Account("demo", 0), SIGNAL
     )
@@ -91,7 +91,7 @@ def test_every_part_of_a_signal_and_the_account_count(changed: dict[str, Any]) -
     assert idempotency_key(Account("demo", 1), SIGNAL) != idempotency_key(Account("demo", 0), SIGNAL)
 
 
-def test_a_request_is_written_in_the_words_of_the_exchange() -> None:
+def test_request_body_has_the_fields_of_the_exchange() -> None:
     assert json.loads(REQUEST.json) == {
         "cancel_order_on_pause": True,
         "client_order_id": "kx1-abcdefgh",
@@ -109,7 +109,7 @@ def test_a_request_is_written_in_the_words_of_the_exchange() -> None:
     }
 
 
-def test_a_request_without_options_leaves_them_out() -> None:
+def test_request_without_options_leaves_them_out() -> None:
     plain = replace(
         REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False, reduce_only=True
     )
@@ -118,12 +118,12 @@ def test_a_request_without_options_leaves_them_out() -> None:
     assert not {"expiration_time", "post_only"} & told.keys()
 
 
-def test_the_digest_is_of_the_very_bytes() -> None:
+def test_request_digest_is_of_the_exact_bytes() -> None:
     assert request_sha256(REQUEST.json) != request_sha256(replace(REQUEST, price=YesPrice(5_601)).json)
     assert len(request_sha256(REQUEST.json)) == 64
 
 
-def test_what_an_order_does_not_have_is_not_in_its_bytes() -> None:
+def test_request_body_leaves_out_missing_terms() -> None:
     told = json.loads(
         replace(
             REQUEST,
@@ -137,7 +137,7 @@ def test_what_an_order_does_not_have_is_not_in_its_bytes() -> None:
 
 
 @given(st.integers(1, 10**8), st.integers(1, 9_999))
-def test_count_and_price_are_written_exactly_whatever_they_are(count: int, price: int) -> None:
+def test_request_body_has_exact_count_and_price(count: int, price: int) -> None:
     told = json.loads(replace(REQUEST, count=Contracts(count), price=YesPrice(price)).json)
     assert Decimal(told["count"]) * 100 == count
     assert Decimal(told["price"]) * 10_000 == price

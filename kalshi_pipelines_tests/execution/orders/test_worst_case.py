@@ -1,4 +1,4 @@
-"""The closed form of the worst case, beside all fills and outcomes counted out."""
+"""The formulas of the worst case, compared with all possible fills and outcomes."""
 
 from itertools import product
 
@@ -25,11 +25,11 @@ def _loss(position: int, spent: int, fills: list[tuple[Side, int, int, int]], pa
 
 
 @given(st.integers(-500, 500), st.integers(-5_000_000, 5_000_000), orders)
-def test_the_worst_case_is_that_of_all_fills_and_outcomes(position: int, spent: int, resting: list[Order]) -> None:
+def test_worst_case_equals_the_worst_of_all_fills_and_outcomes(position: int, spent: int, resting: list[Order]) -> None:
     exposure = Exposure.of_position(position, spent)
     for order in resting:
         exposure += Exposure.of_resting(*order)
-    # Not filled, filled whole, or filled by next to nothing at the whole fee: what lies between is a mixture.
+    # The extremes are no fill, a complete fill, and a tiny fill at the whole fee. All other fills lie between them.
     ends = [
         ((side, price, 0, 0), (side, price, count, fee), (side, price, 0, fee)) for side, price, count, fee in resting
     ]
@@ -40,9 +40,7 @@ def test_the_worst_case_is_that_of_all_fills_and_outcomes(position: int, spent: 
 
 
 @given(orders, st.data())
-def test_no_partial_fill_no_part_of_the_fee_and_no_pay_out_between_costs_more(
-    resting: list[Order], data: st.DataObject
-) -> None:
+def test_no_partial_fill_fee_or_payout_exceeds_the_worst_case(resting: list[Order], data: st.DataObject) -> None:
     exposure = Exposure()
     for order in resting:
         exposure += Exposure.of_resting(*order)
@@ -54,7 +52,7 @@ def test_no_partial_fill_no_part_of_the_fee_and_no_pay_out_between_costs_more(
 
 
 @given(st.sampled_from(Side), st.integers(1, 9_999), st.integers(1, 10_000), st.data())
-def test_a_fill_at_the_limit_or_better_raises_neither_loss(
+def test_fill_at_the_limit_or_better_raises_neither_loss(
     side: Side, price: int, count: int, data: st.DataObject
 ) -> None:
     filled = data.draw(st.integers(1, count))
@@ -69,21 +67,21 @@ def test_a_fill_at_the_limit_or_better_raises_neither_loss(
     assert after.if_yes <= before.if_yes
 
 
-def test_selling_what_is_held_adds_its_fee_only() -> None:
+def test_sale_of_held_contracts_adds_only_its_fee() -> None:
     held = Exposure.of_position(1_000, 4_000 * 1_000)
     closing = Exposure.of_resting(Side.ASK, 6_000, 1_000, 20_000)
     assert (held.worst, (held + closing).worst) == (4_000_000, 4_020_000)
     assert (Exposure.of_position(0, 0) + closing).worst == 4_000 * 1_000 + 20_000
 
 
-def test_a_sale_of_more_than_is_held_is_charged_for_what_it_opens() -> None:
+def test_sale_of_more_than_is_held_adds_the_loss_of_the_new_position() -> None:
     held = Exposure.of_position(1_000, 4_000 * 1_000)
     flip = Exposure.of_resting(Side.ASK, 6_000, 3_000, 0)
-    # It may fill whole: 3,000 sold at 0.60 are 18.00 received, 2,000 owed if YES pays a dollar.
+    # A complete fill sells 30 contracts at $0.60 for $18.00; 20 of them are owed if YES pays a dollar.
     assert (held + flip).if_yes == 4_000_000 - 18_000_000 + 20_000_000
 
 
-def test_a_fill_changes_what_is_lost_by_what_was_paid_and_what_may_be_won() -> None:
+def test_fill_changes_losses_by_its_cost_and_its_payout() -> None:
     assert Exposure.of_fill(Side.BID, 5_600, 300, 7) == Exposure(5_600 * 300 + 7, 7 - 4_400 * 300)
     assert Exposure.of_fill(Side.ASK, 5_600, 300, 7) == Exposure(7 - 5_600 * 300, 4_400 * 300 + 7)
     assert Exposure(10, 20) - Exposure(3, 5) == Exposure(7, 15)

@@ -1,4 +1,4 @@
-"""The account held against the journal: fills, what rests, what others do, positions and settlements."""
+"""Comparison of account and journal: fills, resting orders, foreign orders, positions and settlements."""
 
 import dataclasses
 import time
@@ -61,7 +61,7 @@ def kill_of(journal: Journal) -> KillState:
 
 
 def foreign(market: dict[str, Any], price: str, **more: Any) -> dict[str, Any]:
-    """An order such as the web site makes it."""
+    """Return the body of an order placed outside the product, as on the exchange's web site."""
     return {
         "ticker": market["ticker"],
         "side": "bid",
@@ -73,7 +73,7 @@ def foreign(market: dict[str, Any], price: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def test_the_life_of_a_resting_order_is_followed_to_its_end(member: SandboxMember, journal_engine: sa.Engine) -> None:
+def test_resting_order_is_followed_to_its_end(member: SandboxMember, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
     trader = live_trader(member, journal)
     work = reconciler(member, journal)
@@ -83,7 +83,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(member: SandboxMembe
     second = trader.executor.decide(resting(places[1], places[1]["yes_bid_dollars"], 200)).intent
     assert first is not None
     assert second is not None
-    # Somebody sells into the book until a part of ours is filled.
+    # An order of the sandbox's admin sells into the book until a part of our order is filled.
     ahead = float(places[0]["yes_bid_size_fp"]) + 1
     member.steer(
         "POST", f"/markets/{first.ticker}/orders", side="ask", price=bid, count=f"{ahead:.2f}",
@@ -111,9 +111,7 @@ def test_the_life_of_a_resting_order_is_followed_to_its_end(member: SandboxMembe
     assert verify(journal_engine).ok
 
 
-def test_a_reading_that_is_behind_an_earlier_one_is_made_again_and_stops_nothing(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_outdated_reading_is_repeated_and_stops_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     market = markets(member, 1)[0]
@@ -131,9 +129,7 @@ def test_a_reading_that_is_behind_an_earlier_one_is_made_again_and_stops_nothing
     assert not kill_of(journal).engaged
 
 
-def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_gone(
-    member: SandboxMember, journal_engine: sa.Engine
-) -> None:
+def test_F53_foreign_order_is_counted_and_stops_trading(member: SandboxMember, journal_engine: sa.Engine) -> None:
     journal = ready_journal(journal_engine)
     trader = live_trader(member, journal)
     places = markets(member, 2)
@@ -159,9 +155,7 @@ def test_F53_an_order_of_somebody_else_is_counted_and_stops_trading_until_it_is_
     assert verify(journal_engine).ok
 
 
-def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_F53_foreign_fill_is_recorded_once_and_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     live_trader(member, journal)
     market = markets(member, 1)[0]
@@ -181,7 +175,7 @@ def test_F53_a_fill_of_somebody_else_is_posted_once_and_stops_trading(
 
 
 class Shifted:
-    """An account that tells of one contract more than there is."""
+    """An account whose positions have one contract more than the exchange's."""
 
     def __init__(self, account: AccountReader, ticker: str) -> None:
         self._account, self._ticker = account, ticker
@@ -193,7 +187,7 @@ class Shifted:
         return {**self._account.holdings(), self._ticker: Holding(self._ticker, 100, 500_000)}
 
 
-def test_F54_a_position_that_no_fill_explains_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F54_position_that_no_fill_explains_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     live_trader(member, journal)
     assert reconciler(member, journal).reconcile().clean
@@ -203,7 +197,7 @@ def test_F54_a_position_that_no_fill_explains_stops_trading(member: SandboxMembe
     assert "position_drift" in kill_of(journal).reason
 
 
-def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
+def test_F54_accepted_position_lets_another_person_release_the_switch(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -225,7 +219,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     assert accepted.corrections == {ticker: 100}
     assert shifted.reconcile().clean
     switch.release("bob", "ann accepted it")
-    # And back: what the exchange does not hold any more is taken out, without a gain that nobody knows of.
+    # The reverse: a position that the exchange no longer has is removed, without recording an unknown gain.
     back = reconciler(member, journal)
     assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
     assert back.reconcile().clean
@@ -235,7 +229,7 @@ def test_F54_a_person_accepts_a_drifted_position_and_another_lets_trading_go_on(
     assert verify(sqlite_journal).ok
 
 
-def test_what_is_no_position_and_no_cap_is_not_accepted(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_other_differences_cannot_be_accepted(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     live_trader(member, journal)
     market = markets(member, 1)[0]
@@ -247,7 +241,7 @@ def test_what_is_no_position_and_no_cap_is_not_accepted(member: SandboxMember, s
         work.accept(found, [], "ann", "mine")
 
 
-def test_what_was_held_before_the_first_session_is_counted_once(
+def test_positions_from_before_the_first_session_are_counted_once(
     member: SandboxMember, sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -270,12 +264,12 @@ def test_what_was_held_before_the_first_session_is_counted_once(
         assert [m.position_centicontracts for m in reading.ledger.markets(ACCOUNT)] == [300]
 
 
-def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
+def test_F55_settled_market_ends_its_orders_and_its_position(
     sandbox: SandboxProcess, member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
     trader = live_trader(member, journal)
-    # A market that no other test of this module needs.
+    # This market is settled, so no other test of this module may use it.
     market = markets(member, 20)[-1 if journal_engine.dialect.name == "sqlite" else -2]
     bought = trader.executor.decide(proposed(market)).intent
     rests = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent
@@ -295,7 +289,7 @@ def test_F55_a_market_that_pays_out_ends_its_orders_and_its_position(
 
 
 class Dearer:
-    """An account whose fills cost ten dollars more in fees."""
+    """An account whose fills have $10 more in fees."""
 
     def __init__(self, account: AccountReader) -> None:
         self._account = account
@@ -310,7 +304,9 @@ class Dearer:
         ]
 
 
-def test_F50_a_fee_above_its_bound_is_told_and_stops_trading(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F50_fee_above_its_bound_is_reported_and_stops_trading(
+    member: SandboxMember, sqlite_journal: sa.Engine
+) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     trader.executor.decide(proposed(markets(member, 1)[0]))
@@ -319,9 +315,7 @@ def test_F50_a_fee_above_its_bound_is_told_and_stops_trading(member: SandboxMemb
     assert kill_of(journal).engaged
 
 
-def test_a_session_that_ends_leaves_nothing_that_is_not_explained(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_ended_session_leaves_a_clean_account(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     market = markets(member, 1)[0]

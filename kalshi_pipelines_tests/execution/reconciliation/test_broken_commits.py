@@ -1,4 +1,4 @@
-"""A database that goes away while it commits: whether the commit got through or not, nothing is sent twice or lost."""
+"""Databases that fail during a commit: no order is sent twice or lost, whether or not the commit succeeded."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,7 +35,7 @@ def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
 
 @contextmanager
 def breaking(engine: sa.Engine, number: int, *, gets_through: bool) -> Iterator[None]:
-    """Break the connection at one of the commits that write, before or after the database has carried it out."""
+    """Break the connection at one of the writing commits, before or after the database has carried it out."""
     commits = 0
 
     def commit(connection: sa.Connection) -> None:
@@ -57,7 +57,7 @@ def breaking(engine: sa.Engine, number: int, *, gets_through: bool) -> Iterator[
 
 
 @pytest.mark.parametrize("gets_through", [False, True])
-def test_F05_a_commit_of_which_nobody_knows_sends_nothing_twice_and_loses_nothing(
+def test_F05_commit_with_an_unknown_result_neither_repeats_nor_loses_orders(
     member: SandboxMember, postgres_journal_url: str, gets_through: bool
 ) -> None:
     engine = open_journal(postgres_journal_url)

@@ -1,4 +1,4 @@
-"""Every guard of a reconciliation by itself: how long it waits, what it takes for proof, what it calls a difference."""
+"""The guards of a reconciliation, one by one: its waits, its proofs and its differences."""
 
 import json
 from collections.abc import Callable
@@ -85,7 +85,7 @@ K = DifferenceKind
 
 @dataclass
 class Bench:
-    """A journal and an account that are held against each other."""
+    """A journal, a scripted account, and a reconciliation of both."""
 
     steps: OrderSteps
     paused: list[float] = field(default_factory=list)
@@ -110,13 +110,13 @@ class Bench:
         return [each.kind for each in self.reconcile(own_session).differences]
 
     def unknown(self, **changed: Any) -> Intent:
-        """An order whose answer was lost."""
+        """Record an order whose answer was lost, and return its intent."""
         sent = self.steps.record_sent(**changed)
         with self.steps.journal.writing() as transaction:
             return transaction.orders.record_answer(sent, OrderState.UNKNOWN)
 
     def resting(self, **changed: Any) -> tuple[Intent, ExchangeOrder]:
-        """An order that rests in the journal and at the exchange."""
+        """Record an order that rests in the journal and at the exchange, and return its intent."""
         sent = self.steps.record_sent(**{**GTC, **changed})
         order = order_of(sent)
         with self.steps.journal.writing() as transaction:
@@ -146,7 +146,7 @@ def bench(sqlite_journal: sa.Engine) -> Bench:
     return Bench(order_steps(sqlite_journal))
 
 
-# --- what was left behind
+# --- leftovers of earlier processes
 
 
 @pytest.mark.parametrize("is_sent", [True, False])
@@ -159,7 +159,7 @@ def bench(sqlite_journal: sa.Engine) -> Bench:
         (0, False, False, True),
     ],
 )
-def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_session_lives(
+def test_F03_order_in_progress_is_left_alone_only_in_a_live_session(
     bench: Bench, is_sent: bool, age_us: int, own: bool, lives: bool, left: bool
 ) -> None:
     steps = bench.steps
@@ -177,7 +177,7 @@ def test_F03_an_order_under_way_is_left_alone_only_while_it_is_young_and_its_ses
     assert report.unresolved == ((intent.client_order_id,) if left and is_sent else ())
 
 
-def test_a_reservation_waits_for_a_person_as_long_as_it_is_valid(bench: Bench) -> None:
+def test_reserved_order_waits_for_a_person_until_it_expires(bench: Bench) -> None:
     intent = bench.steps.reserve(valid_until_us=NOON + 5 * MINUTE)
     for late, state in [(0, OrderState.RESERVED), (1, OrderState.ABANDONED)]:
         bench.steps.clock.now_us = NOON + 5 * MINUTE + late
@@ -185,7 +185,7 @@ def test_a_reservation_waits_for_a_person_as_long_as_it_is_valid(bench: Bench) -
         assert bench.state(intent) is state
 
 
-def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
+def test_session_without_its_lease_keeps_no_order(bench: Bench) -> None:
     bench.steps.clock.now_us = NOON + HOUR - SECOND
     intent = bench.steps.record_sent()
     bench.account.lag_us = 2 * HOUR
@@ -209,7 +209,7 @@ def test_a_session_whose_lease_has_run_out_holds_nothing(bench: Bench) -> None:
         ([OrderAnswer(201)], NOON, NOON, [1.0]),
     ],
 )
-def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s_clock(
+def test_F07_trigger_is_repeated_until_confirmed_by_the_exchange_s_clock(
     bench: Bench, answers: list[OrderAnswer], server_us: int | None, expected_us: int, paused: list[float]
 ) -> None:
     with bench.steps.journal.writing() as transaction:
@@ -236,9 +236,7 @@ def test_F07_a_fence_is_set_until_it_is_confirmed_and_counts_from_the_exchange_s
 
 
 @pytest.mark.parametrize(("ahead_ms", "refused"), [(2_001, True), (2_000, False), (-2_001, True), (None, False)])
-def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothing_posted(
-    bench: Bench, ahead_ms: int | None, refused: bool
-) -> None:
+def test_F18_skewed_clock_judges_and_records_nothing(bench: Bench, ahead_ms: int | None, refused: bool) -> None:
     intent = bench.unknown()
     order = order_of(intent, EXECUTED)
     bench.account.listed, bench.account.made = [order], [fill_of(order, 1_000, NOON)]
@@ -258,7 +256,7 @@ def test_F18_with_a_clock_that_is_not_the_exchange_s_nothing_is_judged_and_nothi
         assert bench.reconcile().clean
 
 
-def test_F07_a_fence_that_was_set_with_a_clock_far_ahead_proves_an_absence_once_the_reads_have_it(bench: Bench) -> None:
+def test_F07_fence_set_with_a_clock_far_ahead_still_proves_an_absence(bench: Bench) -> None:
     intent = bench.unknown()
     bench.steps.clock.now_us += 365 * 24 * HOUR
     bench.account.lag_us = 365 * 24 * HOUR - 2 * SECOND
@@ -271,7 +269,7 @@ def test_F07_a_fence_that_was_set_with_a_clock_far_ahead_proves_an_absence_once_
     ("answer", "told"),
     [(LOST, "gone"), (OrderAnswer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
 )
-def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, answer: OrderAnswer, told: str) -> None:
+def test_F07_outcome_without_a_confirmed_fence_stays_unknown(bench: Bench, answer: OrderAnswer, told: str) -> None:
     intent = bench.unknown()
     bench.account.answers = [answer] * 4
     report = bench.reconcile()
@@ -284,7 +282,7 @@ def test_F07_without_a_confirmed_fence_an_outcome_stays_unknown(bench: Bench, an
     assert not [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
 
 
-def test_one_fence_is_enough_for_all_orders_of_a_group_and_is_not_set_again(bench: Bench) -> None:
+def test_one_fence_serves_all_orders_of_a_group(bench: Bench) -> None:
     first, second = bench.unknown(), bench.unknown(ticker=f"{EVENT}-T2")
     bench.at[Checkpoint.FENCE_COMMITTED] = lambda: None
     assert bench.reconcile().figures["fences_set"] == 1
@@ -292,7 +290,7 @@ def test_one_fence_is_enough_for_all_orders_of_a_group_and_is_not_set_again(benc
     assert bench.account.written == [("trigger", GROUP, "0")]
 
 
-def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench) -> None:
+def test_fence_committed_by_another_process_meanwhile_is_used(bench: Bench) -> None:
     intent = bench.unknown()
 
     def another() -> None:
@@ -305,7 +303,7 @@ def test_a_fence_that_another_process_committed_meanwhile_is_taken(bench: Bench)
     assert bench.state(intent) is OrderState.ABSENT
 
 
-def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_own(bench: Bench) -> None:
+def test_F07_fence_of_an_earlier_run_is_used_and_each_group_has_its_own(bench: Bench) -> None:
     with bench.steps.journal.writing() as transaction:
         transaction.sessions.add_group(bench.steps.session_id, 2, OTHER_GROUP, 1_000_000)
     first = bench.unknown()
@@ -315,7 +313,7 @@ def test_F07_a_fence_of_an_earlier_run_is_not_set_again_and_each_group_has_its_o
     assert [bench.state(each) for each in (first, second)] == [OrderState.ABSENT] * 2
 
 
-def test_F05_a_process_that_died_after_its_fence_leaves_it_to_the_next(bench: Bench) -> None:
+def test_F05_process_that_dies_after_its_fence_is_continued_by_the_next(bench: Bench) -> None:
     intent = bench.unknown()
     with bench.steps.journal.writing() as transaction:
         transaction.evidence.record_fence(GROUP, NOON)
@@ -324,11 +322,11 @@ def test_F05_a_process_that_died_after_its_fence_leaves_it_to_the_next(bench: Be
     assert bench.state(intent) is OrderState.ABSENT
 
 
-def test_F09_an_unknown_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) -> None:
+def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
-    # Once by the look at its market, once by the look at the account.
+    # The sweep of the market and the comparison of the account each report the difference.
     told = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
     assert report.differences == (told, told)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
@@ -336,11 +334,11 @@ def test_F09_an_unknown_order_with_other_terms_at_the_exchange_stays_unknown(ben
     assert bench.kill() is not None
 
 
-# --- the reads after it
+# --- the reads after the fence
 
 
 @pytest.mark.parametrize(("lag_us", "resolved"), [(-SECOND, True), (1 - SECOND, False)])
-def test_F07_reads_have_to_tell_of_a_second_more_than_the_fence(bench: Bench, lag_us: int, resolved: bool) -> None:
+def test_F07_reads_must_be_a_second_newer_than_the_fence(bench: Bench, lag_us: int, resolved: bool) -> None:
     intent = bench.unknown()
     bench.account.lag_us = lag_us
     report = bench.reconcile()
@@ -353,7 +351,7 @@ def test_F07_reads_have_to_tell_of_a_second_more_than_the_fence(bench: Bench, la
 
 
 @pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row"), WarehouseUnavailable("locked")])
-def test_reads_that_fail_are_waited_for_and_told(bench: Bench, failure: Exception) -> None:
+def test_failing_reads_are_tried_again_and_reported(bench: Bench, failure: Exception) -> None:
     intent = bench.unknown()
     bench.account.failing["as_of"] = [failure] * 2
     assert bench.reconcile().clean
@@ -361,7 +359,7 @@ def test_reads_that_fail_are_waited_for_and_told(bench: Bench, failure: Exceptio
     assert bench.state(intent) is OrderState.ABSENT
 
 
-def test_reads_that_never_come_back_leave_everything_unknown(bench: Bench) -> None:
+def test_reads_that_never_recover_leave_every_order_unknown(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.failing["as_of"] = [DOWN] * 20
     report = bench.reconcile()
@@ -373,7 +371,7 @@ def test_reads_that_never_come_back_leave_everything_unknown(bench: Bench) -> No
     assert bench.kill() is None
 
 
-def test_F07_a_sweep_of_older_reads_than_the_fence_proves_nothing(bench: Bench) -> None:
+def test_F07_sweep_older_than_the_fence_proves_nothing(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.then["as_of"] = [
         lambda: None,
@@ -390,7 +388,7 @@ def test_F07_a_sweep_of_older_reads_than_the_fence_proves_nothing(bench: Bench) 
     assert bench.state(intent) is OrderState.ABSENT
 
 
-def test_F07_an_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench) -> None:
+def test_F07_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench) -> None:
     intent = bench.unknown()
     bench.reconcile()
     looks = [what for what in bench.account.read if what[0] == "orders" and what[2] is not None]
@@ -402,7 +400,7 @@ def test_F07_an_absence_is_read_twice_from_an_hour_before_the_order(bench: Bench
     assert bench.state(intent) is OrderState.ABSENT
 
 
-def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) -> None:
+def test_F07_order_found_only_by_the_second_sweep_is_found(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.then["orders"] = [
         lambda: None,
@@ -426,7 +424,7 @@ def test_F07_an_order_that_only_the_second_reading_has_is_there(bench: Bench) ->
         (RESTING, 0, 0, OrderState.UNKNOWN),
     ],
 )
-def test_F06_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
+def test_F06_ended_order_with_all_its_fills_needs_no_fence(
     bench: Bench, status: OrderStatus, filled: int, told: int, state: OrderState
 ) -> None:
     intent = bench.unknown()
@@ -443,7 +441,7 @@ def test_F06_an_order_that_was_seen_to_end_with_all_its_fills_needs_no_fence(
         assert bench.reconcile().clean
 
 
-def test_F06_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(bench: Bench) -> None:
+def test_F06_two_ended_orders_with_one_id_prove_nothing_without_a_fence(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED), order_of(intent, CANCELED, order_id="order-twin")]
     bench.account.answers = [OrderAnswer(404, b"{}")] * 4
@@ -451,7 +449,7 @@ def test_F06_two_orders_of_one_name_that_ended_prove_nothing_without_a_fence(ben
     assert bench.state(intent) is OrderState.UNKNOWN
 
 
-def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None:
+def test_F07_order_with_recorded_fills_is_never_absent(bench: Bench) -> None:
     intent = bench.unknown()
     order = order_of(intent)
     with bench.steps.journal.writing() as transaction:
@@ -469,7 +467,7 @@ def test_F07_an_order_with_fills_on_record_is_never_absent(bench: Bench) -> None
         assert reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: "2026-11-23"}) == before
 
 
-def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_its_notional_back(bench: Bench) -> None:
+def test_F07_journal_keeps_the_notional_of_filled_orders_and_no_absence(bench: Bench) -> None:
     intent = bench.unknown()
     with bench.steps.journal.writing() as transaction:
         transaction.fills.record(fill_of(order_of(intent), 900, NOON), intent)
@@ -480,7 +478,7 @@ def test_F07_the_journal_takes_no_absence_of_what_was_filled_and_gives_none_of_i
 
 @pytest.mark.parametrize("filled", [0, 1])
 @pytest.mark.parametrize("state", [OrderState.REJECTED, OrderState.ABANDONED])
-def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: int, state: OrderState) -> None:
+def test_only_the_notional_of_unfilled_contracts_is_released(bench: Bench, filled: int, state: OrderState) -> None:
     intent = bench.steps.reserve()
     if state is OrderState.REJECTED:
         bench.steps.record_sending(intent)
@@ -498,7 +496,7 @@ def test_notional_comes_back_only_of_what_was_not_filled(bench: Bench, filled: i
     assert day.notional_microdollars == (intent.notional_microdollars if filled else 0)
 
 
-def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(bench: Bench) -> None:
+def test_F04_found_order_gets_its_id_state_and_fills(bench: Bench) -> None:
     intent = bench.unknown()
     order = order_of(intent, EXECUTED)
     bench.account.listed = [order]
@@ -516,7 +514,7 @@ def test_F04_an_order_that_is_found_gets_its_id_its_state_and_what_was_filled(be
 
 
 @pytest.mark.parametrize("failure", [DOWN, UnreadableAccount("a row")])
-def test_a_page_that_can_not_be_read_leaves_the_order_unknown(bench: Bench, failure: Exception) -> None:
+def test_unreadable_page_leaves_the_order_unknown(bench: Bench, failure: Exception) -> None:
     intent = bench.unknown()
     bench.account.failing["orders"] = [failure]
     report = bench.reconcile()
@@ -524,7 +522,7 @@ def test_a_page_that_can_not_be_read_leaves_the_order_unknown(bench: Bench, fail
     assert bench.state(intent) is OrderState.UNKNOWN
 
 
-def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
+def test_outcome_recorded_by_another_process_meanwhile_is_kept(bench: Bench) -> None:
     intent = bench.unknown()
 
     def meanwhile() -> None:
@@ -540,7 +538,7 @@ def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
     assert bench.state(intent) is OrderState.CANCELED
 
 
-# --- whether an order is ours
+# --- matching of orders
 
 
 @pytest.mark.parametrize(
@@ -555,9 +553,7 @@ def test_what_another_process_found_out_meanwhile_stays(bench: Bench) -> None:
         ({"remaining_centicontracts": 0}, "it rests with no contracts remaining"),
     ],
 )
-def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
-    bench: Bench, changes: dict[str, Any], why: str
-) -> None:
+def test_F09_order_with_other_terms_is_not_the_sent_order(bench: Bench, changes: dict[str, Any], why: str) -> None:
     intent = bench.unknown()
     order = order_of(intent)
     assert match_intent(intent, _sweep(order)) == Found(order)
@@ -572,7 +568,7 @@ def test_F09_an_order_with_other_terms_is_not_the_one_that_was_sent(
     )
 
 
-def test_an_order_whose_id_is_known_is_looked_for_by_both_ids(bench: Bench) -> None:
+def test_order_with_a_known_id_is_searched_by_both_ids(bench: Bench) -> None:
     intent, order = bench.resting()
     assert match_intent(intent, _sweep(order)) == Found(order)
     other = replace(order, client_order_id="somebody-else")
@@ -587,7 +583,7 @@ def _sweep(*orders: ExchangeOrder) -> OrderSweep:
 
 
 @pytest.mark.parametrize("state", OrderState)
-def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Bench, state: OrderState) -> None:
+def test_final_states_that_exclude_an_order_contradict_its_presence(bench: Bench, state: OrderState) -> None:
     intent = replace(bench.steps.reserve(), state=state, reported_filled_centicontracts=1_000)
     wrong = {
         name
@@ -603,7 +599,7 @@ def test_what_must_not_be_at_the_exchange_is_what_the_journal_excludes(bench: Be
     assert wrong == (set() if state in there else {"rests", "nothing"} if state in ended else {"rests", "filled"})
 
 
-def test_of_an_order_that_is_told_twice_the_later_counts(bench: Bench) -> None:
+def test_later_of_two_readings_of_an_order_counts(bench: Bench) -> None:
     order = order_of(bench.steps.reserve())
     more = replace(order, filled_centicontracts=500, remaining_centicontracts=500)
     newer, ended = replace(order, updated_us=order.updated_us + 1), replace(order, status=CANCELED)
@@ -614,10 +610,10 @@ def test_of_an_order_that_is_told_twice_the_later_counts(bench: Bench) -> None:
     assert merge_orders([order, again])[order.order_id] is again
 
 
-# --- the account as a whole
+# --- the whole account
 
 
-def test_F48_the_end_of_a_resting_order_is_taken_over_with_its_fills(bench: Bench) -> None:
+def test_F48_end_of_a_resting_order_is_recorded_with_its_fills(bench: Bench) -> None:
     intent, order = bench.resting()
     ended = replace(order, status=CANCELED, filled_centicontracts=400, remaining_centicontracts=0)
     bench.account.listed = [ended]
@@ -668,7 +664,7 @@ def _differing(bench: Bench) -> dict[str, tuple[Callable[[Intent, ExchangeOrder]
 @pytest.mark.parametrize(
     "name", ["missing", "other price", "twice", "fills", "foreign", "foreign id", "foreign fill", "drift"]
 )
-def test_F53_F54_whatever_the_journal_can_not_explain_is_a_difference_and_most_halt(bench: Bench, name: str) -> None:
+def test_F53_F54_unexplained_facts_are_differences_and_most_halt(bench: Bench, name: str) -> None:
     intent, order = bench.resting()
     assert bench.reconcile().clean
     bench.passed.clear()
@@ -681,7 +677,7 @@ def test_F53_F54_whatever_the_journal_can_not_explain_is_a_difference_and_most_h
     assert bench.paused == ([0.5, 1.0] if settles else [])
 
 
-def test_a_difference_that_settles_is_none(bench: Bench) -> None:
+def test_difference_that_disappears_on_the_next_read_does_not_count(bench: Bench) -> None:
     bench.resting()
     assert bench.reconcile().clean
     rests, bench.account.listed = bench.account.listed, []
@@ -690,7 +686,7 @@ def test_a_difference_that_settles_is_none(bench: Bench) -> None:
     assert (report.clean, bench.paused, bench.kill()) == (True, [0.5], None)
 
 
-def test_a_fill_found_in_an_earlier_round_stays_told(bench: Bench) -> None:
+def test_foreign_fill_of_an_earlier_round_stays_in_the_report(bench: Bench) -> None:
     bench.resting()
     assert bench.reconcile().clean
     foreign = foreign_order()
@@ -703,7 +699,7 @@ def test_a_fill_found_in_an_earlier_round_stays_told(bench: Bench) -> None:
     assert bench.kinds() == []
 
 
-def test_the_account_that_can_not_be_read_once_is_read_again(bench: Bench) -> None:
+def test_account_that_fails_one_read_is_read_again(bench: Bench) -> None:
     for name in ("orders", "fills", "holdings", "settlements", "as_of"):
         bench.account.failing[name] = [DOWN]
         bench.paused.clear()
@@ -715,7 +711,7 @@ def test_the_account_that_can_not_be_read_once_is_read_again(bench: Bench) -> No
     assert (report.as_of_us, bench.kill()) == (None, None)
 
 
-def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
+def test_F50_fees_above_the_reserved_bound_stop_trading(bench: Bench) -> None:
     intent, order = bench.resting()
     filled = replace(order, filled_centicontracts=400, remaining_centicontracts=600)
     bench.account.listed = [filled]
@@ -732,7 +728,7 @@ def test_F50_fees_above_what_was_reserved_stop_trading(bench: Bench) -> None:
     assert "its fee is above the bound" in str(bench.kill())
 
 
-def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Bench) -> None:
+def test_F06_outcome_unknown_for_ten_minutes_stops_trading(bench: Bench) -> None:
     intent = bench.unknown()
     for late, found in [(0, []), (1, [K.UNKNOWN_TOO_LONG])]:
         bench.steps.clock.now_us = NOON + 10 * MINUTE + late
@@ -744,13 +740,13 @@ def test_F06_an_outcome_that_is_unknown_for_ten_minutes_stops_trading(bench: Ben
     assert bench.kill() is not None
 
 
-def test_a_living_session_s_order_under_way_is_not_unresolved_but_its_own_is(bench: Bench) -> None:
+def test_sending_order_of_a_live_session_is_not_unresolved(bench: Bench) -> None:
     sent = bench.steps.record_sent()
     assert bench.reconcile().unresolved == ()
     assert bench.state(sent) is OrderState.SENDING
 
 
-def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> None:
+def test_F53_foreign_order_that_ended_is_no_longer_counted(bench: Bench) -> None:
     bench.resting()
     bench.account.listed.append(foreign_order())
     assert bench.kinds() == [K.FOREIGN_ORDER]
@@ -769,7 +765,7 @@ def test_F53_a_foreign_order_that_is_gone_is_counted_no_more(bench: Bench) -> No
     assert set(events) == {"KXOTHER-26-A"}
 
 
-def test_F55_a_pay_out_is_posted_once_and_ends_the_position(bench: Bench) -> None:
+def test_F55_settlement_is_recorded_once_and_ends_the_position(bench: Bench) -> None:
     _, order = bench.resting()
     done = replace(order, status=EXECUTED, filled_centicontracts=1_000, remaining_centicontracts=0)
     bench.account.listed = [done]
@@ -781,7 +777,7 @@ def test_F55_a_pay_out_is_posted_once_and_ends_the_position(bench: Bench) -> Non
     assert [bench.reconcile().figures["settlements_posted"] for _ in range(2)] == [1, 0]
 
 
-def test_since_when_is_read_follows_the_oldest_open_order_and_the_last_clean_reconciliation(bench: Bench) -> None:
+def test_reading_starts_before_oldest_open_order_and_last_clean_run(bench: Bench) -> None:
     def since() -> int:
         bench.account.read.clear()
         bench.reconcile()
@@ -804,7 +800,7 @@ def test_since_when_is_read_follows_the_oldest_open_order_and_the_last_clean_rec
     assert since() == NOON + 3 * HOUR
 
 
-def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journal: sa.Engine) -> None:
+def test_account_without_a_session_is_reported_but_not_recorded(sqlite_journal: sa.Engine) -> None:
     clock = Clock()
     initialise(sqlite_journal, "sandbox", clock_us=clock)
     bench = Bench(OrderSteps(Journal(sqlite_journal, "sandbox", clock_us=clock), clock))
@@ -818,7 +814,7 @@ def test_without_a_session_everything_is_told_and_nothing_is_posted(sqlite_journ
         assert reading.ledger.markets(ACCOUNT) == []
 
 
-def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order(bench: Bench) -> None:
+def test_F49_fill_is_ours_by_order_id_or_client_order_id(bench: Bench) -> None:
     sent = bench.steps.record_sent()
     known = order_of(sent, EXECUTED)
     with bench.steps.journal.writing() as transaction:
@@ -836,7 +832,7 @@ def test_F49_a_fill_is_ours_by_its_order_s_id_or_by_the_client_s_id_of_its_order
     assert report.figures["fills_posted"] == 2
 
 
-def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Bench) -> None:
+def test_F54_positions_from_before_the_first_session_are_adopted_once(bench: Bench) -> None:
     bench.account.held = {TICKER: Holding(TICKER, 1, 5_000), "KXX-26-A": Holding("KXX-26-A", -200, 900_000)}
     report = bench.reconcile()
     assert (report.clean, report.figures["positions_adopted"]) == (True, 2)
@@ -847,7 +843,7 @@ def test_F54_what_was_held_before_the_first_session_is_taken_over_once(bench: Be
     assert held == {TICKER: 1, "KXX-26-A": -200}
 
 
-def test_F54_a_hundredth_of_a_contract_is_a_drift_on_either_side(bench: Bench) -> None:
+def test_F54_hundredth_of_a_contract_is_a_drift_on_either_side(bench: Bench) -> None:
     intent, order = bench.resting()
     bench.account.listed = [replace(order, filled_centicontracts=1, remaining_centicontracts=999)]
     bench.account.made = [fill_of(order, 1, NOON)]
@@ -861,7 +857,7 @@ def test_F54_a_hundredth_of_a_contract_is_a_drift_on_either_side(bench: Bench) -
     assert bench.state(intent) is OrderState.RESTING
 
 
-def test_F50_facts_beyond_a_cap_are_a_difference_until_a_person_looked_at_them(bench: Bench) -> None:
+def test_F50_breached_cap_is_a_difference_until_a_person_clears_it(bench: Bench) -> None:
     _, order = bench.resting()
     bench.account.listed = [replace(order, filled_centicontracts=1, remaining_centicontracts=999)]
     bench.account.made = [fill_of(order, 1, NOON, fee_microdollars=2_000_000_000)]
@@ -880,7 +876,7 @@ def _events(engine: sa.Engine) -> set[str]:
         )
 
 
-def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_for_its_event(
+def test_F53_order_of_another_sub_account_is_foreign_and_counts_for_the_event(
     bench: Bench, sqlite_journal: sa.Engine
 ) -> None:
     steps = bench.steps
@@ -898,7 +894,7 @@ def test_F53_an_order_of_another_sub_account_of_ours_is_foreign_here_and_counts_
     assert _events(sqlite_journal) == {"EVENT-KXOTHER-26-A", EVENT}
 
 
-def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(bench: Bench) -> None:
+def test_ended_order_that_rests_and_doubled_order_are_reported(bench: Bench) -> None:
     intent, order = bench.resting()
     bench.account.listed.append(replace(order, order_id="twin"))
     assert {each.detail for each in bench.reconcile().differences} == {"2 orders have this client order id"}
@@ -912,7 +908,7 @@ def test_an_order_that_ended_and_rests_and_one_that_is_there_twice_are_told_so(b
     ]
 
 
-def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Bench) -> None:
+def test_F53_foreign_order_is_reported_with_the_problem_of_its_id(bench: Bench) -> None:
     bench.account.listed = [foreign_order("order-1"), foreign_order("order-2", client_order_id="x")]
     assert [each.detail for each in bench.reconcile().differences] == [
         "2.00 contracts of KXOTHER-26-A rest; it has no client order id",
@@ -932,7 +928,7 @@ def test_F53_of_a_foreign_order_it_is_told_what_is_wrong_with_its_name(bench: Be
         (Holding(TICKER, 300, 1_200_000), 300, 0, None),
     ],
 )
-def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
+def test_F54_adopted_position_has_the_highest_possible_cost(
     held: Holding | None, counted: int, correction: int, spent: int | None
 ) -> None:
     posted: list[dict[str, Any]] = []
@@ -960,10 +956,10 @@ def test_F54_what_is_taken_over_is_what_is_not_explained_at_its_dearest(
     assert posted == ([] if spent is None else [expected])
 
 
-# --- what a person accepts, and what is told
+# --- acceptance and reports
 
 
-def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) -> None:
+def test_F54_drifted_positions_must_be_named_one_by_one(bench: Bench) -> None:
     work, account = bench.work, bench.account
     with pytest.raises(NotAccepted, match="matches the journal"):
         work.accept(bench.reconcile(), [], "ann", "why")
@@ -997,7 +993,7 @@ def test_F54_only_drifted_positions_named_one_by_one_are_accepted(bench: Bench) 
     assert held["KXA-26-A"].position_centicontracts == 100
 
 
-def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
+def test_report_is_clean_only_without_differences_or_unknown_orders(bench: Bench) -> None:
     report = ReconciliationReport(ACCOUNT, 1, 2, NOON)
     halting = AccountDifference(K.FOREIGN_ORDER, "o", "d")
     quiet = AccountDifference(K.WATERMARK_BEHIND, "o", "d")
@@ -1013,7 +1009,7 @@ def test_a_report_says_what_it_rests_on(bench: Bench) -> None:
     assert str(report) == "clean: sandbox, sub-account 0, as of 2026-11-23 17:00:00 UTC"
 
 
-def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engaged_once(bench: Bench) -> None:
+def test_kill_reason_names_three_differences_and_counts_the_rest(bench: Bench) -> None:
     for number in (4, 5):
         bench.account.listed = [foreign_order(f"order-foreign-{each}") for each in range(number)]
         report = bench.reconcile()
@@ -1032,9 +1028,7 @@ def test_the_kill_switch_tells_three_differences_and_how_many_more_and_is_engage
         {"ticker": "KX\ud800"},
     ],
 )
-def test_what_the_journal_can_not_store_stops_trading_instead_of_the_reconciliation(
-    bench: Bench, odd: dict[str, Any]
-) -> None:
+def test_unstorable_fact_stops_trading_but_not_the_reconciliation(bench: Bench, odd: dict[str, Any]) -> None:
     bench.resting()
     bench.account.made = [replace(fill_of(foreign_order(), 1, NOON), **odd)]
     for _ in range(2):
@@ -1046,7 +1040,7 @@ def test_what_the_journal_can_not_store_stops_trading_instead_of_the_reconciliat
     assert bench.reconcile().clean
 
 
-def test_an_order_id_that_can_not_be_stored_leaves_the_order_unknown_and_stops_trading(bench: Bench) -> None:
+def test_unstorable_order_id_leaves_the_order_unknown_and_halts(bench: Bench) -> None:
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, order_id="o" * 70)]
     report = bench.reconcile()
@@ -1056,7 +1050,7 @@ def test_an_order_id_that_can_not_be_stored_leaves_the_order_unknown_and_stops_t
 
 
 @pytest.mark.parametrize("ticker", ["T" * 4_100, "KX\x1b[2J\nclean: all is well"])
-def test_a_long_or_odd_text_of_the_exchange_halts_and_is_told_as_a_harmless_line(bench: Bench, ticker: str) -> None:
+def test_long_or_odd_text_of_the_exchange_is_reported_as_a_safe_line(bench: Bench, ticker: str) -> None:
     _, order = bench.resting()
     bench.account.made = [fill_of(order, 1, NOON, ticker=ticker)]
     bench.account.listed = [order, foreign_order("o\x1b]52;c;AAAA\x07", ticker="KX\x1b[2J\nclean: all is well")]
@@ -1066,7 +1060,7 @@ def test_a_long_or_odd_text_of_the_exchange_halts_and_is_told_as_a_harmless_line
     assert bench.kill() is not None
 
 
-def test_a_reconciliation_is_on_record_with_what_it_found(bench: Bench) -> None:
+def test_reconciliation_is_recorded_with_its_differences(bench: Bench) -> None:
     bench.unknown()
     bench.account.answers = [LOST] * 4
     bench.steps.clock.now_us += SECOND

@@ -1,4 +1,4 @@
-"""What a sweep proves of an order, judged from values alone."""
+"""Matching: the outcome of an order that a sweep proves."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def _sweep(*orders: ExchangeOrder) -> OrderSweep:
     return OrderSweep({order.order_id: order for order in orders}, 1, "a" * 64)
 
 
-def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absence(steps: OrderSteps) -> None:
+def test_nameless_order_in_the_intent_s_group_prevents_proof_of_absence(steps: OrderSteps) -> None:
     intent = steps.record_sent()
     order = _at_the_exchange(intent)
     nameless = replace(order, client_order_id="")
@@ -54,7 +54,7 @@ def test_an_order_without_a_name_in_the_intent_s_own_group_is_no_proof_of_absenc
     assert isinstance(match_intent(intent, _sweep(replace(order, client_order_id="kx1-somebody"))), NotThere)
 
 
-def test_F48_an_order_that_ended_is_filled_as_far_as_its_end_said(steps: OrderSteps) -> None:
+def test_F48_ended_order_must_keep_the_fills_of_its_end(steps: OrderSteps) -> None:
     sending = steps.record_sent()
     with steps.journal.writing() as transaction:
         ended = transaction.orders.record_answer(

@@ -1,4 +1,4 @@
-"""Rows of the account become exact values of our sub-account, or an error; every list is asked for as it has to be."""
+"""Rows of the account become exact values of our sub-account or an error, and each list has the right filters."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ PAID = SettlementRecord("KXA-26-B", "KXA-26", "yes", NOW, "0", 0)
 
 @dataclass
 class _Exchange:
-    """What the account would answer, by list."""
+    """A stand-in for the exchange's client, with rows for each list."""
 
     lists: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -76,13 +76,13 @@ def _changed(row: Any, **changes: Any) -> Any:
     return msgspec.structs.replace(row, **changes)
 
 
-def test_the_clock_is_compared_with_that_of_an_answer_just_now() -> None:
+def test_clock_is_compared_with_a_fresh_answer() -> None:
     exchange = _Exchange()
     assert exchange.account().clock_difference_ms() == -7
     assert exchange.asked == [("now", {})]
 
 
-def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() -> None:
+def test_orders_are_the_resting_and_recent_ones_of_our_sub_account() -> None:
     exchange = _Exchange(
         {
             "orders resting": [ORDER, _changed(ORDER, order_id="theirs", subaccount_number=4)],
@@ -126,7 +126,7 @@ def test_orders_are_those_that_rest_and_those_made_since_of_our_sub_account() ->
         {"initial_count_fp": "many"},
     ],
 )
-def test_an_order_that_can_not_be_read_exactly_is_an_error(changes: dict[str, Any]) -> None:
+def test_order_that_cannot_be_read_exactly_is_an_error(changes: dict[str, Any]) -> None:
     with pytest.raises(UnreadableAccount, match="A row of the account cannot be read"):
         _Exchange({"orders": [_changed(ORDER, **changes)]}).account().orders(NOW_US)
 
@@ -136,7 +136,7 @@ UNSTORABLE = ["", "x" * 201, "KX\0A", "KX\ud800", "KX\x1b[2J", "KX\u202e"]
 
 @pytest.mark.parametrize("text", UNSTORABLE)
 @pytest.mark.parametrize("name", ["order_id", "ticker", "client_order_id"])
-def test_a_text_that_can_not_be_stored_makes_the_account_unreadable(name: str, text: str) -> None:
+def test_text_that_cannot_be_stored_makes_the_account_unreadable(name: str, text: str) -> None:
     read = _Exchange({"orders": [_changed(ORDER, **{name: text})]}).account()
     if (name, text) == ("client_order_id", ""):
         assert read.orders(NOW_US).orders["o1"].client_order_id == ""
@@ -147,9 +147,7 @@ def test_a_text_that_can_not_be_stored_makes_the_account_unreadable(name: str, t
 
 
 @pytest.mark.parametrize("text", UNSTORABLE)
-def test_a_fill_a_position_or_a_pay_out_is_of_a_text_that_can_be_stored(
-    monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
+def test_fills_positions_and_settlements_need_storable_texts(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     for name in ("fill_id", "order_id", "ticker"):
         with pytest.raises(UnreadableAccount):
             _Exchange({"fills": [_changed(FILL, **{name: text})]}).account().fills(NOW_US)
@@ -192,7 +190,7 @@ HELD = PositionRecord("KXA-26-A", "1.00", "1", "0", "0")
         ("settlements", _changed(PAID, market_result="scalar"), "value", 0, -1),
     ],
 )
-def test_numbers_beyond_what_can_be_counted_make_the_account_unreadable(
+def test_numbers_that_are_too_large_make_the_account_unreadable(
     which: str, row: Any, name: str, most: object, beyond: object
 ) -> None:
     def read(value: object) -> None:
@@ -207,7 +205,7 @@ def test_numbers_beyond_what_can_be_counted_make_the_account_unreadable(
         read(beyond)
 
 
-def test_fills_are_told_once_the_oldest_first() -> None:
+def test_fills_are_returned_once_and_oldest_first() -> None:
     exchange = _Exchange(
         {
             "fills": [
@@ -226,7 +224,7 @@ def test_fills_are_told_once_the_oldest_first() -> None:
             _Exchange({"fills": [_changed(FILL, **changes)]}).account().fills(NOW_US)
 
 
-def test_holdings_are_those_that_are_not_nothing() -> None:
+def test_holdings_are_the_positions_other_than_0() -> None:
     rows = [
         PositionRecord("KXA-26-A", "2.50", "1.25", "0", "0"),
         PositionRecord("KXA-26-B", "0.00", "0", "0", "0"),
@@ -245,7 +243,7 @@ def test_holdings_are_those_that_are_not_nothing() -> None:
 @pytest.mark.parametrize(
     ("result", "value", "payoff"), [("yes", None, 10_000), ("no", 7, 0), ("scalar", 37, 3_700), ("scalar", None, None)]
 )
-def test_a_pay_out_is_what_one_yes_paid(result: str, value: int | None, payoff: int | None) -> None:
+def test_settlement_has_the_payout_of_one_yes(result: str, value: int | None, payoff: int | None) -> None:
     later = _changed(PAID, settled_time=LATER)
     exchange = _Exchange({"settlements": [later, _changed(PAID, market_result=result, value=value)]})
     if payoff is None:
@@ -258,7 +256,7 @@ def test_a_pay_out_is_what_one_yes_paid(result: str, value: int | None, payoff: 
     assert exchange.asked == [("settlements", {"min_ts": SINCE})]
 
 
-def test_the_event_of_a_market_that_is_gone_is_what_its_ticker_says() -> None:
+def test_event_of_an_archived_market_is_derived_from_its_ticker() -> None:
     account = _Exchange().account()
     told = [account.event_of(ticker) for ticker in ("KXA-26-B", "KXGONE-26-B", "KXGONE")]
     assert told == ["its event", "KXGONE-26", "KXGONE"]

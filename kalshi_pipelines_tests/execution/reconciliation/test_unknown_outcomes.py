@@ -1,4 +1,4 @@
-"""Unknown outcomes, made by faults of the exchange over real sockets, and what the reconciliation makes of them."""
+"""Unknown outcomes caused by faults of the exchange over real sockets, and their resolution."""
 
 import dataclasses
 import time
@@ -60,7 +60,7 @@ def states(journal: Journal, intents: list[Intent]) -> list[OrderState]:
 
 
 def unknown(trader: Trader, order: Any, kind: str, **fault: Any) -> Intent:
-    """Send an order into a fault after which nobody knows."""
+    """Send an order into a fault that leaves its outcome unknown."""
     trader.member.steer("POST", "/faults", endpoint=PLACE, kind=kind, **fault)
     decision = trader.executor.decide(order)
     assert decision.outcome is DecisionOutcome.UNKNOWN, decision
@@ -73,7 +73,7 @@ def open_now(journal: Journal) -> list[Intent]:
         return reading.orders.open_intents(ACCOUNT)
 
 
-def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_second_time(
+def test_F06_order_with_a_lost_answer_is_resolved_and_not_sent_again(
     member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
@@ -93,7 +93,7 @@ def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_sec
     report = work.reconcile(own_session=trader.session.session_id)
     assert report.clean, str(report)
     executed, canceled, absent = OrderState.EXECUTED, OrderState.CANCELED, OrderState.ABSENT
-    # The resting one was canceled by the fence.
+    # The fence canceled the resting order.
     assert states(journal, sent) == [executed, canceled, *[executed] * 5, absent]
     accepted = [order["client_order_id"] for order in member.orders_on_exchange()]
     assert sorted(accepted) == sorted(intent.client_order_id for intent in sent[:7])
@@ -103,7 +103,7 @@ def test_F06_whatever_was_lost_is_found_as_it_is_on_the_exchange_and_sent_no_sec
     assert verify(journal_engine).ok
 
 
-def test_F07_a_request_that_arrives_after_its_order_was_not_found_is_refused_by_the_fence(
+def test_F07_request_that_arrives_after_the_sweep_is_refused_by_the_fence(
     member: SandboxMember, journal_engine: sa.Engine
 ) -> None:
     journal = ready_journal(journal_engine)
@@ -114,7 +114,7 @@ def test_F07_a_request_that_arrives_after_its_order_was_not_found_is_refused_by_
     report = reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert report.clean, str(report)
     assert states(journal, [intent]) == [OrderState.ABSENT]
-    # Only now it arrives.
+    # The delayed request arrives only now.
     assert time.monotonic() - began < 2.5
     time.sleep(max(0.0, began + 3.0 - time.monotonic()))
     assert member.orders_on_exchange() == []
@@ -122,7 +122,7 @@ def test_F07_a_request_that_arrives_after_its_order_was_not_found_is_refused_by_
     assert late.clean, str(late)
 
 
-def test_F10_a_409_for_our_own_id_is_looked_up(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_F10_409_for_our_own_id_is_resolved_by_a_sweep(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     market = markets(member, 1)[0]
@@ -132,7 +132,7 @@ def test_F10_a_409_for_our_own_id_is_looked_up(member: SandboxMember, sqlite_jou
     assert len(member.orders_on_exchange()) == 1
 
 
-def test_F44_without_a_confirmed_fence_an_order_that_is_not_found_stays_unknown(
+def test_F44_missing_order_without_a_confirmed_fence_stays_unknown(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -151,7 +151,7 @@ def test_F44_without_a_confirmed_fence_an_order_that_is_not_found_stays_unknown(
     assert states(journal, [intent]) == [OrderState.ABSENT]
 
 
-def test_reads_that_lag_behind_the_fence_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_reads_older_than_the_fence_prove_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     intent = unknown(trader, proposed(markets(member, 1)[0]), "refuse")
@@ -165,7 +165,7 @@ def test_reads_that_lag_behind_the_fence_prove_nothing(member: SandboxMember, sq
 
 
 @pytest.mark.usefixtures("no_back_off")
-def test_a_page_that_can_not_be_read_proves_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_unreadable_page_proves_nothing(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     market = markets(member, 1)[0]
@@ -180,7 +180,7 @@ def test_a_page_that_can_not_be_read_proves_nothing(member: SandboxMember, sqlit
     assert reconciler(member, journal).reconcile().clean
 
 
-def test_a_fenced_session_sends_nothing_more(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
+def test_fenced_session_sends_nothing_more(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal)
     places = markets(member, 2)
@@ -193,7 +193,7 @@ def test_a_fenced_session_sends_nothing_more(member: SandboxMember, sqlite_journ
 
 
 class Twins:
-    """An account in which every order is told of twice, under another id."""
+    """An account that lists every order twice, the second time under another id."""
 
     def __init__(self, account: AccountReader) -> None:
         self._account = account
@@ -209,7 +209,7 @@ class Twins:
         return OrderSweep({**sweep.orders, **twins}, sweep.pages, sweep.pages_sha256)
 
 
-def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
+def test_two_orders_with_one_client_order_id_engage_the_kill_switch(
     member: SandboxMember, sqlite_journal: sa.Engine
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -225,15 +225,13 @@ def test_two_orders_for_one_client_order_id_stop_everything_and_release_nothing(
 
 
 class NeverAsked:
-    """A fence that must not be touched."""
+    """A transport whose trigger must not be called."""
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         raise AssertionError(f"{order_group_id} on {exchange_index} was fenced")
 
 
-def test_an_order_that_a_living_session_is_sending_is_left_alone(
-    member: SandboxMember, sqlite_journal: sa.Engine
-) -> None:
+def test_order_that_a_live_session_is_sending_is_left_alone(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
     journal = ready_journal(sqlite_journal)
     trader = live_trader(member, journal, at(Checkpoint.SENDING_COMMITTED, end_process))
     with pytest.raises(ProcessEnded):

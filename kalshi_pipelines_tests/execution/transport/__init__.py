@@ -1,1 +1,1 @@
-"""Tests of what writes to the exchange."""
+"""Tests of the code that writes to the exchange."""

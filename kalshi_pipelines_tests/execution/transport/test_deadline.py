@@ -1,4 +1,4 @@
-"""The time of a request ends as a whole, also while it is still being connected, and does not outlive its block."""
+"""Deadlines: a request ends when its time is over, also while it connects, and the timer ends with its block."""
 
 import socket
 import threading
@@ -8,7 +8,7 @@ from kalshi_pipelines.execution.transport.deadline import Deadline
 
 
 class _Stream:
-    """What a request tells of its connection."""
+    """A stand-in for the connection that a request reports to its deadline."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -21,7 +21,7 @@ def _timers() -> list[threading.Timer]:
     return [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
 
 
-def test_a_connection_that_is_made_after_the_end_is_broken_off_at_once() -> None:
+def test_connection_made_after_the_deadline_is_closed_at_once() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs, Deadline(0.01) as deadline:
         for timer in _timers():
@@ -36,7 +36,7 @@ def test_a_connection_that_is_made_after_the_end_is_broken_off_at_once() -> None
         deadline("connection.start_tls.complete", {"return_value": _Stream(ours)})
 
 
-def test_the_end_is_forgotten_with_the_block_and_keeps_no_process_alive() -> None:
+def test_deadline_ends_with_its_block_and_keeps_no_process_alive() -> None:
     with Deadline(0.1) as deadline:
         [timer] = _timers()
         assert timer.daemon

@@ -1,4 +1,4 @@
-"""Over real sockets: every write is one request, whatever the other side does, and only allowed ones can be made."""
+"""Writes over real sockets: each write is one request, even if the server fails, and only allowed writes exist."""
 
 import base64
 import copy
@@ -93,7 +93,7 @@ def _placed(reply: Reply, *, read: bool = True) -> tuple[OrderAnswer, RawServer]
         answering("HTTP/1.1 201 Created\r\nContent-Length: 2000000\r\n\r\n" + "x" * 2_000_000),
     ],
 )
-def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_stays_unknown(reply: Reply) -> None:
+def test_F08_failing_exchange_gets_the_order_once_and_it_stays_unknown(reply: Reply) -> None:
     answer, server = _placed(reply)
     assert (server.connections, len(server.requests)) == (1, 1)
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
@@ -107,7 +107,7 @@ def test_F08_whatever_the_exchange_does_the_order_is_sent_once_and_its_outcome_s
         ("HTTP/1.1 201 Created\r\n\r\n", 201),
     ],
 )
-def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str, status: int | None) -> None:
+def test_F08_slow_answer_ends_as_unknown_at_the_deadline(told: str, status: int | None) -> None:
     with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
         answer = transport.place(_permit(transport))
     assert (len(server.requests), server.left) == (1, 1)
@@ -115,7 +115,7 @@ def test_F08_an_answer_that_is_strung_out_ends_unknown_in_good_time(told: str, s
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
-def test_F08_an_answer_has_at_most_a_megabyte_and_no_more_is_read() -> None:
+def test_F08_answer_is_read_only_up_to_one_megabyte() -> None:
     whole, _ = _placed(http("201 Created", "x" * 1_000_000))
     assert (whole.failure, whole.body) == (None, b"x" * 1_000_000)
     answer, server = _placed(_endless)
@@ -128,7 +128,7 @@ def _endless(connection: socket.socket) -> None:
         connection.sendall(b"x" * 1_000_000)
 
 
-def test_F08_a_request_that_can_not_be_signed_is_not_sent() -> None:
+def test_F08_request_that_cannot_be_signed_is_not_sent() -> None:
     class Unsigned:
         fingerprint = SIGNER.fingerprint
 
@@ -142,7 +142,7 @@ def test_F08_a_request_that_can_not_be_signed_is_not_sent() -> None:
     assert (answer.status, answer.failure, server.connections) == (None, SendFailure.NOT_SENT, 0)
 
 
-def test_F08_the_client_repeats_redirects_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F08_http_client_never_retries_redirects_or_keeps_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     made: dict[str, Any] = {}
     monkeypatch.setattr(httpx, "HTTPTransport", lambda **given: given)
     monkeypatch.setattr(httpx, "Client", lambda **given: made.update(given))
@@ -153,7 +153,7 @@ def test_F08_the_client_repeats_redirects_and_keeps_nothing(monkeypatch: pytest.
     assert made["timeout"] == httpx.Timeout(connect=5, read=10, write=5, pool=5)
 
 
-def test_a_transport_that_was_let_go_of_writes_nothing() -> None:
+def test_closed_transport_writes_nothing() -> None:
     with raw_server(http("200 OK", "{}")) as server:
         with _transport(server) as transport:
             assert transport.host == f"127.0.0.1:{server.port}"
@@ -163,19 +163,19 @@ def test_a_transport_that_was_let_go_of_writes_nothing() -> None:
 
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "410 Gone"])
-def test_F08_a_refusal_is_not_repeated(status: str) -> None:
+def test_F08_refused_order_is_not_sent_again(status: str) -> None:
     answer, server = _placed(http(status, '{"error":{"code":"no"}}'))
     assert server.connections == 1
     assert judge_answer(answer, REQUEST).state is OrderState.REJECTED
 
 
-def test_F08_a_connection_that_is_broken_off_before_it_was_read_may_have_brought_the_order() -> None:
+def test_F08_connection_reset_before_the_read_leaves_the_order_unknown() -> None:
     answer, server = _placed(reset_unread, read=False)
     assert server.connections == 1
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
-def test_F08_a_refused_connection_proves_that_nothing_was_sent() -> None:
+def test_F08_refused_connection_proves_that_nothing_was_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     with _transport(RawServer(port)) as transport:
@@ -184,7 +184,7 @@ def test_F08_a_refused_connection_proves_that_nothing_was_sent() -> None:
     assert judge_answer(answer, REQUEST).state is OrderState.REJECTED
 
 
-def test_the_bytes_sent_are_the_bytes_recorded_signed_and_alone_on_their_connection() -> None:
+def test_sent_bytes_are_the_recorded_bytes_signed_on_one_connection() -> None:
     answer, server = _placed(http("201 Created", "{}"))
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert head.startswith(b"POST /trade-api/v2/portfolio/events/orders HTTP/1.1")
@@ -197,12 +197,12 @@ def test_the_bytes_sent_are_the_bytes_recorded_signed_and_alone_on_their_connect
 @pytest.mark.parametrize(
     "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", "never", ""]
 )
-def test_F44_an_answer_at_an_impossible_time_is_an_answer_all_the_same(date: str) -> None:
+def test_F44_answer_with_an_impossible_date_still_counts(date: str) -> None:
     answer, _ = _placed(answering(f"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nDate: {date}\r\n\r\n{{}}"))
     assert (answer.status, answer.body, answer.server_us) == (201, b"{}", None)
 
 
-def test_no_proxy_of_the_environment_gets_an_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_variables_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     with raw_server(http("201 Created", "{}")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
@@ -211,7 +211,7 @@ def test_no_proxy_of_the_environment_gets_an_order(monkeypatch: pytest.MonkeyPat
     assert (proxy.connections, server.connections) == (0, 1)
 
 
-def test_F08_a_permit_is_good_for_one_request() -> None:
+def test_F08_permit_allows_one_request() -> None:
     with raw_server(http("201 Created", "{}")) as server, _transport(server) as transport:
         permit = _permit(transport)
         transport.place(permit)
@@ -229,7 +229,7 @@ def test_F08_a_permit_is_good_for_one_request() -> None:
         {"request_sha256": "0" * 64},
     ],
 )
-def test_F27_a_permit_for_another_host_key_or_request_sends_nothing(changes: dict[str, str]) -> None:
+def test_F27_permit_for_another_host_key_or_request_sends_nothing(changes: dict[str, str]) -> None:
     with (
         raw_server(http("201 Created", "{}")) as server,
         _transport(server) as transport,
@@ -239,7 +239,7 @@ def test_F27_a_permit_for_another_host_key_or_request_sends_nothing(changes: dic
     assert server.connections == 0
 
 
-def test_a_permit_is_for_the_recorded_bytes_and_for_the_recorded_digest() -> None:
+def test_permit_needs_the_recorded_bytes_and_the_recorded_digest() -> None:
     with raw_server(silence) as server, _transport(server) as transport:
         for changes in ({"request_json": "{}"}, {"request_sha256": "0" * 64}):
             permit = _permit(transport, **changes)
@@ -247,7 +247,7 @@ def test_a_permit_is_for_the_recorded_bytes_and_for_the_recorded_digest() -> Non
                 permit.consume(host=transport.host, key_fingerprint=SIGNER.fingerprint, body=REQUEST.json.encode())
 
 
-def test_a_permit_can_not_leave_its_process_or_be_doubled() -> None:
+def test_permit_cannot_leave_its_process_or_be_copied() -> None:
     with raw_server(silence) as server, _transport(server) as transport:
         permit = _permit(transport)
     for doubled in (copy.copy, copy.deepcopy, pickle.dumps):
@@ -266,12 +266,12 @@ def test_a_permit_can_not_leave_its_process_or_be_doubled() -> None:
         (Environment.SANDBOX, "http://192.0.2.1:8765"),
     ],
 )
-def test_F27_an_address_of_another_environment_makes_no_transport(environment: Environment, url: str) -> None:
+def test_F27_address_of_another_environment_is_refused(environment: Environment, url: str) -> None:
     with pytest.raises(EnvironmentMismatch):
         OrderTransport(Account(environment.value, 0), url, SIGNER)
 
 
-def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account() -> None:
+def test_F46_writes_have_the_listed_paths_with_shard_and_sub_account() -> None:
     with raw_server(http("200 OK", "{}")) as server, _transport(server) as transport:
         transport.create_order_group(2, 50)
         transport.trigger_order_group(ORDER, 2)
@@ -305,13 +305,13 @@ def test_F46_the_writes_are_those_of_the_list_with_their_shard_and_sub_account()
 
 
 @pytest.mark.parametrize("write", [write for write in AllowedWrite if "{id}" in write.value.path])
-def test_F47_a_write_about_one_order_without_its_id_is_refused(write: AllowedWrite) -> None:
+def test_F47_write_about_one_order_without_its_id_is_refused(write: AllowedWrite) -> None:
     for missing in (None, "", "abc"):
         with pytest.raises(WriteNotAllowed):
             write.path(missing)  # type: ignore[arg-type]
 
 
-def test_F38_the_vendor_s_other_writes_can_not_be_made() -> None:
+def test_F38_other_writes_of_the_vendor_are_impossible() -> None:
     if not OPENAPI.is_file():
         pytest.skip("the vendor's OpenAPI document is not on this machine")
     document = yaml.load(OPENAPI.read_text("utf-8"), Loader=yaml.CSafeLoader)
@@ -352,7 +352,7 @@ def test_F52_new_orders_leave_tokens_for_cancels() -> None:
     assert not budget.spend_on_risk(10)
 
 
-def test_F52_tokens_are_counted_exactly_and_a_reduction_takes_what_is_left() -> None:
+def test_F52_tokens_are_counted_exactly_and_reductions_take_the_rest() -> None:
     clock = [0]
     budget = WriteBudget(100, 100, kept=0, monotonic_ns=lambda: clock[0])
     budget.spend_on_reduction(2)
@@ -383,7 +383,7 @@ def test_F52_every_write_takes_its_tokens() -> None:
     assert [budget.spend_on_risk(6), budget.spend_on_risk(1)] == [True, False]
 
 
-def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
+def test_F52_new_order_group_leaves_tokens_for_cancels() -> None:
     with raw_server(http("201 Created", "{}")) as server:
         budget = WriteBudget(100, 100, kept=95)
         with OrderTransport(Account("sandbox", 3), server.url, SIGNER, budget=budget) as transport:
@@ -392,7 +392,7 @@ def test_F52_a_new_order_group_leaves_tokens_for_cancels_too() -> None:
     assert [request.split(b" ")[0] for request in server.requests] == [b"DELETE"]
 
 
-def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_F57_text_of_a_transport_never_contains_the_key(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     with raw_server(http("500 no", "oops")) as server, _transport(server) as transport:
         answer = transport.place(_permit(transport))
@@ -401,7 +401,7 @@ def test_F57_nothing_printed_of_a_transport_holds_the_key(caplog: pytest.LogCapt
     assert SIGNER.headers("GET", "/")["KALSHI-ACCESS-KEY"] not in text
 
 
-def test_there_is_no_other_http_client_that_could_write() -> None:
+def test_no_other_http_client_can_write() -> None:
     package = CHECKOUT / "kalshi_pipelines" / "execution"
     clients = re.compile(r"^\s*(?:import|from)\s+(?:httpx|requests|urllib|urllib3|aiohttp|http)\b", re.MULTILINE)
     users = {
