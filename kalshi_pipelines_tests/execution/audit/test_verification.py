@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_session
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, EVENT, NOON, TICKER, order_steps
-from kalshi_pipelines_tests.support.execution.tampering import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tamper
 
 #: Statements that change the journal of a session, and every problem that the verification reports, in its order.
 TAMPERED: list[tuple[list[str], list[str]]] = [
@@ -407,12 +407,12 @@ def forged(engine: sa.Engine, change: Callable[[dict[str, Any]], None], seq: int
         digest = record_hash(number, before, text)
         quoted = text.replace("'", "''")
         previous = "NULL" if before is None else f"'{before}'"
-        tampered(
+        tamper(
             engine,
             f"UPDATE audit_log SET body = '{quoted}', prev_hash = {previous}, hash = '{digest}' WHERE seq = {number}",
         )
         before = digest
-    tampered(engine, f"UPDATE audit_head SET hash = '{before}'")
+    tamper(engine, f"UPDATE audit_head SET hash = '{before}'")
 
 
 def test_the_journal_of_a_session_is_clean(engine: sa.Engine) -> None:
@@ -430,15 +430,15 @@ def test_the_log_of_a_session_is_what_it_always_was(sqlite_journal: sa.Engine) -
 @pytest.mark.parametrize(("statements", "problems"), TAMPERED, ids=[each[0][-1][:60] for each in TAMPERED])
 def test_F25_verification_names_every_change(engine: sa.Engine, statements: list[str], problems: list[str]) -> None:
     for statement in statements:
-        tampered(engine, statement)
+        tamper(engine, statement)
     report = verify(engine)
     assert report.verdict is AuditVerdict.CORRUPT
     assert [problem for problem in report.problems if not problem.startswith(OF_SQLITE)] == problems
 
 
 def test_F25_problems_found_by_sqlite_are_reported_too(engine: sa.Engine) -> None:
-    tampered(engine, "DELETE FROM scopes WHERE scope_id = 8")
-    tampered(engine, "UPDATE kill_events SET engaged = 2 WHERE seq = 2")
+    tamper(engine, "DELETE FROM scopes WHERE scope_id = 8")
+    tamper(engine, "UPDATE kill_events SET engaged = 2 WHERE seq = 2")
     found = verify(engine).problems
     assert "integrity check: CHECK constraint failed in kill_events" in found
     assert "a row without its parent: ('scope_markets', None, 'scopes', 0)" in found
@@ -457,7 +457,7 @@ def test_F25_problems_found_by_sqlite_are_reported_too(engine: sa.Engine) -> Non
     ],
 )
 def test_rolling_cap_counts_the_hours_before(engine: sa.Engine, column: str, cap: int, problem: str | None) -> None:
-    tampered(engine, f"UPDATE session_caps SET {column} = {cap} WHERE kind = 'rolling' AND session_id = 'session-0002'")
+    tamper(engine, f"UPDATE session_caps SET {column} = {cap} WHERE kind = 'rolling' AND session_id = 'session-0002'")
     with engine.connect() as connection:
         assert list(replay_ledger(connection)) == ([f"reserve:28: {problem}"] if problem else [])
 
@@ -474,14 +474,14 @@ def test_position_cap_counts_for_bids_and_against_asks(sqlite_journal: sa.Engine
     steps.reserve(side=side)
     assert verify(sqlite_journal).ok
     for allowed, is_reported in ((cap, False), (cap - 1, True)):
-        tampered(sqlite_journal, f"UPDATE sessions SET position_cap_centicontracts = {allowed}")
+        tamper(sqlite_journal, f"UPDATE sessions SET position_cap_centicontracts = {allowed}")
         with sqlite_journal.connect() as connection:
             found = list(replay_ledger(connection))
         assert any(problem.endswith(f"could become {cap}, above its cap") for problem in found) is is_reported
 
 
 def test_F25_journal_without_identity_is_reported(engine: sa.Engine) -> None:
-    tampered(engine, "DELETE FROM journal_identity")
+    tamper(engine, "DELETE FROM journal_identity")
     assert "the journal has no identity" in verify(engine).problems
 
 
@@ -512,7 +512,7 @@ def test_F25_order_sent_before_the_first_release_is_reported(engine: sa.Engine) 
 
 
 def test_scope_exactly_at_its_cap_is_clean(engine: sa.Engine) -> None:
-    tampered(engine, "UPDATE scopes SET worst_cap_microdollars = worst_microdollars WHERE scope_id = 8")
+    tamper(engine, "UPDATE scopes SET worst_cap_microdollars = worst_microdollars WHERE scope_id = 8")
     assert verify(engine).ok
 
 
@@ -577,8 +577,8 @@ def test_F22_anchor_file_shows_that_a_journal_was_cut_or_rewritten(engine: sa.En
         (last,) = connection.execute(sa.select(audit_log.c.hash).where(audit_log.c.seq == 34)).one()
     AnchorFile(file).append(Anchor(mine, 34, last, 1))
     AnchorFile(file).append(Anchor("another-journal", 34, "0" * 64, 1))
-    tampered(engine, f"INSERT INTO anchors (seq, place, hash, at_us) VALUES (34, 'file', '{last}', 1)")
-    tampered(engine, f"INSERT INTO anchors (seq, place, hash, at_us) VALUES (34, 'notary', '{last}', 1)")
+    tamper(engine, f"INSERT INTO anchors (seq, place, hash, at_us) VALUES (34, 'file', '{last}', 1)")
+    tamper(engine, f"INSERT INTO anchors (seq, place, hash, at_us) VALUES (34, 'notary', '{last}', 1)")
     assert verify(engine, file).ok
     AnchorFile(file).append(Anchor(mine, 35, "1" * 64, 1))
     AnchorFile(file).append(Anchor(mine, 33, "2" * 64, 1))
@@ -594,7 +594,7 @@ def test_report_is_limited_to_the_largest_number_of_problems(
     engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verification, "MOST_PROBLEMS", 5)
-    tampered(engine, "DELETE FROM journal_identity")
+    tamper(engine, "DELETE FROM journal_identity")
     report = verify(engine)
     assert (report.verdict, len(report.problems)) == (AuditVerdict.CORRUPT, 5)
     assert len(str(report).splitlines()) == 6

@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.execution.order_steps import order_steps
-from kalshi_pipelines_tests.support.execution.tampering import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tamper
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
@@ -174,8 +174,8 @@ def test_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> N
 
 def test_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
     order_steps(sqlite_journal)
-    tampered(sqlite_journal, "DELETE FROM sessions")
-    tampered(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+    tamper(sqlite_journal, "DELETE FROM sessions")
+    tamper(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
     with pytest.raises(JournalOutdated, match=r"without their parent, so nothing was changed: .*sessions"):
         upgrade_journal(sqlite_journal)
     with sqlite_journal.connect() as connection:

@@ -26,7 +26,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     open_session,
     order_steps,
 )
-from kalshi_pipelines_tests.support.execution.tampering import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tamper
 
 #: A group that belongs to another session.
 OTHER = "9b2f2c4e-0000-4000-8000-000000000007"
@@ -175,7 +175,7 @@ def test_only_a_live_session_ends_a_session_with_an_expired_lease(steps: OrderSt
 
 def test_journal_without_a_chain_head_is_not_written(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal)
-    tampered(sqlite_journal, "DELETE FROM audit_head")
+    tamper(sqlite_journal, "DELETE FROM audit_head")
     with pytest.raises(JournalOutdated, match="never set up"), steps.journal.writing():
         pass
 

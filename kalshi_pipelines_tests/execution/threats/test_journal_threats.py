@@ -49,7 +49,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     open_session,
     order_steps,
 )
-from kalshi_pipelines_tests.support.execution.tampering import tampered
+from kalshi_pipelines_tests.support.execution.tampering import tamper
 
 Rows = list[tuple[object, ...]]
 
@@ -588,7 +588,7 @@ def test_F25_every_change_behind_the_code_is_found(sqlite_journal: sa.Engine, wh
     steps = order_steps(sqlite_journal)
     steps.record_sent()
     assert verify(sqlite_journal).ok
-    tampered(sqlite_journal, TAMPERED[what])
+    tamper(sqlite_journal, TAMPERED[what])
     report = verify(sqlite_journal)
     assert report.verdict is AuditVerdict.CORRUPT, what
     assert report.problems
@@ -601,7 +601,7 @@ def test_F25_changes_behind_the_code_are_found_in_postgres(postgres_journal_url:
     assert verify(engine).ok
     found: set[str] = set()
     for what in ("an event's time", "a counter", "a kill event", "a byte of a body"):
-        tampered(engine, TAMPERED[what])
+        tamper(engine, TAMPERED[what])
         problems = set(verify(engine).problems)
         assert problems > found, what
         found = problems

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 
-def tampered(engine: sa.Engine, statement: str) -> None:
+def tamper(engine: sa.Engine, statement: str) -> None:
     """Change a journal as the owner of its database can: with every guard and check off."""
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
