@@ -1,10 +1,10 @@
-"""A change of a journal behind the back of its guards."""
+"""A change of a journal that its guards do not notice."""
 
 import sqlalchemy as sa
 
 
 def tamper(engine: sa.Engine, statement: str) -> None:
-    """Change a journal as the owner of its database can: with every guard and check off."""
+    """Change a journal with all guards and checks switched off, as the owner of its database can."""
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -22,7 +22,7 @@ def tamper(engine: sa.Engine, statement: str) -> None:
             driver.execute("PRAGMA ignore_check_constraints = OFF")
             driver.execute("PRAGMA foreign_keys = ON")
             return
-        # As a superuser: no trigger fires, those of foreign keys included.
+        # A superuser can switch off all triggers, including those of foreign keys.
         driver.execute("SET session_replication_role = replica")
         tables = [
             row[0]

@@ -27,7 +27,7 @@ SENDING: dict[str, tuple[Callable[[OrderSteps], Intent], str]] = {}
 
 
 def sends(rule: str) -> Callable[[Callable[[OrderSteps], Intent]], Callable[[OrderSteps], Intent]]:
-    """Register how a reserved order comes to where it must not be sent any more."""
+    """Register a function that reserves an order and brings it into a state in which it must not be sent."""
 
     def register(make: Callable[[OrderSteps], Intent]) -> Callable[[OrderSteps], Intent]:
         SENDING[f"{make.__name__} is {rule}"] = (make, rule)
