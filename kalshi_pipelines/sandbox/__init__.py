@@ -2,5 +2,5 @@
 
 Belongs here: everything that answers in the exchange's place, such as the catalogue, prices, orders, accounts,
 signatures, token buckets, faults and recordings. Does not belong here: the client of the exchange, and any code that
-both could share. The two check each other, so they meet only on the wire.
+both could share. The client and the sandbox check each other, so they share nothing but HTTP requests and responses.
 """

@@ -159,7 +159,7 @@ def _watch_parent() -> None:
 
 
 class _ExpectedCuts(logging.Filter):
-    """Log filter that drops the server's complaint about connections that a fault cut on purpose."""
+    """Log filter that drops the web server's error message for a connection that an injected fault closed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.getMessage() != _CUT_ON_PURPOSE
@@ -170,8 +170,8 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        # Linux lets two sockets bind one port until one of them listens. Without this call a second sandbox would fail
-        # later.
+        # Linux lets two sockets bind one port until one of them listens. Listening now makes a second sandbox on this
+        # port fail at once, not later.
         listener.listen()
     except OSError:
         listener.close()
@@ -197,7 +197,7 @@ def _announce(listener: socket.socket, options: SandboxOptions, *, as_json: bool
 
 
 class _Server(uvicorn.Server):
-    """A server that announces when it is ready."""
+    """A web server that announces when it is ready to accept requests."""
 
     def __init__(
         self, config: uvicorn.Config, listener: socket.socket, options: SandboxOptions, *, as_json: bool
@@ -231,7 +231,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (UnusablePublicKey, UnusableRecordings, UnusableStateFile) as error:
             sys.stderr.write(f"{error}\n")
             return 1
-        # The catalogue stays in memory for good. Without freezing, each full garbage collection would scan it.
+        # The catalogue of markets stays in memory for good. Freezing excludes it from garbage collection, which would
+        # scan it on every full collection.
         gc.freeze()
         try:
             return _run(exchange, listener, options, as_json=arguments.ready_line)
@@ -258,6 +259,6 @@ def _run(exchange: Exchange, listener: socket.socket, options: SandboxOptions, *
 
 
 if __name__ == "__main__":
-    # A shell without a terminal starts background programs with Ctrl-C ignored.
+    # Enable Ctrl-C explicitly. A shell without a terminal starts background programs with Ctrl-C ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

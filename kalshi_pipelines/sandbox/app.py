@@ -1,7 +1,7 @@
 """The sandbox exchange as an ASGI application.
 
-Belongs here: the table of endpoints, unknown paths, and time that passes between requests. Does not belong here: the
-responses, and the steps of a request (``serving``). New groups of endpoints are added to ``ENDPOINTS``.
+Belongs here: the table of endpoints, unknown paths, and actions that fall due between requests. Does not belong here:
+the responses, and the steps of a request (``serving``). New groups of endpoints are added to ``ENDPOINTS``.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
 
 
 async def _let_time_pass(exchange: Exchange) -> None:
-    """Run due expiries, closes, simulated traders and delayed requests also while no request arrives."""
+    """Run due actions even while no request arrives: expiries and closes, simulated traders, and delayed requests."""
     is_written = True
     while True:
         exchange.venue.advance()
@@ -87,8 +87,8 @@ async def _let_time_pass(exchange: Exchange) -> None:
             exchange.log.flush()
             is_written = True
         except OSError:
-            # Each request reports the write error itself. Time goes on, and events are written as soon as that is
-            # possible.
+            # Writing the state file failed. Each request reports such an error itself. The clock goes on, and the
+            # events are written as soon as writing works again.
             if is_written:
                 _LOG.exception(
                     "The truth log cannot be written. New events are kept in memory until writing works again."
@@ -105,7 +105,9 @@ def _report(ticking: asyncio.Task[None]) -> None:
 
 
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:
-    """Answer a path without an endpoint: with a recording if there is one, else with 404, or 405 for a wrong method.
+    """Answer a request that matches no endpoint.
+
+    The response is a recording if there is one, else 405 for a wrong method, or 404.
 
     A path that ends with a slash gets a 301 to the path without the slash.
     """

@@ -1,6 +1,6 @@
 """Time of the sandbox exchange.
 
-Belongs here: the exchange's wall clock, and the clocks that tests move by hand. Does not belong here: the monotonic
+Belongs here: the exchange's wall clock, and a time source that tests set by hand. Does not belong here: the monotonic
 time of token buckets (``access.rate_limits``).
 """
 
@@ -20,7 +20,7 @@ class ExchangeClock:
 
     @property
     def offset_us(self) -> int:
-        """Offset from the source, in microseconds."""
+        """Offset of the exchange's clock from its time source, in microseconds."""
         return self._offset_us
 
     def now_us(self) -> int:
@@ -28,7 +28,7 @@ class ExchangeClock:
         return self._source() + self._offset_us
 
     def advance(self, microseconds: int) -> None:
-        """Move the clock by a number of microseconds, backwards if negative."""
+        """Move the clock forward by a number of microseconds, or backward if the number is negative."""
         self._offset_us += microseconds
 
     def set(self, microseconds: int) -> None:
@@ -43,12 +43,12 @@ class ManualClock:
         self.microseconds = microseconds
 
     def __call__(self) -> int:
-        """Return the last set time in microseconds since 1970 UTC."""
+        """Return the time that the test last set, in microseconds since 1970 UTC."""
         return self.microseconds
 
 
 def midnight_us(microseconds: int) -> int:
-    """Return the last UTC midnight at or before an instant, in microseconds since 1970."""
+    """Return the last UTC midnight at or before an instant, in microseconds since 1970 UTC."""
     return microseconds - microseconds % DAY_US
 
 
@@ -66,7 +66,7 @@ def rfc3339(microseconds: int) -> str:
 
 
 class PriceTime:
-    """Time that prices follow: the exchange's clock, or one fixed instant if the tick is 0 seconds long."""
+    """Time that generated prices depend on: the exchange's clock, or one fixed instant if the tick is 0 seconds long."""
 
     def __init__(self, clock: ExchangeClock, tick_seconds: int, frozen_us: int) -> None:
         self.clock_us = clock.now_us
@@ -76,5 +76,5 @@ class PriceTime:
         self._frozen_us = frozen_us
 
     def of(self, instant_us: int) -> int:
-        """Return the time of the prices at an instant of the exchange's clock, past or future."""
+        """Convert an instant of the exchange's clock to the time that prices depend on."""
         return self._frozen_us if self.is_frozen else instant_us

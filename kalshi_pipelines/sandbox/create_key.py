@@ -96,7 +96,7 @@ def _root(text: str) -> str:
     """Return the address of a sandbox without the path of its API."""
     try:
         parts = urlsplit(text)
-        # Reading the port raises ValueError if the port is invalid.
+        # Read the port to check it: an invalid port raises ValueError.
         is_address = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_address = False
@@ -141,10 +141,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def create(arguments: argparse.Namespace) -> str:
-    """Make a key, write its file, register it, and return the key id.
+    """Make an API key, write the key file, register the key with the sandbox, and return the key id.
 
     Raises:
-        KeyNotCreated: A step failed. No file is left behind.
+        KeyNotCreated: A step failed. No key file is left behind.
     """
     host = urlsplit(arguments.url).hostname
     if host not in {*_LOOPBACK, arguments.host}:
@@ -174,7 +174,7 @@ def create(arguments: argparse.Namespace) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make a key as the command line describes, and return the exit status."""
+    """Make an API key with the command line's options, and return the exit status."""
     arguments = _parser().parse_args(argv)
     try:
         key_id = create(arguments)

@@ -1,6 +1,6 @@
-"""Error bodies of the exchange, in each of its known shapes.
+"""Error bodies that the exchange sends, in all known JSON shapes.
 
-Belongs here: the wire format of a refusal. Does not belong here: the decision to refuse. Source of the shapes:
+Belongs here: the JSON format of a refusal. Does not belong here: the decision to refuse. Sources of the shapes:
 recordings of June 2026 (demo), and the vendor's rate-limit page.
 """
 
@@ -19,7 +19,7 @@ class ErrorResponse(Exception):
 
 
 def nested(status: int, code: str, message: str, details: str | None = None) -> ErrorResponse:
-    """Return an error object under the member ``error``, as business and authentication errors have it."""
+    """Return an error object under the member ``error``, which is the shape of business and authentication errors."""
     error = {"code": code, "message": message}
     if details is not None:
         error["details"] = details
@@ -37,23 +37,29 @@ def not_found() -> ErrorResponse:
 
 
 def refusal(refused: RequestRefused) -> ErrorResponse:
-    """Return the recorded form of a trading refusal: its code, the code with spaces, and any details."""
+    """Return the recorded JSON shape of a refused trading request: its code, the code with spaces, and any details."""
     return nested(refused.status, refused.code, refused.code.replace("_", " "), refused.details)
 
 
 def forbidden(details: str) -> ErrorResponse:
-    """Return the HTTP 403 for a key without permission. The code ``forbidden`` is neither documented nor recorded."""
+    """Return the HTTP 403 for a key that lacks permission.
+
+    Neither documentation nor recordings confirm the code ``forbidden``.
+    """
     return nested(403, "forbidden", "forbidden", details)
 
 
 def failed_validation(operation: str, field: str, tag: str) -> ErrorResponse:
-    """Return the HTTP 400 for a parameter out of bounds, for example ``GetMarkets``, ``Limit``, ``lte``."""
+    """Return the HTTP 400 for a parameter out of bounds.
+
+    Arguments are for example ``GetMarkets``, ``Limit`` and ``lte``.
+    """
     reason = f"Key: '{operation}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"
     return ErrorResponse(400, {"msg": f"Parameter validation failed for {operation}: {reason}"})
 
 
 def unreadable_parameter(name: str, value: str, expected: str) -> ErrorResponse:
-    """Return the HTTP 400 for a parameter whose text is not of its type."""
+    """Return the HTTP 400 for a parameter that cannot be converted to its type."""
     return ErrorResponse(400, {"msg": f"Invalid format for parameter {name}: {value!r} is not {expected}"})
 
 

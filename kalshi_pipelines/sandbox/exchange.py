@@ -1,6 +1,6 @@
-"""The exchange behind the endpoints: its rows, callers, limits, faults, and the record of requests.
+"""All state of one sandbox exchange: its catalogue, API keys, rate limits, faults, and the record of requests.
 
-Belongs here: the objects of one running sandbox. Does not belong here: HTTP, and the responses of endpoints.
+Belongs here: the object that holds this state. Does not belong here: HTTP, and the responses of endpoints.
 """
 
 from collections import Counter
@@ -24,14 +24,17 @@ from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.units import DAY_US
 
 ORDERS_KEPT_DAYS: Final = 14
-"""Days for which closed orders stay in the live endpoints. Source: the vendor's page on history."""
+"""Days for which closed orders stay in the live endpoints before they move to the historical endpoints.
+
+Source: the vendor's page on history.
+"""
 
 
 @dataclass
 class EndpointRecord:
-    """Requests to one endpoint: their number, statuses, charged tokens, and times in microseconds since 1970.
+    """Record of the requests to one endpoint: their number, statuses, charged tokens, and first and last time.
 
-    ``late`` counts the statuses of delayed requests, which no client received.
+    ``late`` counts the statuses of delayed requests, which no client received. Times are in microseconds since 1970.
     """
 
     count: int = 0
@@ -42,7 +45,7 @@ class EndpointRecord:
     late: Counter[int] = field(default_factory=Counter)
 
     def wire(self) -> dict[str, object]:
-        """Return the record in the format of the admin route."""
+        """Return the record of requests as the admin route shows it."""
         return {
             "count": self.count,
             "rate_limited": self.statuses[429],
@@ -62,18 +65,18 @@ class RequestJournal:
         self._records: dict[str, EndpointRecord] = {}
 
     def record_arrival(self, endpoint: str, now_us: int) -> EndpointRecord:
-        """Count a request and return the endpoint's record, to which the caller adds status and cost."""
+        """Count a request. Return the endpoint's record, so that the caller can add the status and the charged tokens."""
         record = self._records.setdefault(endpoint, EndpointRecord(first_us=now_us))
         record.count += 1
         record.last_us = now_us
         return record
 
     def clear(self) -> None:
-        """Remove all records."""
+        """Remove all records of requests."""
         self._records.clear()
 
     def wire(self) -> Mapping[str, object]:
-        """Return the records in the format of the admin route."""
+        """Return all records of requests as the admin route shows them."""
         return {endpoint: record.wire() for endpoint, record in sorted(self._records.items())}
 
 
@@ -82,8 +85,8 @@ class Exchange:
     """One sandbox exchange.
 
     Attributes:
-        venue: The trading side, driven by the clock.
-        log: The truth log of the trading side.
+        venue: The catalogue, the clock and the matching engine, working together.
+        log: The truth log: every event of the trading side.
         start_amount: Micro-dollars that a new member gets on each shard.
         replay: Recorded responses, or None without recordings.
         news: The generated news about the exchange's markets.
@@ -106,16 +109,16 @@ class Exchange:
 
     @property
     def cutoff_us(self) -> int:
-        """Markets settled and trades made before this instant are history (microseconds since 1970)."""
+        """Historical cutoff: markets settled and trades made before this instant are history (microseconds since 1970)."""
         return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
 
     @property
     def orders_cutoff_us(self) -> int:
-        """Orders closed before this instant are history (microseconds since 1970)."""
+        """Historical cutoff for orders: orders closed before this instant are history (microseconds since 1970)."""
         return midnight_us(self.clock.now_us()) - ORDERS_KEPT_DAYS * DAY_US
 
     def close(self) -> None:
-        """Write the rest of the log and close the state file."""
+        """Write the unwritten events of the truth log and close the state file."""
         try:
             self.log.flush()
         finally:

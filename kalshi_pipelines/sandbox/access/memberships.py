@@ -25,19 +25,22 @@ SCOPES: Final = (
 
 
 class UnusableScopes(ExpectedError, ValueError):
-    """An API key cannot be given these scopes."""
+    """The requested scopes of an API key are unknown, incomplete or empty."""
 
 
 def allows(scopes: Collection[str], needed: str) -> bool:
-    """Return whether the scopes include the needed scope or its parent (``write`` for ``write::trade``)."""
+    """Return whether a key's scopes include the needed scope or its parent.
+
+    The parent of ``write::trade`` is ``write``.
+    """
     return needed in scopes or needed.partition("::")[0] in scopes
 
 
 def check_scopes(scopes: Iterable[str]) -> tuple[str, ...]:
-    """Return the scopes without repetition.
+    """Check the requested scopes of an API key and return them without repetition.
 
     Raises:
-        UnusableScopes: There is no scope, a scope is unknown, or ``write`` comes without ``read``.
+        UnusableScopes: The list is empty, a scope is unknown, or ``write`` comes without ``read``.
     """
     unique = tuple(dict.fromkeys(scopes))
     unknown = [scope for scope in unique if scope not in SCOPES]
@@ -64,7 +67,7 @@ class KeyRequest:
 
 
 def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int) -> bool:
-    """Make a person a member with ``start_amount`` micro-dollars on each shard.
+    """Make a person a member of the exchange with ``start_amount`` micro-dollars on each shard.
 
     Return False and change nothing if that person is already a member.
     """
@@ -77,13 +80,13 @@ def enroll(engine: MatchingEngine, member: str, start_amount: int, *, at_us: int
 
 
 def deposit_everywhere(engine: MatchingEngine, member: str, subaccount: int, amount: int, *, at_us: int) -> None:
-    """Deposit ``amount`` micro-dollars on each shard."""
+    """Deposit ``amount`` micro-dollars for a member on each shard."""
     for shard in engine.state.shards:
         engine.accounts.deposit(member, subaccount, shard, amount, at_us=at_us)
 
 
 def check_subaccount(number: int) -> int:
-    """Return a number that a sub-account can have.
+    """Check that a sub-account can have this number, and return the number.
 
     Raises:
         RequestRefused: No sub-account can have this number.
@@ -108,8 +111,8 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 
     Raises:
         UnusablePublicKey: The PEM holds no usable key.
-        UnusableScopes: The key cannot be given the scopes.
-        RequestRefused: The sub-account cannot exist.
+        UnusableScopes: The requested scopes are unknown, incomplete or empty.
+        RequestRefused: No sub-account can have the given number.
     """
     pem = public_pem(public_key_of(request.pem.encode()))
     scopes = check_scopes(request.scopes)
@@ -133,7 +136,7 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 
 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
-    """Register keys of the default member with full scopes, unless they are registered already."""
+    """Register keys of the default member with full scopes. Skip the keys that are registered already."""
     for key_id, pem in pems.items():
         known = engine.state.keys.get(key_id)
         if known is None or known.public_key != pem:

@@ -1,4 +1,4 @@
-"""Token buckets: how much a caller may request.
+"""Token buckets, which limit how many requests a caller may make.
 
 Belongs here: tiers, costs and buckets. Each API key has buckets of its own, and all anonymous callers share one set.
 Does not belong here: the price of a request (``api.charges``). Sources: the vendor's rate-limit page of October 2026;
@@ -19,7 +19,7 @@ UNLIMITED: Final = "unlimited"
 
 @dataclass(frozen=True)
 class BucketSize:
-    """Tokens that return each second, and the most tokens that a bucket holds."""
+    """Size of a token bucket: the tokens that return each second, and the most tokens that the bucket holds."""
 
     refill_rate: int
     capacity: int
@@ -27,8 +27,9 @@ class BucketSize:
 
 @dataclass(frozen=True)
 class TokenCharge:
-    """Tokens to take from a budget: ``read``, ``balance``, ``write``, or ``write:1`` for the write budget of
-    shard 1.
+    """Tokens that a request takes from one budget.
+
+    A budget is named ``read``, ``balance``, ``write``, or ``write:1`` for the write budget of shard 1.
     """
 
     budget: str
@@ -37,7 +38,10 @@ class TokenCharge:
 
 @dataclass(frozen=True)
 class Tier:
-    """Budgets of a usage tier. Each shard has a write budget of the same size."""
+    """Budgets of a usage tier: tokens for reads, balance reads and writes.
+
+    Each shard has its own write budget, and all have the same size.
+    """
 
     name: str
     read: BucketSize
@@ -86,11 +90,11 @@ PUBLISHED_COSTS: Final[Mapping[str, int]] = {
     "DELETE /portfolio/events/orders/batched": 2,
     "GET /portfolio/orders/{order_id}": 2,
 }
-"""Costs that differ from the default, by endpoint as the OpenAPI document names it."""
+"""Token costs of endpoints that differ from the default cost. Endpoints are named as in the OpenAPI document."""
 
 
 class TokenBucket:
-    """A token bucket with continuous refill. Billionths of a token are counted, so that nothing is lost to rounding."""
+    """A token bucket that refills continuously. It counts billionths of a token, so rounding loses no tokens."""
 
     def __init__(self, size: BucketSize, now_ns: int) -> None:
         self._size = size
@@ -98,7 +102,7 @@ class TokenBucket:
         self._filled_ns = now_ns
 
     def refill(self, now_ns: int) -> None:
-        """Add the tokens that have returned since the last refill."""
+        """Add the tokens that have returned to the bucket since the last refill."""
         grown = self._level + (now_ns - self._filled_ns) * self._size.refill_rate
         self._level = min(grown, self._size.capacity * _SECOND_NS)
         self._filled_ns = now_ns
@@ -108,7 +112,7 @@ class TokenBucket:
         return self._level >= tokens * _SECOND_NS
 
     def take(self, tokens: int) -> bool:
-        """Take tokens and return True, or take nothing and return False if there are too few."""
+        """Take tokens from the bucket and return True. If there are too few, take nothing and return False."""
         if not self.holds(tokens):
             return False
         self._level -= tokens * _SECOND_NS
@@ -117,8 +121,9 @@ class TokenBucket:
 
 @dataclass
 class RateLimits:
-    """Buckets of all callers. ``costs`` holds the costs that differ from the default; ``monotonic_ns`` is the time
-    source.
+    """Token buckets of all callers.
+
+    ``costs`` holds the costs of endpoints that differ from the default cost. ``monotonic_ns`` is the time source.
     """
 
     tier: Tier
@@ -131,7 +136,7 @@ class RateLimits:
         return self.costs.get(endpoint, DEFAULT_COST)
 
     def charge(self, caller: str | None, charges: Sequence[TokenCharge]) -> None:
-        """Take tokens from several budgets of a caller, either all of them or none.
+        """Take tokens from several budgets of a caller, or take nothing if any budget holds too few.
 
         Raises:
             ErrorResponse: 429 if a budget holds too few tokens.

@@ -1,8 +1,8 @@
-"""Identity of a caller: API keys and the signatures made with them.
+"""Identification of a caller by its API key and the signature of its request.
 
 Belongs here: verifying the three KALSHI-ACCESS headers. Does not belong here: what a key may do (``memberships``), and
-how often (``rate_limits``). Sources: the vendor's page on API keys; the 401 bodies and accepted clock skews in
-recordings of June 2026 (demo).
+how many requests it may make (``rate_limits``). Sources: the vendor's page on API keys; the 401 bodies and accepted
+clock skews in recordings of June 2026 (demo).
 """
 
 import base64
@@ -32,8 +32,9 @@ KEY_HEADER: Final = "KALSHI-ACCESS-KEY"
 TIMESTAMP_HEADER: Final = "KALSHI-ACCESS-TIMESTAMP"
 SIGNATURE_HEADER: Final = "KALSHI-ACCESS-SIGNATURE"
 MAXIMUM_SKEW_MS: Final = 10_000
-"""Recordings show that 5 s (demo) and 10 s (prod) are accepted and 30 s is refused. The exact limit is not
-documented.
+"""Greatest accepted difference between a request's timestamp and the exchange's clock.
+
+Recordings show that 5 s (demo) and 10 s (prod) are accepted and 30 s is refused. The exact limit is not documented.
 """
 
 PublicKey = RSAPublicKey | Ed25519PublicKey
@@ -66,7 +67,7 @@ def public_pem(key: PublicKey) -> str:
 
 
 def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
-    """Read PEM files and return the public part of each key as PEM text, by key id.
+    """Read PEM files of API keys. Return the public part of each key as PEM text, by key id.
 
     Raises:
         UnusablePublicKey: A file cannot be read, or holds no usable key.
@@ -84,14 +85,14 @@ def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SignedText:
-    """Text that a signature covers, except for the timestamp."""
+    """Method and path of a request, which its signature covers together with the timestamp."""
 
     method: str
     path: str
 
 
 class KeyRing:
-    """Verifier of signed requests. ``known`` holds the present keys of the exchange by key id."""
+    """Verifier of signed requests. ``known`` holds the exchange's registered API keys by key id."""
 
     def __init__(self, clock: ExchangeClock, known: Mapping[str, ApiKey]) -> None:
         self._clock = clock
@@ -99,7 +100,7 @@ class KeyRing:
         self._parsed: dict[str, tuple[str, PublicKey]] = {}
 
     def caller(self, headers: Mapping[str, str], text: SignedText, skew_us: int = 0) -> ApiKey | None:
-        """Return the key that signed a request, or None for an anonymous request.
+        """Verify a request's signature and return the API key that signed it, or None for an anonymous request.
 
         ``skew_us`` is the error of the exchange's clock.
 
@@ -160,6 +161,6 @@ def _verifies(key: PublicKey, signature: str, text: bytes) -> bool:
             pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
             key.verify(raw, text, pss, hashes.SHA256())
     except (InvalidSignature, ValueError):
-        # Text that is not base64, or not even ASCII, raises a ValueError.
+        # Decoding a signature that is not base64, or not even ASCII, raises a ValueError.
         return False
     return True

@@ -1,3 +1,4 @@
-"""Admin routes that control the sandbox. They are not part of the exchange's API, and need no signature and no
-tokens.
+"""Admin routes that control the sandbox.
+
+Admin routes are not part of the exchange's API. They need no signature and cost no rate-limit tokens.
 """

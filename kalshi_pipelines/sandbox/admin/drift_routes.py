@@ -1,4 +1,4 @@
-"""Admin routes that start and stop drift of the exchange's responses."""
+"""Admin routes that start and stop drift: changes of the exchange's responses that imitate a changing API."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 
 
 def list_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with the active drift and the number of responses it changed."""
+    """Answer with the active drift and the number of responses that each drift changed."""
     return {"drift": exchange.drift.wire()}
 
 
@@ -18,7 +18,7 @@ def begin_drift(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def end_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Stop all drift."""
+    """Stop all drift, so that responses are unchanged again."""
     exchange.drift.end()
     return None
 

@@ -27,7 +27,7 @@ _CLOCK_RANGE_US: Final = range(units.microseconds(dt.datetime(3000, 1, 1, tzinfo
 
 
 def health(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer that the sandbox is up, with the size of its catalogue and its time."""
+    """Answer that the sandbox is up, with the size of its catalogue and the time of its clock."""
     catalogue = exchange.catalogue
     combos = sum(market.is_combo for market in catalogue.markets.values())
     return {
@@ -42,7 +42,7 @@ def health(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
-    """Inject a fault. The request's members are the fields of ``Fault``."""
+    """Inject a fault. The request body holds the fields of ``Fault``."""
     if unknown := set(request.body) - {part.name for part in fields(Fault)}:
         raise BadAdminRequest(f"A fault has no field {', '.join(sorted(unknown))}.")
     try:
@@ -54,29 +54,29 @@ def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def list_faults(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with all injected faults and the number of requests that each has seen and struck."""
+    """Answer with all injected faults. For each fault, show how many matching requests it has counted and affected."""
     return {"faults": exchange.faults.wire()}
 
 
 def clear_faults(exchange: Exchange, request: AdminRequest) -> object:
-    """Remove all faults."""
+    """Remove all injected faults."""
     exchange.faults.clear()
     return None
 
 
 def requests(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with the requests that the API received, by endpoint."""
+    """Answer with the record of API requests: counts, statuses, charged tokens and times for each endpoint."""
     return {"endpoints": exchange.journal.wire()}
 
 
 def clear_requests(exchange: Exchange, request: AdminRequest) -> object:
-    """Reset the counts of requests."""
+    """Reset the record of API requests."""
     exchange.journal.clear()
     return None
 
 
 def move_prices(exchange: Exchange, request: AdminRequest) -> object:
-    """Move the quotes of exactly this ``fraction`` of the active markets."""
+    """Move the quotes of the given ``fraction`` of the active markets."""
     fraction = request.decimal("fraction")
     if not 0 <= fraction <= 1 or fraction != round(fraction, 4):
         raise BadAdminRequest("fraction must be a number from 0 to 1 with at most four decimals.")
@@ -94,7 +94,7 @@ def add_markets(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_clock(exchange: Exchange, request: AdminRequest) -> object:
-    """Set the exchange's clock to ``time`` (RFC 3339), or move it by ``seconds``, and run everything that is due."""
+    """Set the exchange's clock to ``time`` (RFC 3339), or move it by ``seconds``. Then run every action that is due."""
     clock = exchange.clock
     if "time" in request.body:
         try:

@@ -1,6 +1,7 @@
-"""Admin routes for single markets: their status, orders of other traders, and an empty book.
+"""Admin routes for single markets: change a market's status, place orders of other traders, and empty a market's order
+book.
 
-Belongs here: reading a request and checking that it is legal. Does not belong here: making the change
+Belongs here: reading an admin request and checking that it is legal. Does not belong here: making the change
 (``markets.venue``).
 """
 
@@ -22,10 +23,12 @@ _WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized
 
 
 def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Change the ``status`` of a market. ``determined`` needs a ``result``; the result ``scalar`` needs a ``value``.
+    """Change the ``status`` of a market.
 
-    A market closed by hand closes now. A reopened market closes at ``close_time`` if given, else at its former close
-    time or after a day.
+    The status ``determined`` needs a ``result``; the result ``scalar`` needs a ``value``.
+
+    A market that is set to ``closed`` closes now. A reopened market closes at ``close_time``, if the request gives one.
+    Otherwise it closes at its former close time, or after a day if that has passed.
     """
     row = _market(exchange, request)
     status = request.text("status")
@@ -54,7 +57,7 @@ def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
 
 
 def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Place an order of another trader with ``side``, ``price``, ``count`` and ``time_in_force``."""
+    """Place an order of a simulated trader. The request gives ``side``, ``price``, ``count`` and ``time_in_force``."""
     row = _market(exchange, request)
     side, time_in_force = request.text("side"), request.text("time_in_force", "good_till_canceled")
     if side not in get_args(Side) or time_in_force not in get_args(TimeInForce):
@@ -75,7 +78,10 @@ def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
 
 
 def clear_book(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
-    """Cancel the orders of all simulated traders in a market's book. Orders return when prices move on."""
+    """Cancel the orders of all simulated traders in a market's book.
+
+    They place new orders when the market's price path moves on.
+    """
     row = _market(exchange, request)
     exchange.venue.ensure_open(row.ticker)
     return {"canceled": exchange.venue.simulated_traders.clear(row.ticker, request.now_us)}
@@ -96,7 +102,10 @@ def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
 
 
 def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
-    """Return the result and the centi-cents that one YES pays. Values that the request omits stay as they are."""
+    """Return the result of a market and the centi-cents that one YES pays.
+
+    A value that the request omits keeps the market's present value.
+    """
     if status not in _WITH_RESULT:
         return "", None
     result = request.text("result", row.result or None)
@@ -132,7 +141,7 @@ def _close_us(row: MarketRow, status: str, request: AdminRequest) -> int | None:
 
 
 def _number(request: AdminRequest, name: str, scale: int) -> int:
-    """Return a decimal number of the body, multiplied by ``scale``."""
+    """Return a decimal number of the request body, multiplied by ``scale``."""
     scaled = request.decimal(name) * scale
     if scaled != int(scaled):
         raise BadAdminRequest(f"{name} has too many decimals.")

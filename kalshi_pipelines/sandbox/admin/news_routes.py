@@ -1,4 +1,6 @@
-"""Admin routes of the generated news: served articles, accepted keys, charges, and addresses shown."""
+"""Admin routes of the generated news: settings, accepted keys, charges for searches, and the addresses of articles
+shown so far.
+"""
 
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -12,10 +14,11 @@ _KNOWN: Final = frozenset({"corpus", "trap", "keys", "cost_dollars", "credit_dol
 
 
 def set_news(exchange: Exchange, request: AdminRequest) -> object:
-    """Change the settings that the request contains: ``corpus``, ``trap``, ``keys``, ``cost_dollars``,
+    """Change the news settings that the request contains: ``corpus``, ``trap``, ``keys``, ``cost_dollars``,
     ``credit_dollars``.
 
-    ``cost_dollars`` is the range of a search's cost. Null resets any of the last three.
+    ``cost_dollars`` is the lowest and the highest cost of a search. Null resets ``keys``, ``cost_dollars`` or
+    ``credit_dollars``.
     """
     news, body = exchange.news, request.body
     if unknown := body.keys() - _KNOWN:
@@ -39,18 +42,18 @@ def set_news(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def charges(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with the true cost of each search."""
+    """Answer with the true cost of each news search."""
     return exchange.news.charges.wire()
 
 
 def clear_charges(exchange: Exchange, request: AdminRequest) -> object:
-    """Remove all recorded charges."""
+    """Remove all recorded charges for news searches."""
     exchange.news.charges.charges.clear()
     return None
 
 
 def shown(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with every address shown and the story behind it."""
+    """Answer with the address of every article shown so far, and the story that each article tells."""
     return exchange.news.wire()
 
 

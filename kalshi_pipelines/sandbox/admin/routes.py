@@ -1,4 +1,4 @@
-"""Admin routes: method, path, and an action that gets the exchange and the request.
+"""Admin routes of the sandbox. A route has a method, a path, and a function that acts on the exchange.
 
 Belongs here: reading and answering admin requests. Does not belong here: the routes themselves (``exchange_routes``,
 ``trading_routes``, ``market_routes``, ``news_routes``, ``drift_routes``).
@@ -26,12 +26,12 @@ _MOST_DIGITS: Final = 20
 
 
 class BadAdminRequest(ExpectedError, ValueError):
-    """An admin route cannot act on a request."""
+    """An admin request has a missing or wrong value, or names something that does not exist."""
 
 
 @dataclass(frozen=True)
 class AdminRequest:
-    """An admin request: path parameters, query parameters, the JSON object in its body, and the instant."""
+    """An admin request: path parameters, query parameters, the JSON object in its body, and the instant of its arrival."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -39,8 +39,9 @@ class AdminRequest:
     now_us: int
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """Return a whole number of the body. Raises ``BadAdminRequest`` if the member is not one, or absent without a
-        default.
+        """Return a whole number of the body.
+
+        Raises ``BadAdminRequest`` if the field is not a whole number, or is absent and has no default.
         """
         value = self.body.get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
@@ -48,8 +49,9 @@ class AdminRequest:
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text of the body. Raises ``BadAdminRequest`` if it is empty, not a text, or absent without a
-        default.
+        """Return a text of the body.
+
+        Raises ``BadAdminRequest`` if the field is empty or not a text, or is absent and has no default.
         """
         value = self.body.get(name, default)
         if not isinstance(value, str) or not value:
@@ -57,7 +59,10 @@ class AdminRequest:
         return value
 
     def decimal(self, name: str) -> Decimal:
-        """Return a decimal number of the body, given as a number or a text. Raises ``BadAdminRequest`` without one."""
+        """Return a decimal number of the body, given as a number or a text.
+
+        Raises ``BadAdminRequest`` if the field is absent or not a number.
+        """
         try:
             number = Decimal(str(self.body[name]))
         except (KeyError, InvalidOperation):
@@ -67,8 +72,9 @@ class AdminRequest:
         return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """Return a boolean of the body. Raises ``BadAdminRequest`` if the member is not one, or absent without a
-        default.
+        """Return a boolean of the body.
+
+        Raises ``BadAdminRequest`` if the field is not a boolean, or is absent and has no default.
         """
         value = self.body.get(name, default)
         if not isinstance(value, bool):
@@ -80,7 +86,7 @@ class AdminRequest:
 class AdminRoute:
     """An admin route.
 
-    ``act`` returns the response: a JSON value, bytes that are JSON already, or None for a 204.
+    ``act`` handles a request and returns the response: a JSON value, bytes that are JSON already, or None for a 204.
     """
 
     method: str
@@ -90,7 +96,7 @@ class AdminRoute:
 
 
 def routes_of(exchange: Exchange, table: Iterable[AdminRoute]) -> list[Route]:
-    """Return the routes of a table, under ``/sandbox``."""
+    """Return the server routes for a table of admin routes. All their paths begin with ``/sandbox``."""
     return [Route(ADMIN_ROOT + route.path, _served(exchange, route), methods=[route.method]) for route in table]
 
 

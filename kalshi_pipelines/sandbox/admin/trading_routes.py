@@ -1,6 +1,7 @@
-"""Admin routes of the trading side: members, keys, money, shards, conduct and the truth log.
+"""Admin routes of the trading side: members, keys, money, shards, the exchange's conduct in undocumented cases, and the
+truth log.
 
-Belongs here: what an operator does to members and to the exchange's conduct. Does not belong here: single markets
+Belongs here: an operator's changes to members, shards and the exchange's conduct. Does not belong here: single markets
 (``market_routes``).
 """
 
@@ -33,7 +34,7 @@ _MOST_DIGITS: Final = 18
 
 
 def _amount(request: AdminRequest, name: str) -> int | None:
-    """Return an amount of dollars as micro-dollars, or None if the member is absent."""
+    """Return an amount of dollars as micro-dollars, or None if the request does not contain the field."""
     if name not in request.body:
         return None
     amount = request.decimal(name) * MICRO
@@ -115,7 +116,7 @@ def add_key(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
-    """Deposit ``dollars`` for a ``member``, or withdraw if negative.
+    """Deposit ``dollars`` for a ``member``, or withdraw money if ``dollars`` is negative.
 
     ``subaccount`` and ``exchange_index`` default to 0.
     """
@@ -129,7 +130,7 @@ def deposit_money(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
-    """Set whether a shard works (``exchange_active``) and whether it trades (``trading_active``)."""
+    """Set whether one shard is up (``exchange_active``) and whether orders trade on it (``trading_active``)."""
     known = exchange.venue.state.shards
     named = request.path["shard"]
     shard = next((number for number in known if str(number) == named), None)
@@ -140,7 +141,10 @@ def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_all_shards(exchange: Exchange, request: AdminRequest) -> object:
-    """Set whether all shards work and trade: an exchange pause or a trading pause."""
+    """Set whether all shards are up and whether orders trade on them.
+
+    This route pauses the whole exchange or all trading.
+    """
     for shard in exchange.venue.state.shards:
         _set_shard(exchange, request, shard)
     return _shards(exchange)
@@ -170,8 +174,8 @@ def _shards(exchange: Exchange) -> object:
 def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
     """Set the conduct of the exchange in cases that the vendor leaves open.
 
-    ``read_lag`` is the delay of portfolio reads in seconds. ``cancel_all_tail`` decides about orders in the minute
-    after a cancel-all. ``crowd`` switches the simulated traders on or off.
+    ``read_lag`` is the delay of portfolio reads in seconds. ``cancel_all_tail`` decides whether orders placed in the
+    minute after a cancel-all are canceled too. ``crowd`` switches the simulated traders on or off.
     """
     venue = exchange.venue
     if unknown := set(request.body) - {"read_lag", "cancel_all_tail", "crowd"}:
@@ -192,7 +196,7 @@ def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def read_log(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with at most ``limit`` events of the truth log, beginning after the number ``after``."""
+    """Answer with at most ``limit`` events of the truth log. The first event is the one after the number ``after``."""
     after, limit = _number(request.query, "after"), _number(request.query, "limit")
     events = exchange.log.since(after)
     lines = [line_of(number, event).rstrip() for number, event in enumerate(events[: limit or None], after + 1)]

@@ -1,10 +1,10 @@
 """Responses about a member's API keys, sub-accounts, and transfers between sub-accounts and shards.
 
-Belongs here: requests of a member about its account, and the responses. Does not belong here: orders and positions, and
-what an operator does to accounts (``memberships``).
+Belongs here: a member's requests about its own account, and the responses. Does not belong here: orders and positions,
+and what an operator does to accounts (``memberships``).
 
 Source: the vendor's OpenAPI document 3.34.0. The document lists the tiers that may open sub-accounts and bring their
-own keys. It also says that a transfer between shards takes up to three steps unless it is of the primary account.
+own keys. It also says that a transfer between shards takes up to three steps, except for the primary account.
 """
 
 from collections.abc import Callable
@@ -70,7 +70,10 @@ _SHARD_TRANSFER: Final = Struct(
 
 
 def get_api_keys(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /api_keys. In the sandbox no key is bound to a subtrader."""
+    """Answer GET /api_keys.
+
+    A request for a subtrader's keys gets an empty list, because the sandbox binds no key to a subtrader.
+    """
     asked = call.query.text("fcm_subtrader_id")
     keys = [key for key in exchange.venue.state.keys.values() if key.member == call.member and asked is None]
     return orjson.dumps({"api_keys": [_key_row(key) for key in keys]})
@@ -93,7 +96,7 @@ def create_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def generate_api_key(exchange: Exchange, call: Call) -> bytes:
-    """Answer POST /api_keys/generate: make a key pair and return the private part once."""
+    """Answer POST /api_keys/generate: make a key pair and show the private part only in this response."""
     fields = decode_body(call, _GENERATE_KEY)
     key_type = fields.text("key_type") or "rsa"
     if key_type not in {"rsa", "ed25519"}:
@@ -110,7 +113,7 @@ def generate_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def _register(exchange: Exchange, call: Call, fields: Fields, pem: str) -> str:
-    """Register a key as a request body describes it, and return the key id."""
+    """Register a key with the name, scopes and sub-account in a request body, and return the key id."""
     if fields.text("fcm_subtrader_id") is not None:
         raise forbidden("fcm_subtrader_id requires an FCM member")
     engine = exchange.venue.engine
@@ -195,7 +198,8 @@ def transfer_between_subaccounts(exchange: Exchange, call: Call) -> bytes:
             call.member, (source, shard), (destination, shard), amount, client_id, at_us=call.now_us
         )
     except RequestRefused as refused:
-        # The vendor's document lists no 409 for this operation, so the sandbox answers 400.
+        # The vendor's document lists no 409 for transfers between sub-accounts, so the sandbox answers 400 to a
+        # repeated transfer id.
         raise RequestRefused("bad_request", refused.code) if refused.status == 409 else refused from refused
     return b"{}"
 
@@ -221,7 +225,10 @@ def transfer_between_shards(exchange: Exchange, call: Call) -> bytes:
 def _move_money(
     exchange: Exchange, call: Call, ends: list[tuple[int, int]], amount: int, client_id: str | None
 ) -> bytes:
-    """Move money between two places. Between shards the money passes through the primary account."""
+    """Move money of a member between two sub-accounts, two shards, or both.
+
+    Money that changes shards passes through the primary account.
+    """
     state = exchange.venue.state
     if any(owner not in state.members[call.member].subaccounts for owner, _ in ends):
         raise RequestRefused("subaccount_not_found")

@@ -1,8 +1,9 @@
-"""Price of a write: the buckets of the caller that pay, and the tokens that each bucket pays.
+"""Price of a write request: which of the caller's token buckets pay, and how many tokens.
 
-Belongs here: the vendor's rules on which shard's bucket pays for a write, and on charging batches by the item. Does not
-belong here: the buckets (``rate_limits``), and the validity of a body (``order_requests``). An unreadable body pays as
-a single write to no particular shard. Source: the vendor's rate-limit page of October 2026.
+Belongs here: the vendor's rules on which shard's bucket pays for a write, and on charging a batch for each of its
+items. Does not belong here: the buckets (``rate_limits``), and the validity of a body (``order_requests``). A write
+with an unreadable body is charged as a single write that names no shard. Source: the vendor's rate-limit page of
+October 2026.
 """
 
 import re
@@ -31,11 +32,11 @@ def body_object(call: Call) -> dict[str, Any]:
 def single_write(
     ticker: str | None, named_in: Literal["body", "query"]
 ) -> Callable[[int, Call], Sequence[TokenCharge]]:
-    """Return the pricing of a write that names its shard in ``exchange_index`` or is routed by a ticker.
+    """Return a function that prices a write that names its shard in ``exchange_index`` or is routed by a ticker.
 
     Args:
-        ticker: The member of the body, or the query parameter, that holds the ticker. None if the write is never routed
-            by a ticker.
+        ticker: Name of the body field or query parameter that holds the ticker. None if a write is never routed by its
+            ticker.
         named_in: Whether ``exchange_index`` and the ticker are in the body or in the query.
     """
 
@@ -53,7 +54,7 @@ def single_write(
 
 
 def _shard(asked: object) -> int:
-    """Return the shard that a body or a query names. A value that is not a number counts as shard 0."""
+    """Return the shard that a request's body or query names. A value that is not a number counts as shard 0."""
     if asked is None or asked == "":
         return _AUTO
     if isinstance(asked, str):
@@ -62,8 +63,9 @@ def _shard(asked: object) -> int:
 
 
 def batch_write(items: str) -> Callable[[int, Call], Sequence[TokenCharge]]:
-    """Return the pricing of a batch. Each item of the list ``items`` pays, always from the bucket of no particular
-    shard.
+    """Return a function that prices a batch.
+
+    Each item of the list ``items`` is charged to the write budget that belongs to no particular shard.
     """
 
     def charges(cost: int, call: Call) -> Sequence[TokenCharge]:

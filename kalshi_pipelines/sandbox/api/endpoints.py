@@ -1,7 +1,7 @@
-"""Description of an endpoint: its method, its path, the required key, and the budget that pays.
+"""Description of an endpoint: its method, its path, the required key, and the token budget that pays.
 
-Belongs here: endpoints, and a call to one of them. Does not belong here: the responses (``market_endpoints``,
-``order_endpoints`` and others), and serving over HTTP (``app``).
+Belongs here: the types of an endpoint and of a call to an endpoint. Does not belong here: the responses
+(``market_endpoints``, ``order_endpoints`` and others), and serving over HTTP (``app``).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,16 +33,18 @@ class Call:
 
     @property
     def member(self) -> str:
-        """The member that sent the request. Raises ``ValueError`` for an anonymous call."""
+        """The member of the exchange that sent the request. Raises ``ValueError`` for an anonymous request."""
         if self.key is None:
             raise ValueError("an anonymous call has no member")
         return self.key.member
 
     def subaccount(self, asked: int | None, default: int | None = 0) -> int | None:
-        """Return the sub-account of a request: the one it names, else the default, or the one its key is locked to.
+        """Return the sub-account that a request names.
+
+        Without one, return the sub-account that its key is locked to, or the default.
 
         Raises:
-            ErrorResponse: 403 if the key is locked to another sub-account than the named one.
+            ErrorResponse: 403 if the request names another sub-account than the one that its key is locked to.
         """
         locked = None if self.key is None else self.key.subaccount
         if locked is None:
@@ -57,13 +59,14 @@ class Endpoint:
     """One operation of the API. ``operation`` is its operationId in the vendor's OpenAPI document.
 
     Attributes:
-        answer: Builds the body of a successful response.
-        success: Status of a successful response. With 204 no body is sent.
+        answer: Function that builds the body of a successful response.
+        success: HTTP status of a successful response. A response with status 204 has no body.
         needs_key: Whether anonymous callers are refused.
         scope: The scope that the key must have, such as ``read`` or ``write::trade``.
         for_locked_keys: Whether a key that is locked to a sub-account may call the endpoint.
-        budget: The bucket that pays the endpoint's cost.
-        charges: Replaces ``budget`` where the price depends on the call (see ``api.charges``).
+        budget: The token budget that pays the endpoint's cost.
+        charges: Function that prices a call and replaces ``budget``, if the price depends on the call (see
+            ``api.charges``).
     """
 
     operation: str
@@ -79,11 +82,11 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """Method and path template, such as ``GET /markets/{ticker}``."""
+        """Method and path template of the endpoint, such as ``GET /markets/{ticker}``."""
         return f"{self.method} {self.template}"
 
     def price(self, cost: int, call: Call) -> Sequence[TokenCharge]:
-        """Return the charges of a call to an endpoint that costs ``cost`` tokens."""
+        """Return the token charges for a call to this endpoint, whose base cost is ``cost`` tokens."""
         return (TokenCharge(self.budget, cost),) if self.charges is None else self.charges(cost, call)
 
 
@@ -93,8 +96,9 @@ def json_array(parts: Iterable[bytes]) -> bytes:
 
 
 def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
-    """Return the page of rows for a cursor. A recorded cursor continues with the rows its recorded pages did
-    not show.
+    """Return the page of rows after a cursor.
+
+    A cursor from a recording continues with the rows that its recorded pages did not show.
     """
     shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
     if shown is None:

@@ -1,6 +1,7 @@
 """Responses about series and events.
 
-Source of the shapes: the vendor's OpenAPI document 3.34.0. Source of the place of nested markets: recordings.
+Source of the JSON shapes: the vendor's OpenAPI document 3.34.0. Recordings show where the markets of an event are
+nested in a response.
 """
 
 from typing import Final
@@ -35,8 +36,9 @@ def _event_page(exchange: Exchange, call: Call, wanted: EventFilter, default: in
 
 
 def get_events(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /events without combos. The sandbox has no milestones, so a request for milestones gets an
-    empty list.
+    """Answer GET /events.
+
+    The list has no combos. The sandbox has no milestones, so a request for milestones gets an empty list.
     """
     milestones = b',"milestones":[]' if call.query.boolean("with_milestones") else b""
     _, members = _event_page(exchange, call, event_filter(call.query), 200)
@@ -44,13 +46,16 @@ def get_events(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_multivariate_events(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /events/multivariate with combos only."""
+    """Answer GET /events/multivariate. The list has only combos."""
     _, members = _event_page(exchange, call, multivariate_event_filter(call.query), 100)
     return b"{" + members + b"}"
 
 
 def get_event(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /events/{event_ticker} with markets inside the event, beside the event, or left out."""
+    """Answer GET /events/{event_ticker}.
+
+    The event's markets are inside the event object, beside it, or left out, as requested.
+    """
     nested = bool(call.query.boolean("with_nested_markets"))
     excluded = bool(call.query.boolean("exclude_markets"))
     if nested and excluded:

@@ -1,6 +1,6 @@
 """Responses about the exchange itself and the caller's account limits.
 
-Source of the shapes: the vendor's OpenAPI document 3.34.0 and recordings of June and October 2026.
+Source of the JSON shapes: the vendor's OpenAPI document 3.34.0 and recordings of June and October 2026.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ _MAINTENANCE_DAY: Final = [
 
 
 def get_exchange_status(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /exchange/status with each shard, and with shard 0 also at the top level."""
+    """Answer GET /exchange/status with the state of each shard. The state of shard 0 is repeated at the top level."""
     shards = [
         {"description": _SHARDS[index], "exchange_index": index, **_activity(shard)}
         for index, shard in sorted(exchange.venue.state.shards.items())
@@ -41,7 +41,7 @@ def _activity(shard: Shard) -> dict[str, bool]:
 
 
 def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /exchange/schedule: always open, except Thursday from 03:00 to 05:00 Eastern Time."""
+    """Answer GET /exchange/schedule. The exchange is always open, except Thursday from 03:00 to 05:00 Eastern Time."""
     days = dict.fromkeys(("monday", "tuesday", "wednesday", "friday", "saturday", "sunday"), _ALL_DAY)
     week = {
         "start_time": "2024-12-01T00:00:00Z",
@@ -53,12 +53,12 @@ def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_user_data_timestamp(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /exchange/user_data_timestamp with the instant that portfolio reads have caught up to."""
+    """Answer GET /exchange/user_data_timestamp with the instant whose state portfolio reads show."""
     return orjson.dumps({"as_of_time": rfc3339(exchange.venue.as_of_us())})
 
 
 def get_historical_cutoff(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /historical/cutoff. The cutoff moves at every UTC midnight."""
+    """Answer GET /historical/cutoff. The cutoff moves forward by a day at every UTC midnight."""
     cutoff = rfc3339(exchange.cutoff_us)
     return orjson.dumps(
         {
@@ -75,7 +75,7 @@ def _bucket(size: BucketSize) -> dict[str, int]:
 
 
 def get_account_limits(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /account/limits with the sizes of the token buckets in use."""
+    """Answer GET /account/limits with the sizes of the caller's token buckets."""
     tier = exchange.limits.tier
     return orjson.dumps(
         {"grants": [], "read": _bucket(tier.read), "usage_tier": tier.name, "write": _bucket(tier.write)}
@@ -83,7 +83,7 @@ def get_account_limits(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_endpoint_costs(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /account/endpoint_costs. Path parameters are written as ``:name``, as the exchange writes them."""
+    """Answer GET /account/endpoint_costs. Path parameters are written as ``:name``, as on the real exchange."""
     costs = []
     for endpoint, cost in sorted(exchange.limits.costs.items()):
         method, template = endpoint.split(" ", 1)

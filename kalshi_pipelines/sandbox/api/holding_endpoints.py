@@ -3,9 +3,9 @@
 Belongs here: filters, pages and sums. Does not belong here: the JSON of a record (``portfolio_rows``), and moving money
 (``account_endpoints``).
 
-Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. Pages of settled positions and of all positions
-count events, as the document says. A position is valued at the last trade, as recorded, or else at the middle of the
-book.
+Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. As the OpenAPI document says, a page limit
+counts events, not positions, in lists of settled positions and of all positions. As recorded, a position is valued at
+the last trade, or else at the middle of the book.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -38,15 +38,19 @@ _Wanted = Callable[[Position], bool]
 
 
 def free_money(state: TradingState, member: str, subaccount: int, shard: int) -> int:
-    """Return the micro-dollars that orders could use. Unlike ``available``, this function never adds keys to
-    the state.
+    """Return the micro-dollars of a member that are free for new orders.
+
+    Unlike ``available``, this function never adds keys to the state.
     """
     place = (member, subaccount, shard)
     return state.cash.get(place, 0) - state.reserved.get(place, 0)
 
 
 def get_balance(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /portfolio/balance. The breakdown covers the whole account, even if a sub-account is named."""
+    """Answer GET /portfolio/balance.
+
+    The breakdown by shard covers the whole account, even if the request names a sub-account.
+    """
     state = exchange.venue.as_read()
     subaccount = call.subaccount(call.query.integer("subaccount", least=0)) or 0
     asked = call.query.integer("exchange_index")
@@ -78,7 +82,7 @@ def _value(market: TradedMarket, held: Position) -> int:
 
 
 def _worth(market: TradedMarket) -> int | None:
-    """Return the value of one YES in centi-cents, or None if neither result, trade nor quotes give a value."""
+    """Return the value of one YES in centi-cents. Return None if the market has no result, no trade and no quote."""
     if market.value is not None:
         return market.value
     if market.last_price:
@@ -88,7 +92,9 @@ def _worth(market: TradedMarket) -> int | None:
 
 
 def get_resting_order_value(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /portfolio/summary/total_resting_order_value with the cost of all resting orders if they traded."""
+    """Answer GET /portfolio/summary/total_resting_order_value with the total cost of all resting orders if each of them
+    traded.
+    """
     state = exchange.venue.as_read()
     subaccount = call.subaccount(None, None)
     values = dict.fromkeys(state.shards, 0)
@@ -102,7 +108,9 @@ def get_resting_order_value(exchange: Exchange, call: Call) -> bytes:
 
 
 class _Holdings:
-    """Positions of one sub-account, oldest first, and the set of events that are history."""
+    """Positions of one sub-account, oldest first, and the set of events whose positions have moved to the historical
+    endpoint.
+    """
 
     def __init__(self, exchange: Exchange, call: Call) -> None:
         state = exchange.venue.as_read()
@@ -117,7 +125,9 @@ class _Holdings:
         }
 
     def _settled_us(self, together: Iterable[Position]) -> int:
-        """Return when the last of the positions was settled, or a far future instant if one is unsettled."""
+        """Return the instant at which the last of the positions was settled, or a far future instant if one is
+        unsettled.
+        """
         return max(self._settlement_us(held) if self.is_settled(held) else 1 << 63 for held in together)
 
     def _settlement_us(self, held: Position) -> int:
@@ -126,11 +136,14 @@ class _Holdings:
         return max(held.updated_us, self._markets[held.ticker].close_us)
 
     def is_settled(self, held: Position) -> bool:
-        """Return whether a position is settled. A position sold earlier is settled once its market is finalized."""
+        """Return whether a position is settled.
+
+        A position that was sold counts as settled once its market is finalized.
+        """
         return held.settled_us is not None or self._markets[held.ticker].status == "finalized"
 
     def is_past(self, held: Position) -> bool:
-        """Return whether a position is history. All positions of an event become history together."""
+        """Return whether a position is shown by the historical endpoint. All positions of an event move there together."""
         return held.event_ticker in self._past
 
 

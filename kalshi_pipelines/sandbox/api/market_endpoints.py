@@ -1,7 +1,7 @@
 """Responses about markets: lists, single markets, order books, trades, candlesticks and archived markets.
 
-Source of the shapes: the vendor's OpenAPI document 3.34.0. Source of the limits: the document's parameter tables and
-recordings.
+Source of the JSON shapes: the vendor's OpenAPI document 3.34.0. Sources of the page and window limits: the document's
+parameter tables, and recordings.
 """
 
 import sys
@@ -65,7 +65,10 @@ def _depth(text: str | None) -> int:
 
 
 def get_orderbook(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /markets/{ticker}/orderbook. An illegal depth is ignored, because the document lists no 400."""
+    """Answer GET /markets/{ticker}/orderbook.
+
+    An illegal ``depth`` is ignored, because the vendor's document lists no 400.
+    """
     depth = _depth(call.query.text("depth"))
     market = _known(exchange.catalogue.markets, call.path["ticker"])
     return b'{"orderbook_fp":' + (market.orderbook(depth) or _EMPTY_BOOK) + b"}"
@@ -88,11 +91,12 @@ def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_trades(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /markets/trades, for one market or all markets, with trades since the historical cutoff."""
+    """Answer GET /markets/trades with the trades since the historical cutoff, in one market or in all markets."""
     wanted = _trades_wanted(call.query)
     if exchange.replay is None:
         return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
-    # The historical cutoff does not apply to recorded trades. They are the only trades and may be old.
+    # The historical cutoff does not hide recorded trades. They are a sandbox's only trades and may all be older than
+    # the cutoff.
     if exchange.replay.shown_before(call.query.cursor) is None:
         return _trade_page(exchange, call, wanted)
     everything = exchange.venue.trades.page(wanted, "", sys.maxsize)
@@ -188,8 +192,9 @@ def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /series/{series_ticker}/events/{ticker}/candlesticks. A window with too many candlesticks is
-    shortened.
+    """Answer GET /series/{series_ticker}/events/{ticker}/candlesticks.
+
+    If the requested window would hold too many candlesticks, the window is shortened.
 
     An unknown event gets 400, because the vendor's document lists no 404.
     """

@@ -50,7 +50,7 @@ def create_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def create_orders(exchange: Exchange, call: Call) -> bytes:
-    """Answer POST /portfolio/events/orders/batched. Each order is accepted or refused separately."""
+    """Answer POST /portfolio/events/orders/batched. Each order of the batch is accepted or refused separately."""
 
     def each(fields: Fields) -> Row:
         return _place(exchange, call, fields)
@@ -76,7 +76,7 @@ def _batch(items: list[Fields], each: Callable[[Fields], Row], failed: Callable[
 
 
 def _error_of(error: ErrorResponse) -> dict[str, Any]:
-    """Return the error of one batch item, which always has ``details``, even if empty."""
+    """Return the error of one item of a batch. The error always has the member ``details``, even if it is empty."""
     return {"details": "", **orjson.loads(error.content)["error"]}
 
 
@@ -90,7 +90,7 @@ def cancel_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def _place_of(call: Call) -> tuple[int, int | None]:
-    """Return the sub-account and shard that a cancel names.
+    """Return the sub-account and shard that a cancel request names.
 
     The vendor's document lists no 400 for a cancel, so a malformed value gets 404.
     """
@@ -118,7 +118,7 @@ def _cancel(exchange: Exchange, call: Call, ref: OrderRef) -> Row:
 
 
 def cancel_orders(exchange: Exchange, call: Call) -> bytes:
-    """Answer DELETE /portfolio/events/orders/batched. Each order is canceled or refused separately."""
+    """Answer DELETE /portfolio/events/orders/batched. Each order of the batch is canceled or refused separately."""
 
     def each(fields: Fields) -> Row:
         order_id, ticker, shard = fields.required("order_id"), fields.text("market_ticker"), fields.shard()
@@ -135,7 +135,7 @@ def cancel_orders(exchange: Exchange, call: Call) -> bytes:
 
 
 def cancel_all_orders(exchange: Exchange, call: Call) -> bytes:
-    """Answer DELETE /portfolio/events/orders."""
+    """Answer DELETE /portfolio/events/orders, which cancels all resting orders of a member."""
     subaccount = call.subaccount(call.query.integer("subaccount", least=0), None)
     exchange.venue.engine.cancel_all(call.member, subaccount, at_us=call.now_us)
     return b""
@@ -170,9 +170,9 @@ def decrease_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def refuse_legacy(exchange: Exchange, call: Call) -> bytes:
-    """Refuse the order requests of the API before V2, with or without a key.
+    """Refuse the order endpoints of the API before version 2, with or without a key.
 
-    The response was published by bots that still used these requests in 2026.
+    Owners of bots that still used them in 2026 published this response.
     """
     raise nested(410, "deprecated_v1_order_endpoint", "Please switch to the V2 endpoints", _V2_PAGE)
 

@@ -3,8 +3,8 @@
 Belongs here: reading requests about a group, and the responses. Does not belong here: the effects on a group
 (``trading.groups``).
 
-Source: the vendor's OpenAPI document 3.34.0. Without a named sub-account, reads cover all sub-accounts and writes the
-primary one.
+Source: the vendor's OpenAPI document 3.34.0. If a request names no sub-account, a read covers all sub-accounts, and a
+write affects the primary sub-account.
 """
 
 from collections.abc import Callable
@@ -37,9 +37,9 @@ _EMPTY: Final = b"{}"
 
 
 def _limit(fields: Fields) -> int:
-    """Return the limit in centi-contracts.
+    """Return the limit of an order group in centi-contracts.
 
-    A request gives the limit as a whole number, as a count, or as both if they agree.
+    A request gives the limit as a whole number, as a decimal count, or as both if they agree.
     """
     whole, text = fields.whole("contracts_limit", 1, LARGEST_LIMIT), fields.text("contracts_limit_fp")
     if whole is None and text is None:
@@ -106,7 +106,7 @@ def update_order_group_limit(exchange: Exchange, call: Call) -> bytes:
 
 
 def _target(call: Call) -> tuple[str, int | None, str, int]:
-    """Return the member, sub-account, group and shard that a write names."""
+    """Return the member, sub-account, group and shard that a request to change an order group names."""
     subaccount = _asked(call, 0)
     try:
         shard = call.query.integer("exchange_index") or 0
@@ -116,7 +116,10 @@ def _target(call: Call) -> tuple[str, int | None, str, int]:
 
 
 def _asked(call: Call, default: int | None) -> int | None:
-    """Return the named sub-account. The vendor's document lists no 400 here, so a malformed value gets 404."""
+    """Return the sub-account that a request about order groups names.
+
+    The vendor's document lists no 400 for these requests, so a malformed value gets 404.
+    """
     try:
         number = call.query.integer("subaccount", least=0)
     except ErrorResponse as error:

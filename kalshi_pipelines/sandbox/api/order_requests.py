@@ -1,4 +1,4 @@
-"""Bodies of writing requests: JSON decoded as a Go server decodes it, and orders checked as the exchange checks them.
+"""Bodies of write requests: JSON decoded as a Go server decodes it, and orders checked as the exchange checks them.
 
 Belongs here: types, required fields, closed vocabularies, formats of prices and counts, and contradictory terms of an
 order. Does not belong here: rules that depend on the market, the money or the clock (``trading``). Sources: the
@@ -36,19 +36,25 @@ _TYPES_OF: Final = {"string": str, "int": int, "int64": int, "bool": bool, "[]st
 
 
 def undecodable(details: str) -> ErrorResponse:
-    """Return the HTTP 400 for a body that cannot be decoded. Recordings show that only this error is flat."""
+    """Return the HTTP 400 for a body that cannot be decoded.
+
+    Recordings show that only this error is not nested under the member ``error``.
+    """
     return ErrorResponse(400, {"code": "bad_request", "message": "bad request", "details": details})
 
 
 def invalid_field(struct: str, name: str, tag: str, code: str = "invalid_parameters") -> RequestRefused:
-    """Return the refusal of a field that breaks a rule, in the wording of Go's validator."""
+    """Return the refusal of a body field that breaks a rule, in the wording of Go's validator."""
     key = camel_case(name)
     return RequestRefused(code, f"Key: '{struct}.{key}' Error:Field validation for '{key}' failed on the '{tag}' tag")
 
 
 @dataclass(frozen=True)
 class Struct:
-    """Go struct that a body is decoded into, with the Go types of its fields. ``items`` is the struct of list items."""
+    """Go struct that a request body is decoded into, with the Go type of each field.
+
+    ``items`` is the struct of the elements of a list.
+    """
 
     name: str
     fields: Mapping[str, str]
@@ -56,7 +62,10 @@ class Struct:
     path: str = ""
 
     def check(self, values: Mapping[str, Any], path: str) -> None:
-        """Refuse the first field, in the order of the body, that has a wrong type. Unknown fields are ignored."""
+        """Refuse a body if a field has a wrong type.
+
+        The error names the first such field in the order of the body. Unknown fields are ignored.
+        """
         for name, value in values.items():
             wanted = self.fields.get(name)
             if wanted is None or value is None:
@@ -86,32 +95,35 @@ class Struct:
 
 @dataclass(frozen=True)
 class Fields:
-    """Fields of a decoded body. A field that is absent, null or an empty text counts as not given."""
+    """Fields of a decoded request body. A field that is absent, null or an empty text counts as not given."""
 
     struct: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
-        """Return a text, or None if the field was not given."""
+        """Return the text of a body field, or None if the field was not given."""
         value: str | None = self.values.get(name)
         return value or None
 
     def required(self, name: str, code: str = "missing_parameters") -> str:
-        """Return a required text. Raises ``RequestRefused`` with the given code if the field was not given."""
+        """Return the text of a required body field.
+
+        Raises ``RequestRefused`` with the given code if the field was not given.
+        """
         value: str | None = self.values.get(name)
         if not value:
             raise invalid_field(self.struct, name, "required", code)
         return value
 
     def choice(self, name: str, allowed: Collection[str], code: str = "missing_parameters") -> str:
-        """Return a required value of a closed vocabulary."""
+        """Return the value of a required body field, which must be one of the allowed values."""
         value = self.required(name, code)
         if value not in allowed:
             raise invalid_field(self.struct, name, "oneof")
         return value
 
     def whole(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
-        """Return a whole number within bounds, or None if the field was not given."""
+        """Return the whole number of a body field within bounds, or None if the field was not given."""
         value: int | None = self.values.get(name)
         if value is not None and least is not None and value < least:
             raise invalid_field(self.struct, name, "gte")
@@ -120,31 +132,32 @@ class Fields:
         return value
 
     def required_whole(self, name: str, least: int | None = None, most: int | None = None) -> int:
-        """Return a required whole number within bounds."""
+        """Return the whole number of a required body field within bounds."""
         value = self.whole(name, least, most)
         if value is None:
             raise invalid_field(self.struct, name, "required", "missing_parameters")
         return value
 
     def truth(self, name: str) -> bool:
-        """Return a boolean, which is False if the field was not given."""
+        """Return the boolean of a body field, or False if the field was not given."""
         return bool(self.values.get(name))
 
     def each(self, name: str) -> list[dict[str, Any]]:
-        """Return a required list of objects that is not empty."""
+        """Return the list of objects in a required body field. The list must not be empty."""
         value: list[dict[str, Any]] | None = self.values.get(name)
         if not value:
             raise invalid_field(self.struct, name, "required", "missing_parameters")
         return value
 
     def shard(self) -> int | None:
-        """Return the named shard, or None if the order is to be routed by its ticker."""
+        """Return the shard that a request body names, or None if the order is to be routed by its ticker."""
         number: int | None = self.values.get("exchange_index")
         return None if number == AUTO_ROUTE else number
 
     def price(self, name: str = "price") -> int:
-        """Return a price in centi-cents, given in dollars with 2 to 4 decimals. The engine checks the price
-        grid later.
+        """Return the price of a body field in centi-cents.
+
+        The body gives it in dollars with 2 to 4 decimals. The engine checks the market's price grid later.
         """
         match = _PRICE.fullmatch(self.required(name, "invalid_order"))
         if match is None:
@@ -155,12 +168,18 @@ class Fields:
         return cents
 
     def count(self, name: str = "count", least: int = 1) -> int:
-        """Return a required count in centi-contracts, given with at most 2 decimals."""
+        """Return the count of a required body field in centi-contracts.
+
+        The body gives it in contracts with at most 2 decimals.
+        """
         return parse_count(self.required(name, "invalid_order"), least)
 
 
 def parse_count(text: str, least: int = 1) -> int:
-    """Return a count in centi-contracts. Raises ``RequestRefused`` if it is malformed or less than ``least``."""
+    """Return the count of a body field in centi-contracts.
+
+    Raises ``RequestRefused`` if it is malformed or less than ``least``.
+    """
     match = _COUNT.fullmatch(text)
     if match is None:
         raise RequestRefused("invalid_order_size")
@@ -224,20 +243,20 @@ DECREASE: Final = Struct(
 
 
 def subaccount_of(call: Call, fields: Fields, name: str = "subaccount") -> int:
-    """Return the sub-account that a body names, or 0, or the one the key is locked to.
+    """Return the sub-account that a body names. Without one, return the sub-account that the key is locked to, or 0.
 
-    Raises ``ErrorResponse`` 403 if the key is locked to another sub-account.
+    Raises ``ErrorResponse`` 403 if the body names another sub-account than the one that the key is locked to.
     """
     number = call.subaccount(fields.whole(name, least=0))
     return 0 if number is None else number
 
 
 def new_order(call: Call, fields: Fields) -> NewOrder:
-    """Return the order that a body describes.
+    """Return the new order that a request body describes.
 
     Raises:
         RequestRefused: A field is missing or malformed, or terms of the order contradict each other.
-        ErrorResponse: The key is locked to another sub-account.
+        ErrorResponse: The request's key is locked to another sub-account than the one that the body names.
     """
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")
@@ -273,7 +292,10 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
 
 
 def amendment(call: Call, fields: Fields, subaccount: int) -> Amendment:
-    """Return the new terms of an order. Raises ``RequestRefused`` if a term is missing or malformed."""
+    """Return the changed terms of an order that a request body gives.
+
+    Raises ``RequestRefused`` if a term is missing or malformed.
+    """
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")
     return Amendment(

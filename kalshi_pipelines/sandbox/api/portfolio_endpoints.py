@@ -1,8 +1,8 @@
 """Responses about a member's orders, fills and settlements, live and historical.
 
 Belongs here: filters and pages. Does not belong here: the JSON of a record (``portfolio_rows``), and positions and
-money (``holding_endpoints``). Responses show the state of portfolio reads, which may lag behind writes. Source: the
-vendor's OpenAPI document 3.34.0.
+money (``holding_endpoints``). Responses may show an earlier state than the engine's, because portfolio reads can lag
+behind writes. Source: the vendor's OpenAPI document 3.34.0.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +44,10 @@ class _Kept(Protocol):
 
 
 def _place(call: Call) -> Callable[[_Kept], bool]:
-    """Return a test for the requested sub-account and shard. Without a request for them, every record passes."""
+    """Return a filter of records by the sub-account and shard that a request names.
+
+    If it names neither, every record passes.
+    """
     subaccount = call.subaccount(call.query.integer("subaccount", least=0), None)
     shard = call.query.integer("exchange_index", least=0)
     return lambda record: subaccount in {None, record.subaccount} and shard in {None, record.shard}
@@ -59,7 +62,10 @@ def _page(
 
 
 def _is_past(order: SandboxOrder, cutoff_us: int) -> bool:
-    """Return whether an order is history: closed and unchanged since the cutoff. A resting order is never history."""
+    """Return whether an order belongs to the historical endpoint: closed, and unchanged since the historical cutoff.
+
+    A resting order never does.
+    """
     return not order.is_open and order.updated_us < cutoff_us
 
 
@@ -151,8 +157,9 @@ def get_queue_positions(exchange: Exchange, call: Call) -> bytes:
 
 
 def _queue(state: TradingState, ticker: str, side: Side) -> Mapping[str, int]:
-    """Return the centi-contracts ahead of each order on a book side. One pass is faster than one search for
-    each order.
+    """Return, for each order on one side of a book, the centi-contracts ahead of the order in the queue.
+
+    One pass over the book is faster than one search for each order.
     """
     before, ahead = 0, {}
     for order in state.markets[ticker].book.queue(side):
@@ -193,7 +200,7 @@ def get_historical_fills(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_settlements(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /portfolio/settlements. No endpoint shows settlements before the historical cutoff."""
+    """Answer GET /portfolio/settlements. No endpoint shows settlements that happened before the historical cutoff."""
     cutoff_us = exchange.cutoff_us
     ticker, event = call.query.text("ticker"), call.query.text("event_ticker")
     period, is_there = _settled_in(call.query, cutoff_us), _place(call)

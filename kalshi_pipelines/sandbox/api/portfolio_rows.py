@@ -1,7 +1,7 @@
-"""A member's orders, fills, positions, settlements, money and order groups in the exchange's format.
+"""JSON objects of a member's orders, fills, positions, settlements, money and order groups.
 
-Belongs here: trading records as JSON objects with members in the recorded order. Does not belong here: the choice of
-records (the endpoints), and the texts of numbers (``prices``). Sources: recordings of June 2026 (demo), with the
+Belongs here: trading records in the exchange's format, with keys in the recorded order. Does not belong here: selecting
+records, which the endpoints do, and formatting numbers (``prices``). Sources: recordings of June 2026 (demo), with the
 changes up to the vendor's OpenAPI document 3.34.0.
 """
 
@@ -38,12 +38,12 @@ def short_dollars_text(amount: int) -> str:
 
 
 def _average_text(amount: int, count: int) -> str:
-    """Return the average per contract as a text in dollars, rounded to the nearest micro-dollar."""
+    """Return the average price per contract as a text in dollars, rounded to the nearest micro-dollar."""
     return short_dollars_text((2 * amount * 100 + count) // (2 * count))
 
 
 def cents(amount: int) -> int:
-    """Return micro-dollars as whole cents, with fractions of a cent cut off."""
+    """Convert micro-dollars to whole cents, with fractions of a cent cut off."""
     return amount // CENT if amount >= 0 else -(-amount // CENT)
 
 
@@ -54,7 +54,7 @@ def user_id(member: str) -> str:
 
 
 def order_row(order: SandboxOrder) -> Row:
-    """Return an order."""
+    """Return the JSON object of an order."""
     accepted = order.accepted
     row: Row = {
         "action": _ACTIONS[order.side],
@@ -92,7 +92,7 @@ def order_row(order: SandboxOrder) -> Row:
 
 
 def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> Row:
-    """Return the result of placing or amending an order. ``counts`` is False for an amendment that changed no count."""
+    """Return the JSON object of a placed or amended order. ``counts`` is False for an amendment that changed no count."""
     order, filled = execution.order, execution.filled
     row: Row = {}
     if filled:
@@ -110,7 +110,7 @@ def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> 
 
 
 def fill_row(fill: SandboxFill) -> Row:
-    """Return a fill. The exchange's fills do not contain the client order id."""
+    """Return the JSON object of a fill. As on the real exchange, the object has no client order id."""
     return {
         "action": _ACTIONS[fill.side],
         "book_side": fill.side,
@@ -134,7 +134,7 @@ def fill_row(fill: SandboxFill) -> Row:
 
 
 def position_row(position: Position) -> Row:
-    """Return a position in a market."""
+    """Return the JSON object of a position in a market."""
     return {
         "exchange_index": position.shard,
         "fees_paid_dollars": dollars_text(position.fees),
@@ -148,7 +148,7 @@ def position_row(position: Position) -> Row:
 
 
 def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
-    """Return the sum of a member's positions in the markets of one event."""
+    """Return the JSON object that sums up a member's positions in the markets of one event."""
     together = list(positions)
     return {
         "event_exposure_dollars": dollars_text(sum(position.cost for position in together)),
@@ -161,7 +161,7 @@ def event_position_row(event_ticker: str, positions: Iterable[Position]) -> Row:
 
 
 def settlement_row(settlement: SandboxSettlement) -> Row:
-    """Return a settlement. Revenue and value are whole cents."""
+    """Return the JSON object of a settlement. Its revenue and value are in whole cents."""
     return {
         "event_ticker": settlement.event_ticker,
         "exchange_index": settlement.shard,
@@ -179,7 +179,10 @@ def settlement_row(settlement: SandboxSettlement) -> Row:
 
 
 def payment_row(moved: MoneyMoved, number: int) -> Row:
-    """Return the member's deposit or withdrawal ``number``. Payments are free and applied at once."""
+    """Return the JSON object of a member's deposit or withdrawal with the given number.
+
+    The sandbox charges no fee for payments and applies them at once.
+    """
     return {
         "amount_cents": cents(abs(moved.amount)),
         "created_ts": moved.at_us // SECOND_US,
@@ -192,7 +195,7 @@ def payment_row(moved: MoneyMoved, number: int) -> Row:
 
 
 def subaccount_transfer_row(transfer: Transfer) -> Row:
-    """Return a transfer between sub-accounts on one shard."""
+    """Return the JSON object of a transfer between sub-accounts on one shard."""
     return {
         "amount_cents": cents(transfer.amount),
         "created_ts": transfer.created_us // SECOND_US,
@@ -204,7 +207,7 @@ def subaccount_transfer_row(transfer: Transfer) -> Row:
 
 
 def shard_transfer_row(transfer: Transfer) -> Row:
-    """Return a transfer between shards."""
+    """Return the JSON object of a transfer between shards."""
     row: Row = {
         "amount": short_dollars_text(transfer.amount),
         "created_ts": transfer.created_us // SECOND_US,
@@ -221,7 +224,10 @@ def shard_transfer_row(transfer: Transfer) -> Row:
 
 
 def group_row(group: OrderGroup) -> Row:
-    """Return the members that all responses about an order group share. Automatic cancel cannot be switched off."""
+    """Return the JSON keys and values that every response about an order group contains.
+
+    The group's automatic cancel cannot be switched off.
+    """
     return {
         "contracts_limit_fp": count_text(group.limit),
         "exchange_index": group.shard,
@@ -230,5 +236,5 @@ def group_row(group: OrderGroup) -> Row:
 
 
 def balance_row(shard: int, amount: int) -> Row:
-    """Return the money on a shard."""
+    """Return the JSON object of a member's money on a shard."""
     return {"balance": short_dollars_text(amount), "exchange_index": shard}

@@ -1,7 +1,7 @@
-"""Query parameters: reading them as the exchange does, and refusing what the exchange refuses.
+"""Query parameters of API requests, read and refused as the exchange does it.
 
-Belongs here: types, bounds and forbidden combinations of parameters. Does not belong here: the rows that a valid query
-selects. Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies in recordings of June 2026.
+Belongs here: types, bounds and forbidden combinations of parameters. Does not belong here: selecting rows by a valid
+query. Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies in recordings of June 2026.
 """
 
 import re
@@ -30,7 +30,9 @@ _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,300}")
 
 
 def camel_case(name: str) -> str:
-    """Return the name of a parameter or field inside the exchange: ``min_ts`` becomes ``MinTs``."""
+    """Return the exchange's internal name of a parameter or field, which its error messages show: ``min_ts`` becomes
+    ``MinTs``.
+    """
     return "".join(part.title() for part in name.split("_"))
 
 
@@ -42,11 +44,11 @@ class Query:
     parameters: QueryParams
 
     def text(self, name: str) -> str | None:
-        """Return the text of a parameter, or None if the parameter is absent or empty."""
+        """Return the text of a query parameter, or None if the parameter is absent or empty."""
         return self.parameters.get(name) or None
 
     def integer(self, name: str, least: int | None = None, most: int | None = None) -> int | None:
-        """Return a whole number within bounds, or None if the parameter is absent."""
+        """Return a query parameter as a whole number within bounds, or None if the parameter is absent."""
         text = self.text(name)
         if text is None:
             return None
@@ -60,14 +62,14 @@ class Query:
         return number
 
     def required_integer(self, name: str) -> int:
-        """Return a required whole number."""
+        """Return a required query parameter as a whole number."""
         number = self.integer(name)
         if number is None:
             raise failed_validation(self.operation, camel_case(name), "required")
         return number
 
     def boolean(self, name: str) -> bool | None:
-        """Return a boolean, or None if the parameter is absent."""
+        """Return a query parameter as a boolean, or None if the parameter is absent."""
         text = self.text(name)
         if text is None:
             return None
@@ -76,23 +78,23 @@ class Query:
         return text.lower() in {"true", "1", "t"}
 
     def choice(self, name: str, allowed: Collection[str]) -> str | None:
-        """Return a value of a closed vocabulary, or None if the parameter is absent."""
+        """Return a query parameter that must be one of the allowed values, or None if the parameter is absent."""
         text = self.text(name)
         if text is not None and text not in allowed:
             raise failed_validation(self.operation, camel_case(name), "oneof")
         return text
 
     def listed(self, name: str) -> tuple[str, ...] | None:
-        """Return a comma-separated list, or None if the parameter is absent."""
+        """Return the elements of a comma-separated query parameter, or None if the parameter is absent."""
         text = self.text(name)
         return None if text is None else tuple(part for part in text.split(",") if part)
 
     def limit(self, most: int, default: int, least: int = 0) -> int:
-        """Return the page size. A legal 0 and an absent parameter give the default."""
+        """Return the requested page size. The value 0 and an absent parameter give the default size."""
         return self.integer("limit", least, most) or default
 
     def rows(self, most: int) -> int:
-        """Return the page size of a list that shows at least one row. The default is 100."""
+        """Return the requested page size for a list whose pages have at least one row. The default is 100."""
         number = self.integer("limit")
         if number is None:
             return 100
@@ -104,37 +106,42 @@ class Query:
 
     @property
     def cursor(self) -> str:
-        """The cursor, or an empty text for the first page."""
+        """The cursor in the query, or an empty text for the first page."""
         return self.text("cursor") or ""
 
     def instant_us(self, name: str) -> int | None:
-        """Return a parameter in Unix seconds as microseconds, or None if the parameter is absent."""
+        """Convert a query parameter from Unix seconds to microseconds, or return None if the parameter is absent."""
         seconds = self.integer(name)
         return None if seconds is None else seconds * SECOND_US
 
     def at_most(self, name: str, most: int) -> tuple[str, ...] | None:
-        """Return a comma-separated list of at most ``most`` values, or None if the parameter is absent."""
+        """Return the elements of a comma-separated query parameter, at most ``most`` of them, or None if the parameter
+        is absent.
+        """
         listed = self.listed(name)
         if listed is not None and len(listed) > most:
             raise failed_validation(self.operation, camel_case(name), "max")
         return listed
 
     def period(self) -> TimeRange:
-        """Return the range from ``min_ts`` to ``max_ts``. The range includes the whole last second."""
+        """Return the time range from ``min_ts`` to ``max_ts``. The range includes the whole last second."""
         most = self.instant_us("max_ts")
         return TimeRange(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
 
     def span(self, family: str) -> TimeRange:
-        """Return the range from ``min_..._ts`` to ``max_..._ts`` of a family of timestamps."""
+        """Return the time range between two query parameters such as ``min_close_ts`` and ``max_close_ts``."""
         return TimeRange(self.instant_us(f"min_{family}_ts"), self.instant_us(f"max_{family}_ts"))
 
     def has_any(self, names: Iterable[str]) -> bool:
-        """Return whether any of the named parameters is given."""
+        """Return whether the query contains any of the named parameters."""
         return any(self.text(name) is not None for name in names)
 
 
 def market_filter(query: Query) -> MarketFilter:
-    """Return the filter of GET /markets. Combinations outside the vendor's table are refused."""
+    """Return the filter that a query of GET /markets describes.
+
+    Combinations of parameters outside the vendor's table are refused.
+    """
     status = query.choice("status", MARKET_STATUS_FILTERS)
     mve = query.choice("mve_filter", ("only", "exclude"))
     families = [name for name in _TIMESTAMP_FAMILIES if query.has_any((f"min_{name}_ts", f"max_{name}_ts"))]
@@ -170,7 +177,7 @@ def _wants_combos(mve: str | None) -> bool | None:
 
 
 def historical_market_filter(query: Query) -> MarketFilter:
-    """Return the filter of GET /historical/markets, which allows at most one filter parameter."""
+    """Return the filter that a query of GET /historical/markets describes. At most one filter parameter is allowed."""
     names = ("tickers", "event_ticker", "series_ticker", "mve_filter")
     if sum(query.text(name) is not None for name in names) > 1:
         raise bad_request(f"filters are mutually exclusive: {', '.join(names)}")
@@ -184,7 +191,7 @@ def historical_market_filter(query: Query) -> MarketFilter:
 
 
 def event_filter(query: Query) -> EventFilter:
-    """Return the filter of GET /events, which never shows combos."""
+    """Return the filter that a query of GET /events describes. The filter always excludes combos."""
     return EventFilter(
         status=query.choice("status", EVENT_STATUS_FILTERS),
         series_ticker=query.text("series_ticker"),
@@ -195,7 +202,7 @@ def event_filter(query: Query) -> EventFilter:
 
 
 def multivariate_event_filter(query: Query) -> EventFilter:
-    """Return the filter of GET /events/multivariate."""
+    """Return the filter that a query of GET /events/multivariate describes."""
     if query.text("series_ticker") is not None and query.text("collection_ticker") is not None:
         raise bad_request("series_ticker and collection_ticker are mutually exclusive")
     return EventFilter(
