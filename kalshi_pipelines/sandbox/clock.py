@@ -66,7 +66,7 @@ def rfc3339(microseconds: int) -> str:
 
 
 class PriceTime:
-    """Time that generated prices depend on: the exchange's clock, or one fixed instant if the tick is 0 seconds long."""
+    """Time that generated prices depend on: the exchange's clock, or one fixed instant if the tick has 0 seconds."""
 
     def __init__(self, clock: ExchangeClock, tick_seconds: int, frozen_us: int) -> None:
         self.clock_us = clock.now_us

@@ -65,7 +65,10 @@ class RequestJournal:
         self._records: dict[str, EndpointRecord] = {}
 
     def record_arrival(self, endpoint: str, now_us: int) -> EndpointRecord:
-        """Count a request. Return the endpoint's record, so that the caller can add the status and the charged tokens."""
+        """Count a request and return the endpoint's record.
+
+        The caller adds the status and the charged tokens to the record.
+        """
         record = self._records.setdefault(endpoint, EndpointRecord(first_us=now_us))
         record.count += 1
         record.last_us = now_us
@@ -109,12 +112,12 @@ class Exchange:
 
     @property
     def cutoff_us(self) -> int:
-        """Historical cutoff: markets settled and trades made before this instant are history (microseconds since 1970)."""
+        """Historical cutoff, in microseconds since 1970. Markets settled and trades made earlier are history."""
         return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
 
     @property
     def orders_cutoff_us(self) -> int:
-        """Historical cutoff for orders: orders closed before this instant are history (microseconds since 1970)."""
+        """Historical cutoff for orders, in microseconds since 1970. Orders closed earlier are history."""
         return midnight_us(self.clock.now_us()) - ORDERS_KEPT_DAYS * DAY_US
 
     def close(self) -> None:

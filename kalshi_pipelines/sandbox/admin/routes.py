@@ -31,7 +31,7 @@ class BadAdminRequest(ExpectedError, ValueError):
 
 @dataclass(frozen=True)
 class AdminRequest:
-    """An admin request: path parameters, query parameters, the JSON object in its body, and the instant of its arrival."""
+    """An admin request: its path and query parameters, the JSON object in its body, and the instant of its arrival."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]

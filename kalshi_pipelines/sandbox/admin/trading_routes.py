@@ -46,7 +46,7 @@ def _amount(request: AdminRequest, name: str) -> int | None:
 def _enroll_member(exchange: Exchange, request: AdminRequest, deposit: int | None) -> tuple[str, bool]:
     """Return the member that a request names, and whether the member is new.
 
-    A new member gets the deposit or the usual starting amount.
+    A new member gets the requested deposit or the usual starting amount.
     """
     member = request.text("member", DEFAULT_MEMBER)
     start = exchange.start_amount if deposit is None else deposit

@@ -143,7 +143,10 @@ class _Holdings:
         return held.settled_us is not None or self._markets[held.ticker].status == "finalized"
 
     def is_past(self, held: Position) -> bool:
-        """Return whether a position is shown by the historical endpoint. All positions of an event move there together."""
+        """Return whether a position is shown by the historical endpoint.
+
+        All positions of an event move there together.
+        """
         return held.event_ticker in self._past
 
 

@@ -92,7 +92,10 @@ def order_row(order: SandboxOrder) -> Row:
 
 
 def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> Row:
-    """Return the JSON object of a placed or amended order. ``counts`` is False for an amendment that changed no count."""
+    """Return the JSON object of a placed or amended order.
+
+    ``counts`` is False for an amendment that changed no count.
+    """
     order, filled = execution.order, execution.filled
     row: Row = {}
     if filled:

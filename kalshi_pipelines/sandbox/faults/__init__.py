@@ -1,1 +1,1 @@
-"""Faults of the exchange: which requests go wrong, and the effect on them and on their responses."""
+"""Faults that an operator injects: the requests that go wrong, and the effects on them and on their responses."""

@@ -1,7 +1,9 @@
-"""An exchange that changes without notice: operations that change the responses of an endpoint until they are removed.
+"""Drift: an exchange whose responses change without notice.
+
+Operations change the responses of an endpoint until an operator removes them.
 
 Belongs here: describing drift and applying it to responses. Does not belong here: faults, which affect a limited number
-of requests (``plan``), and bodies that harm a careless reader (``hostile``).
+of requests (``plan``), and response bodies that harm a program without limits (``hostile``).
 """
 
 import datetime as dt
@@ -20,9 +22,9 @@ from kalshi_pipelines.sandbox.faults.hostile import HOSTILE_BODIES, hostile_resp
 from kalshi_pipelines.sandbox.faults.plan import ANY_ENDPOINT, UnknownFault
 
 Step = str | int | None
-"""A step of a path: the name of a member, the index of an element, or None for every element."""
+"""A step of a path into a JSON document: the name of a member, the index of an element, or None for every element."""
 Place = tuple[Any, Any]
-"""An object or array, and the name or index of an item in it."""
+"""A JSON object or array, and the name or index of one item in it."""
 
 _STEP: Final = re.compile(r'"([^"]+)"|([^.\[\]"]+)|\[(-?\d+|)\]')
 _NAME: Final = r'(?:"[^"]+"|[^.\[\]"*\s]+)'
@@ -50,25 +52,27 @@ FUNCTIONS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "reverse": lambda values: values[::-1],
     "levels_to_int": lambda levels: [[int(Decimal(price) * 100), int(Decimal(count))] for price, count in levels],
 }
-"""Conversions that the operation ``map`` can apply to a value."""
+"""Conversions that the drift operation ``map`` can apply to a value."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One change of a response.
+    """One change that drift makes to a response.
 
     Attributes:
         op: Name of the operation, one of ``OPERATIONS``.
         path: The changed place: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, or ``$`` for the body.
-        to: The new name (``rename``), the place further up (``hoist``) or the address (``redirect``).
+        to: The new name (``rename``), the outer place that the value moves to (``hoist``) or the address
+            (``redirect``).
         value: The value that ``set`` writes and ``append`` adds.
         fn: The conversion of ``map``, one of ``FUNCTIONS``.
         n: The number of elements or characters that ``truncate`` leaves.
-        key: The member that ``wrap`` puts the body into, ``unwrap`` takes it from, and ``drop_where`` compares.
+        key: The member that ``wrap`` puts the body into, that ``unwrap`` takes the body from, or that ``drop_where``
+            compares.
         prefix: ``drop_where`` removes elements whose ``key`` begins with this text.
-        status: The status of ``http`` and ``redirect``.
-        body: The body of ``http``: a text as it is, or another value as JSON. Without it the endpoint's own body is
-            sent.
+        status: The HTTP status that ``http`` and ``redirect`` send.
+        body: The body that ``http`` sends: a text as it is, or another value as JSON. If absent, the endpoint's own
+            body is sent.
         headers: Headers that ``http`` adds to the response.
         kind: The kind of a ``hostile`` body, one of ``HOSTILE_BODIES``.
         size: The size of a ``hostile`` body in bytes or in levels of nesting.
@@ -117,15 +121,15 @@ class Operation:
             raise UnknownFault(f"The operation {self.op} needs the field key.")
 
     def concerns(self, is_signed: bool) -> bool:
-        """Return whether the change applies to a signed, or to an unsigned, request."""
+        """Return whether the operation applies to a request, which is signed or unsigned."""
         return not self.when or (self.when == "signed") == is_signed
 
 
 @dataclass
 class Drift:
-    """Operations on all responses of an endpoint, or of every endpoint if ``endpoint`` is ``*``.
+    """Drift: operations on all responses of an endpoint, or of every endpoint if ``endpoint`` is ``*``.
 
-    ``answers`` counts the changed responses. ``unchanged`` counts responses that held nothing at the paths.
+    ``answers`` counts the changed responses. ``unchanged`` counts responses that the operations left as they were.
     """
 
     endpoint: str
@@ -137,13 +141,13 @@ class Drift:
 
 @dataclass
 class DriftPlan:
-    """The active drift, in the order of its start. ``endpoints`` are the endpoints that exist."""
+    """The active drift, in the order of its start. ``endpoints`` are the endpoints that drift may name."""
 
     endpoints: Collection[str] = ()
     _drifts: list[Drift] = field(default_factory=list)
 
     def begin(self, wire: Mapping[str, Any]) -> None:
-        """Start drift as ``{"endpoint": ..., "operations": [...]}`` describes it.
+        """Start the drift that a JSON object ``{"endpoint": ..., "operations": [...]}`` describes.
 
         Raises:
             UnknownFault: The endpoint, an operation, or a field of an operation does not exist.
@@ -162,11 +166,11 @@ class DriftPlan:
         self._drifts.clear()
 
     def wire(self) -> list[dict[str, Any]]:
-        """Return the drift in the format of the admin route."""
+        """Return the active drift as the admin route shows it."""
         return [{**drift.wire, "answers": drift.answers, "unchanged": drift.unchanged} for drift in self._drifts]
 
     def apply(self, endpoint: str, response: Response, *, is_signed: bool) -> Response:
-        """Return the response of an endpoint as the active drift changes it."""
+        """Apply the active drift to the response of an endpoint, and return the result."""
         for drift in self._drifts:
             if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:
                 continue  # a fault replaced this response, or it is hostile already
@@ -213,9 +217,9 @@ def _with_body(response: Response, operation: Operation) -> Response:
 
 
 def changed_body(body: Any, operation: Operation) -> Any:  # noqa: ANN401
-    """Apply one operation to a JSON document, which may be modified, and return the result.
+    """Apply one drift operation to a JSON document and return the result.
 
-    A value that does not suit the operation stays as it is.
+    The given document may be modified. A value that does not suit the operation stays as it is.
     """
     if operation.op == "wrap":
         return {operation.key: body}
@@ -243,7 +247,7 @@ def _steps(path: str) -> list[Step]:
 
 
 def _places(container: Any, steps: list[Step]) -> Iterator[Place]:  # noqa: ANN401
-    """Iterate over the places that a path leads to. The last member need not exist."""
+    """Iterate over the places in a JSON document that match a path. The last member of the path need not exist."""
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         keys: Iterable[Any] = [step] if isinstance(container, dict) else []
@@ -332,4 +336,4 @@ _OF_RESPONSES: Final[Mapping[str, Callable[[Response, Operation], Response]]] = 
     "hostile": _hostile,
 }
 OPERATIONS: Final = (*_OF_VALUES, "set", "hoist", "wrap", "unwrap", *_OF_RESPONSES)
-"""Operations on a response. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""
+"""Drift operations on a response. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""

@@ -1,7 +1,7 @@
 """Effects of faults: on a request before the exchange reads it, on its handling, and on its response.
 
-Belongs here: effects. Does not belong here: choosing the affected requests (``plan``), and responses below HTTP
-(``wire``).
+Belongs here: the effects that HTTP can express. Does not belong here: choosing the affected requests (``plan``), and
+responses below HTTP (``wire``).
 """
 
 import asyncio
@@ -42,44 +42,44 @@ _COUNTS: Final = ("_count", "_count_fp", "reduced_by", "reduced_by_fp")
 
 @dataclass(frozen=True)
 class SandboxAnswer:
-    """Response of the exchange before any fault changes it."""
+    """Response that the exchange would send without faults."""
 
     status: int
     content: bytes
 
     @property
     def is_good(self) -> bool:
-        """Whether the status is a success."""
+        """Whether the response's status is a success."""
         return self.status < 400
 
     def response(self) -> Response:
-        """Return the answer as an HTTP response."""
+        """Convert the exchange's answer to an HTTP response."""
         if self.status == NO_CONTENT:
             return Response(status_code=NO_CONTENT)
         return Response(self.content, self.status, media_type="application/json")
 
 
 def find_fault(faults: Sequence[Fault], kind: str) -> Fault | None:
-    """Return the first fault of a kind, or None if there is none."""
+    """Return the first of the faults that has the given kind, or None."""
     return next((fault for fault in faults if fault.kind == kind), None)
 
 
 def skew_us(faults: Sequence[Fault]) -> int:
-    """Return the error of the exchange's clock for a request, in microseconds."""
+    """Return how far the faults make the exchange's clock wrong for a request, in microseconds."""
     return sum(int(fault.seconds * SECOND_US) for fault in faults if fault.kind == "clock_skew")
 
 
 class CutResponse(Response):
-    """A response that announces its whole length but ends the connection half-way."""
+    """A response whose header announces its full length, but which ends the connection half-way."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the headers and half of the body, and return. The server then closes the connection."""
+        """Send the headers and half of the body. The server then closes the connection."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": bytes(self.body[: len(self.body) // 2]), "more_body": True})
 
 
 async def before_answer(faults: Sequence[Fault]) -> Response | None:
-    """Apply the faults that act before the exchange reads a request: waiting, refusing, a broken gateway."""
+    """Apply the faults that act before the exchange reads a request: latency, a refused connection, or a gateway error."""
     for fault in faults:
         if fault.kind == "latency":
             await asyncio.sleep(fault.seconds)
@@ -95,7 +95,7 @@ async def before_answer(faults: Sequence[Fault]) -> Response | None:
 
 
 def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: str) -> Response:
-    """Return the response to send, after the faults that act once the request has been handled."""
+    """Return the response to a handled request, changed or replaced by the request's faults."""
     content = answer.content
     if answer.is_good:
         content = _spoiled(faults, content, sent_cursor)
@@ -110,7 +110,10 @@ def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: st
 
 
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
-    """Return the response for a delayed request: none, unless another fault answers while the request waits."""
+    """Return the response to a request that the exchange handles later.
+
+    The client gets none, unless another fault sends one at once.
+    """
     for fault in faults:
         if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, SandboxAnswer(success, b""))) is not None:
             return replaced
@@ -118,7 +121,9 @@ def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> R
 
 
 def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
-    """Return the response that replaces the exchange's own, or None if the fault replaces nothing."""
+    """Return the response that a fault sends instead of the exchange's own, or None if the fault sends no other
+    response.
+    """
     success = 200 if answer.status == NO_CONTENT or not answer.is_good else answer.status
     response: Response | None = None
     if fault.kind == "drop_after_apply":
@@ -132,7 +137,7 @@ def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
     elif fault.kind == "answered_twice":
         response = DuplicatedResponse(answer.content, answer.status, media_type="application/json")
     elif fault.kind == "cut_connection" and answer.is_good:
-        # An answer without a body cannot be cut in the middle.
+        # A response without a body cannot be cut in the middle.
         has_body = answer.content and answer.status != NO_CONTENT
         response = (
             CutResponse(answer.content, answer.status, media_type="application/json") if has_body else DroppedResponse()
@@ -141,7 +146,10 @@ def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
 
 
 def _failed(status: int) -> Response:
-    """Return an error that hides what was done, sent by the exchange or by a gateway before it."""
+    """Return an error response that hides the outcome of the request.
+
+    It comes from the exchange, or from a gateway in front of it.
+    """
     if status == 429:
         refusal = too_many_requests()
     elif status == 500:
@@ -171,7 +179,7 @@ def _spoiled(faults: Sequence[Fault], content: bytes, sent_cursor: str) -> bytes
 
 
 def _of_another_order(content: bytes, fault: Fault) -> bytes:
-    """Rewrite an answer to describe another order or group: new ids, and one contract more in each count."""
+    """Rewrite a response so that it describes another order or group: new ids, and one contract more in each count."""
     body = orjson.loads(content or b"{}")
     for order in _orders_in(body):
         if fault.field is not None:

@@ -1,6 +1,9 @@
-"""Bodies that harm a reader without limits. They are produced in pieces, so that they cost the sandbox no memory.
+"""Hostile response bodies, which harm a program that reads without limits.
 
-Belongs here: the bodies. Does not belong here: the requests that get them (``drift``).
+The sandbox produces them in pieces, so they cost it no memory.
+
+Belongs here: the kinds of hostile bodies. Does not belong here: choosing the requests that get a hostile body
+(``drift``).
 """
 
 import zlib
@@ -19,7 +22,8 @@ Pieces = Iterator[bytes]
 def hostile_response(kind: str, body: bytes, size: int | None = None) -> Response:
     """Return a response with a hostile body. ``body`` is the endpoint's own JSON object.
 
-    ``size`` is in bytes (``long_string``, ``gzip_bomb``) or in levels (``deep_nesting``).
+    ``size`` is the size of the body in bytes (``long_string``, ``gzip_bomb``) or in levels of nesting
+    (``deep_nesting``).
     """
     make, usual_size = HOSTILE_BODIES[kind]
     headers = {"Content-Encoding": "gzip"} if kind == "gzip_bomb" else {}
@@ -27,7 +31,7 @@ def hostile_response(kind: str, body: bytes, size: int | None = None) -> Respons
 
 
 async def _in_turns(pieces: Pieces) -> AsyncIterator[bytes]:
-    """Produce the pieces in a thread, so that other requests are served meanwhile.
+    """Produce the pieces of a hostile body in a thread, so that other requests are served meanwhile.
 
     An endless body ends when the client disconnects.
     """
@@ -43,7 +47,7 @@ def _repeated(byte: bytes, times: int) -> Pieces:
 
 
 def _with_member(body: bytes, value: Callable[[], Pieces]) -> Pieces:
-    """Return the body with one more member in front of the others."""
+    """Return a JSON body with one more member in front of its other members."""
     yield b'{"note":'
     yield from value()
     rest = body.strip()[1:]
@@ -109,4 +113,4 @@ HOSTILE_BODIES: Final[Mapping[str, tuple[Callable[[bytes, int], Pieces], int]]] 
     "gzip_bomb": (_gzip_bomb, 1 << 30),
     "endless": (_endless, 1),
 }
-"""Kinds of hostile bodies, each with its generator and its usual size."""
+"""Kinds of hostile bodies, each with its generator and its default size."""

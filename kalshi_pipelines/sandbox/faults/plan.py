@@ -1,4 +1,4 @@
-"""Faults on demand, and the requests that they affect.
+"""Faults that an operator injects, and the requests that each fault affects.
 
 Belongs here: describing faults, and matching and counting requests. Does not belong here: the effect of a fault
 (``effects``), and the limits and refusals of a healthy exchange.
@@ -22,7 +22,7 @@ WRITE_KINDS: Final = (
 )  # fmt: skip
 NEWS_KINDS: Final = ("no_cost", "other_cost")
 KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
-"""All kinds of faults. Each kind may be injected at any endpoint; the groups only say where a kind is useful."""
+"""All kinds of faults. Each kind may be injected at any endpoint. The grouping only shows where a kind is useful."""
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
 _ERRORS: Final = range(400, 600)
@@ -35,20 +35,21 @@ class UnknownFault(ExpectedError, ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault of one endpoint: it affects ``times`` matching requests from the ``at``-th after its injection.
+    """A fault of an endpoint. It affects ``times`` matching requests, starting with the ``at``-th after its injection.
 
     Attributes:
         endpoint: Method and path template, ``write`` for every endpoint except GET, or ``*`` for every endpoint.
         kind: One of ``KINDS``.
-        where: Members that a matching request must have, such as ``{"client_order_id": "..."}``. They may be in the
-            JSON body, in one item of a batch, in the path or in the query.
+        where: Names and values that a matching request must have, such as ``{"client_order_id": "..."}``. They may be
+            in the JSON body, in one item of a batch, in the path or in the query.
         seconds: The wait of ``latency``, the delay of ``delay``, the age of a ``stale_read``, or the clock error of
-            ``clock_skew`` (negative if slow).
-        status: The status that ``status_after_apply`` answers.
-        hold: Whether ``delay`` keeps the client waiting. Otherwise its connection is closed at once.
+            ``clock_skew`` (negative if the clock is slow).
+        status: The HTTP status that ``status_after_apply`` sends.
+        hold: Whether ``delay`` keeps the client waiting. Otherwise the client's connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
         field: The member that ``malformed_record`` and ``wrong_echo`` change instead of the usual one.
-        value: The value they write. For ``other_cost`` the dollars that a search costs.
+        value: The value that ``malformed_record`` and ``wrong_echo`` write. For ``other_cost``, the dollars that a
+            search costs.
         record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.
     """
 
@@ -78,7 +79,7 @@ class Fault:
             raise UnknownFault("status must be from 400 to 599.")
 
     def matches(self, request: "ObservedRequest") -> bool:
-        """Return whether the fault counts a request."""
+        """Return whether a request matches this fault's endpoint and values, so that the fault counts the request."""
         named = self.endpoint in {request.endpoint, ANY_ENDPOINT}
         if not named and not (self.endpoint == ANY_WRITE and request.is_write):
             return False
@@ -87,7 +88,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class ObservedRequest:
-    """The parts of a request that faults compare: the endpoint's name, the path, the query and the body."""
+    """The parts of a request that faults are matched against: the endpoint's name, the path, the query and the body."""
 
     endpoint: str
     path: Mapping[str, str]
@@ -96,11 +97,14 @@ class ObservedRequest:
 
     @property
     def is_write(self) -> bool:
-        """Whether the request may change something."""
+        """Whether the request is a write: any method except GET."""
         return not self.endpoint.startswith("GET ")
 
     def has(self, members: Mapping[str, object]) -> bool:
-        """Return whether the request, or one item of its batch, has all these members. Values are compared as texts."""
+        """Return whether the request, or one item of its batch, has all these names and values.
+
+        Values are compared as texts.
+        """
         return any(
             all(name in found and str(found[name]) == str(value) for name, value in members.items())
             for found in self._found()
@@ -131,8 +135,9 @@ class _Planned:
 
 @dataclass
 class FaultPlan:
-    """The injected faults, each with the requests it has seen and struck. ``endpoints`` are the endpoints that
-    exist.
+    """The injected faults, each with the number of requests that it has counted and affected.
+
+    ``endpoints`` are the endpoints that a fault may name.
     """
 
     endpoints: Collection[str] = ()
@@ -140,7 +145,7 @@ class FaultPlan:
     _over: list[_Planned] = field(default_factory=list)
 
     def inject(self, fault: Fault) -> None:
-        """Inject a fault. The next matching request is the first that the fault counts.
+        """Inject a fault. The fault counts matching requests from now on.
 
         Raises:
             UnknownFault: The endpoint does not exist.
@@ -152,12 +157,12 @@ class FaultPlan:
         self._due.append(_Planned(fault))
 
     def clear(self) -> None:
-        """Remove all faults."""
+        """Remove all injected faults."""
         self._due.clear()
         self._over.clear()
 
     def count_request(self, request: ObservedRequest) -> Sequence[Fault]:
-        """Count a request and return the faults that affect it."""
+        """Count a request for every fault that it matches, and return the faults that affect the request."""
         if not self._due:
             return ()
         striking = []
@@ -172,7 +177,7 @@ class FaultPlan:
         return striking
 
     def wire(self) -> list[dict[str, object]]:
-        """Return the faults in the format of the admin route: pending faults, then finished ones."""
+        """Return all injected faults as the admin route shows them: pending faults first, then finished faults."""
         return [
             {**asdict(planned.fault), "seen": planned.seen, "struck": planned.struck}
             for planned in (*self._due, *self._over)

@@ -1,7 +1,8 @@
 """Effects below HTTP: connections that end without a response, or that carry two responses.
 
 Belongs here: access to the connection of a request, and the responses that need a raw connection. Does not belong here:
-when such a response is sent (``effects``). A call inside the process has no connection and gets an error.
+deciding which request gets such a response (``effects``). A request made inside the process has no connection, so these
+effects raise an error.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 UNANSWERED: Final = 0
-"""Status that stands for no response in the record of requests."""
+"""Status in the record of requests that stands for no response."""
 _STATE_KEY: Final = "connection"
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 
@@ -25,20 +26,20 @@ class NoConnection(RuntimeError):
 
 
 class Connection:
-    """The connection that a request came over."""
+    """The network connection that a request arrived on."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
 
     def drop(self, *, reset: bool = False) -> None:
-        """Close the connection at once without sending another byte. ``reset`` sends an RST instead of a FIN."""
+        """Close the connection at once without sending another byte. With ``reset``, send an RST instead of a FIN."""
         if reset:
             connected: socket.socket = self._transport.get_extra_info("socket")
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         self._transport.abort()
 
     def write(self, content: bytes) -> None:
-        """Send raw bytes."""
+        """Send raw bytes on the connection."""
         self._transport.write(content)
 
 
@@ -57,10 +58,10 @@ def tapped_protocol() -> type[asyncio.Protocol]:
 
 
 def connection_of(scope: Scope) -> Connection:
-    """Return the connection of a request.
+    """Return the network connection of a request.
 
     Raises:
-        NoConnection: The request did not come over a connection.
+        NoConnection: The request was made inside the process, without a connection.
     """
     connection = scope.get("state", {}).get(_STATE_KEY)
     if not isinstance(connection, Connection):
@@ -72,15 +73,19 @@ def connection_of(scope: Scope) -> Connection:
 
 
 class DroppedResponse(Response):
-    """No response at all. The connection is closed at once, or with ``hold`` kept until the client gives up."""
+    """A response that is never sent.
+
+    The connection is closed at once, or with ``hold`` kept open until the client gives up.
+    """
 
     def __init__(self, *, hold: bool = False, reset: bool = False) -> None:
         super().__init__(status_code=UNANSWERED)
         self._hold, self._reset = hold, reset
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Close or hold the connection, and return once it is gone. On an earlier return the server would
-        answer 500.
+        """Close or hold the connection, and return once the client is disconnected.
+
+        If this method returned earlier, the server would answer 500.
         """
         connection = connection_of(scope)
         if not self._hold:
@@ -94,16 +99,19 @@ async def _is_gone(receive: Receive, connection: Connection) -> bool:
     try:
         return bool((await receive())["type"] == "http.disconnect")
     except asyncio.CancelledError:
-        # The server is shutting down. It would answer 500 for a response that does not end by itself.
+        # The server is shutting down. It would answer 500 for a response that is still open, so close the connection.
         connection.drop()
         return False
 
 
 class DuplicatedResponse(Response):
-    """The same response twice in a row. The connection stays open."""
+    """A response that the client receives twice in a row on one connection."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send one response past the server and a second one through the server, which may close the connection."""
+        """Write the response directly to the connection.
+
+        Then send it again through the web server, which may close the connection.
+        """
         connection = connection_of(scope)
         head = [f"HTTP/1.1 {self.status_code} {HTTPStatus(self.status_code).phrase}".encode()]
         head += [b"%b: %b" % header for header in self.raw_headers]

@@ -1,4 +1,4 @@
 """Markets of the exchange: the catalogue (generated or recorded), prices, life cycle and simulated traders.
 
-``venue`` connects the markets with the trading side.
+The module ``venue`` connects these markets with the matching engine.
 """

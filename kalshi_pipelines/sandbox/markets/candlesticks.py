@@ -1,8 +1,9 @@
 """Candlesticks of a generated market, computed from its price path.
 
-If a market is traded in the engine, its candlesticks show the real trades. Bids, asks and open interest still follow
-the price path. Belongs here: splitting time into periods and summarizing each period. Does not belong here: refusing
-requests for candlesticks. Source of the shape: ``MarketCandlestick`` of the vendor's OpenAPI document 3.34.0.
+If members have traded the market in the matching engine, its candlesticks show those trades too. Bids, asks and open
+interest still follow the price path. Belongs here: splitting time into periods and summarizing each period. Does not
+belong here: refusing requests for candlesticks. Source of the JSON shape: ``MarketCandlestick`` in the vendor's OpenAPI
+document 3.34.0.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_do
 
 
 class Charted(Protocol):
-    """Parts of a market that its candlesticks are computed from."""
+    """The parts of a market from which candlesticks are computed."""
 
     path: QuotePath
     open_us: int
@@ -30,24 +31,24 @@ class Charted(Protocol):
         ...
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
+        """Return the market's trades after ``after_us`` up to ``until_us``, oldest first."""
         ...
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """Return the price of the last trade up to an instant, or None if the price is unknown."""
+        """Return the price of the market's last trade up to an instant, or None if the price is unknown."""
         ...
 
     def open_interest(self, epoch: int) -> int:
-        """Return the open interest of an epoch in centi-contracts."""
+        """Return the market's open interest in an epoch, in centi-contracts."""
         ...
 
     def charted_until_us(self) -> int:
-        """Return the end of the charted time, in microseconds since 1970."""
+        """Return the end of the time that candlesticks can cover, in microseconds since 1970."""
         ...
 
 
 def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
-    """Return the candlesticks of a window, oldest first.
+    """Return the candlesticks of a market within a time window, oldest first.
 
     As on the real exchange, a period without any change has no candlestick.
     """

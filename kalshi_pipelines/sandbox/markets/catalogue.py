@@ -1,6 +1,6 @@
-"""The generated catalogue: the series, events and markets that a seed produces.
+"""The generated catalogue: series, events and markets produced from a random seed.
 
-Belongs here: numbers of rows, dates, statuses, settlements, combos, and rows added while the exchange runs. Does not
+Belongs here: numbers of rows, dates, statuses, settlements, combos, and markets added while the exchange runs. Does not
 belong here: wording (``themes``, ``shapes``), JSON (``generated``) and price paths (``quotes``).
 """
 
@@ -62,7 +62,10 @@ class Generation:
 
     @property
     def cutoff_us(self) -> int:
-        """The historical cutoff: markets settled and trades made earlier are no longer in the live endpoints."""
+        """The historical cutoff (microseconds since 1970).
+
+        Markets settled and trades made earlier are not in the live endpoints.
+        """
         return self.anchor_us - HISTORY_DAYS * DAY_US
 
 
@@ -94,7 +97,10 @@ class GeneratedCatalogue(Catalogue):
             self._take(self._writer.combos(generation.combos, markets))
 
     def add_markets(self, count: int) -> list[str]:
-        """Create active markets now, in new events, and return their tickers."""
+        """Create ``count`` active markets in new events, with the present time as their creation time.
+
+        Return their tickers.
+        """
         self._additions += 1
         self._writer.rng = Random(f"{self.generation.seed}:added:{self._additions}")
         created = self._writer.markets(count, created_us=self._time.now_us())
@@ -102,9 +108,9 @@ class GeneratedCatalogue(Catalogue):
         return [market.ticker for market in created]
 
     def move_prices(self, hundredths_of_a_percent: int) -> list[str]:
-        """Move the quotes of exactly this share of the active markets and return the tickers of the moved markets.
+        """Move the quotes of a share of the active markets, and return the tickers of the moved markets.
 
-        The number of moved markets is rounded to a whole number.
+        The share is in hundredths of a percent. The number of moved markets is rounded to a whole number.
         """
         self._moves += 1
         active = [row for row in self.markets.values() if isinstance(row, GeneratedMarket) and row.is_quoted]
@@ -127,7 +133,7 @@ class GeneratedCatalogue(Catalogue):
 
 
 class _Writer:
-    """Builds the rows of a catalogue in a fixed order from one source of random numbers."""
+    """Builder of a catalogue's series, events and markets. It works in a fixed order with one source of random numbers."""
 
     def __init__(self, generation: Generation, time: PriceTime, rng: Random) -> None:
         self.rng = rng
@@ -158,14 +164,14 @@ class _Writer:
         return series
 
     def take_new_events(self) -> list[GeneratedEvent]:
-        """Return the events created since the last call."""
+        """Return the events created since the last call of this method."""
         events, self._new_events = self._new_events, []
         return events
 
     def markets(self, count: int, created_us: int | None = None) -> list[GeneratedMarket]:
         """Create exactly ``count`` markets in new events.
 
-        With ``created_us`` all markets are active and were created at that instant.
+        If ``created_us`` is given, all markets are active and were created at that instant.
         """
         written: list[GeneratedMarket] = []
         while len(written) < count:
@@ -241,7 +247,8 @@ class _Writer:
         return event
 
     def _winner(self, shape: EventShape) -> int | None:
-        # An exclusive event has exactly one winner. For other events None lets each market win by its own chance.
+        # An exclusive event has exactly one winning market. In other events each market wins or loses independently,
+        # which None stands for.
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(
@@ -342,7 +349,10 @@ def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Pause garbage collection while millions of objects are created that all stay in memory."""
+    """Pause garbage collection while millions of objects are created.
+
+    All of them stay in memory, so scanning them would free nothing.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,8 +1,8 @@
 """Markets of the generated catalogue and their JSON.
 
-Belongs here: a market that builds its JSON and keeps it until its quote moves. Does not belong here: the choice of
-markets (``catalogue``), their series and events (``generated_events``), and price paths (``quotes``). Source of the
-keys: ``Market`` of the vendor's OpenAPI document 3.34.0.
+Belongs here: a market that builds its JSON and keeps the JSON until its quote moves. Does not belong here: deciding
+which markets exist (``catalogue``), their series and events (``generated_events``), and price paths (``quotes``).
+Source of the JSON keys: ``Market`` in the vendor's OpenAPI document 3.34.0.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STATUSES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "f
 
 @dataclass(frozen=True, slots=True)
 class MarketOutcome:
-    """The outcome that a market bets on: its ticker suffix, its wording and its strike keys."""
+    """The outcome that a market bets on: its ticker suffix, its wording and its strike values."""
 
     suffix: str
     sub_title: str
@@ -35,7 +35,7 @@ class MarketOutcome:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSettlement:
-    """End of a market: its result, the centi-cents that one YES pays, and the figure behind the result."""
+    """Settlement of a market: its result, the centi-cents that one YES pays, and the expiration value in its JSON."""
 
     result: Result
     value: int
@@ -43,7 +43,7 @@ class GeneratedSettlement:
 
 
 class GeneratedMarket(MarketRow):
-    """A market of a generated event."""
+    """A market of the generated catalogue."""
 
     __slots__ = (
         "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us",
@@ -94,7 +94,7 @@ class GeneratedMarket(MarketRow):
 
     @property
     def is_quoted(self) -> bool:
-        """Whether orders rest in the market's book, which is so only while the market is active."""
+        """Whether the market shows quotes and a book. Only an active market does."""
         return self.status == "active"
 
     def present_epoch(self) -> int:
@@ -118,7 +118,7 @@ class GeneratedMarket(MarketRow):
         return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
 
     def change(self, change: MarketChanged) -> None:
-        """Apply a change of status with the result, value and close time that come with it."""
+        """Change the market's status, and the result, value and close time that the change gives."""
         if self.status == "initialized" and change.status == "active":
             self.open_us = min(self.open_us, change.at_us)
         self.status = change.status
@@ -134,27 +134,29 @@ class GeneratedMarket(MarketRow):
         self._epoch, self._constant = -1, None
 
     def trades_alone_in(self, epoch: int) -> bool:
-        """Return whether the price path had trades in an epoch that began before the market was opened in the
-        engine.
+        """Return whether the price path alone had trades in an epoch.
+
+        After the market is opened in the matching engine, trades happen in the engine.
         """
         until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
         return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
 
     def trades_in(self, epoch: int) -> bool:
-        """Return whether the price path has trades in an epoch. There are none if the market was not open or has no
-        volume.
-        """
+        """Return whether the price path has trades in an epoch. A market that was not open, or has no volume, has none."""
         begins = self.path.begins_us(epoch)
         return bool(self.base_volume) and self.open_us <= begins < self.close_us
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
+        """Return the market's trades after ``after_us`` up to ``until_us``, oldest first."""
         epochs = range(self.epoch_at(after_us) + 1, self.epoch_at(until_us) + 1)
         fills = [fill for epoch in epochs if self.trades_alone_in(epoch) for fill in self.path.fills(epoch)]
         return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """Return the price of the last trade up to an instant. On the price path only one epoch is searched."""
+        """Return the price of the market's last trade up to an instant.
+
+        If the engine has none, search one epoch of the price path.
+        """
         price = None if self.opened is None else self.opened.last_price_at(instant_us)
         if price is not None:
             return price
@@ -180,26 +182,29 @@ class GeneratedMarket(MarketRow):
         self.path.move(self.present_epoch())
 
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """Return the YES and the NO bids of the catalogue without the engine, each ascending in price (best last)."""
+        """Return the YES and the NO bids of the price path, each ascending in price.
+
+        Orders in the engine are not included.
+        """
         return self.path.book(self.present_epoch()) if self.is_quoted else ([], [])
 
     def figures_at(self, instant_us: int) -> Figures:
-        """Return last price, volumes and open interest of the price path at an instant."""
+        """Return the last price, the volumes and the open interest of the price path at an instant."""
         return self._figures(self.epoch_of(instant_us))
 
     def json(self) -> bytes:
-        """Return the ``Market`` object."""
+        """Return the market's ``Market`` object as JSON."""
         self._refresh()
         if self._quoted is None or self.opened is not None:
             self._quoted = self._quote_members(self._epoch)
         if self._constant is None:
-            # The constant part is kept apart. A moved quote then rewrites a few hundred bytes, not the rules of the
-            # market.
+            # Keep the constant part of the JSON separately. When the quote moves, only a few hundred bytes are
+            # rewritten, and not the long rules.
             self._constant = orjson.dumps(self._constant_body())[:-1] + b","
         return self._constant + self._quoted
 
     def orderbook(self, depth: int = 0) -> bytes | None:
-        """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
+        """Return the market's ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
         self._refresh()
         if self.opened is not None:
             return book_json(*self.opened.book(), depth)

@@ -1,7 +1,7 @@
 """Series and events of the generated catalogue and their JSON.
 
-Does not belong here: markets (``generated``), and the choice of series and events (``catalogue``). Source of the keys:
-``Series`` and ``EventData`` of the vendor's OpenAPI document 3.34.0.
+Does not belong here: markets (``generated``), and deciding which series and events exist (``catalogue``). Source of the
+JSON keys: ``Series`` and ``EventData`` in the vendor's OpenAPI document 3.34.0.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ZERO_TIME = "0001-01-01T00:00:00Z"
 
 
 class GeneratedSeries(SeriesRow):
-    """A series of one theme about one subject."""
+    """A generated series. All its events belong to one theme, such as a sport, and to one subject, such as a team."""
 
     __slots__ = ("_rules", "number", "subject", "theme", "title", "traded")
 
@@ -54,13 +54,13 @@ class GeneratedSeries(SeriesRow):
         return _HALF if self.number % 17 == 0 else _ONE
 
     def secondary_rules(self) -> str:
-        """Return the second part of the rules, which all markets of the series share."""
+        """Return the secondary rules text, which all markets of the series share."""
         if self._rules is None:
             self._rules = "".join(SECONDARY_RULES).format(title=self.title, source=self.source[0])
         return self._rules
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """Return the ``Series`` object, on request with traded volume and product metadata."""
+        """Return the series as a ``Series`` object. The traded volume and the product metadata are included on request."""
         code = self.ticker.removeprefix("KX")
         body: dict[str, object] = {
             "additional_prohibitions": None if self.number % 29 == 0 else list(PROHIBITIONS),
@@ -86,7 +86,7 @@ class GeneratedSeries(SeriesRow):
 
 
 def settlement_sources(number: int) -> list[dict[str, str]]:
-    """Return one to three settlement sources, beginning with source ``number``."""
+    """Return one to three settlement sources of a series, beginning with the source at index ``number``."""
     chosen = [SOURCES[(number + i) % len(SOURCES)] for i in range(1 + number % 3)]
     return [{"name": name, "url": url} for name, url in chosen]
 
@@ -147,9 +147,9 @@ class GeneratedEvent(EventRow):
         return _HALF if self._has_own_fees else None
 
     def members(self, *, alone: bool) -> bytes:
-        """Return the members of the ``EventData`` object, without braces and markets.
+        """Return the event's ``EventData`` object without its braces and without its markets.
 
-        ``alone`` tells a read of a single event from a list.
+        ``alone`` is True for a read of this event alone, and False for a list of events.
         """
         if alone:
             # The real exchange fills last_updated_ts in lists only. In the read of a single event it sends the zero

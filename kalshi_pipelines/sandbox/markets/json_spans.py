@@ -1,7 +1,7 @@
-"""Finding the parts of a JSON text without rewriting them.
+"""Positions of the parts of a JSON text.
 
-Belongs here: the positions of members and elements, so that recorded values keep every character. Does not belong here:
-parsing a value into Python, which the json package does.
+Belongs here: finding members and elements, so that recorded JSON can be sent with every character unchanged. Does not
+belong here: parsing a value into Python, which the json package does.
 """
 
 import json
@@ -13,7 +13,7 @@ _DECODER: Final = json.JSONDecoder()
 
 
 class JsonSpan(NamedTuple):
-    """A JSON value within a text: its start, its end and the parsed value."""
+    """A JSON value within a text: its start position, its end position and the parsed value."""
 
     start: int
     end: int
@@ -33,10 +33,10 @@ def _value_at(text: str, at: int) -> JsonSpan:
 
 
 def members(text: str, start: int = 0) -> dict[str, JsonSpan]:
-    """Return the members of the object that starts at or after a position.
+    """Return the members of the JSON object that starts at or after a position.
 
     Raises:
-        ValueError: No object starts there.
+        ValueError: No JSON object starts at the position.
     """
     at = _skip(text, start)
     if not text.startswith("{", at):
@@ -53,10 +53,10 @@ def members(text: str, start: int = 0) -> dict[str, JsonSpan]:
 
 
 def elements(text: str, start: int = 0) -> Iterator[JsonSpan]:
-    """Iterate over the elements of the array that starts at or after a position.
+    """Iterate over the elements of the JSON array that starts at or after a position.
 
     Raises:
-        ValueError: No array starts there.
+        ValueError: No JSON array starts at the position.
     """
     at = _skip(text, start)
     if not text.startswith("[", at):

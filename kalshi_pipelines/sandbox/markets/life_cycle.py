@@ -1,10 +1,10 @@
 """The life cycle of markets: they open, close, are determined, are paid out, and move to the history.
 
-Belongs here: the next change of a market, its time, and the result. Does not belong here: making the change (``venue``)
-and pay-outs (``trading``).
+Belongs here: planning the next status change of each market, and drawing the result. Does not belong here: making the
+change (``venue``) and pay-outs (``trading``).
 
-Only generated markets change by themselves, and only those that had not closed at the start. A market that was changed
-by hand continues from its new status. Source of the stages: the vendor's page on the life cycle of markets.
+Only generated markets change by themselves, and only if they had not closed when the catalogue was built. A market that
+was changed by hand continues from its new status. Source of the stages: the vendor's page on the life cycle of markets.
 """
 
 import heapq
@@ -39,7 +39,7 @@ _DETERMINED, _SCALAR, _SCALAR_VALUE = 21, 22, 23
 
 
 class MarketLifeCycle:
-    """Planned status changes of a catalogue's markets. ``change`` carries out a status change."""
+    """Planned status changes of a catalogue's markets. The function ``change`` carries out a status change."""
 
     def __init__(self, catalogue: Catalogue, seed: int, change: Callable[[MarketChanged], None]) -> None:
         self._catalogue = catalogue
@@ -58,9 +58,9 @@ class MarketLifeCycle:
         return self._due[0][0] if self._due else None
 
     def run(self, at_us: int) -> None:
-        """Carry out the earliest planned change."""
+        """Carry out the earliest planned status change."""
         _, _, row, changes = heapq.heappop(self._due)
-        # A status change after this plan was made has replaced the plan.
+        # The market's status has changed since this change was planned, so the plan is void.
         if changes != row.changes:
             return
         if row.status == "finalized":
@@ -73,13 +73,14 @@ class MarketLifeCycle:
             self._happen(row, "active" if row.status == "initialized" else "closed", at_us)
 
     def changed(self, row: MarketRow, change: MarketChanged) -> None:
-        """Plan the stage that follows a change of status."""
+        """Plan the status change that follows the given change of a market's status."""
         if change.status in {"active", "inactive"}:
-            # A recorded market may trade past its recorded close time.
+            # A recorded market may still trade after its recorded close time. Such a market gets no planned close.
             if row.close_us > change.at_us:
                 self._plan(row, row.close_us)
         elif change.status == "closed" and change.close_us is None:
-            # The clock closed this market. A market that was closed by hand stays closed until it is changed by hand.
+            # The clock closed this market, so its result follows by itself. A market that was closed by hand waits for
+            # a change by hand.
             self._plan(row, change.at_us + self._determination_us(row))
         elif change.status in _TIMED:
             self._plan(row, change.at_us + row.settlement_timer_us)
@@ -97,13 +98,14 @@ class MarketLifeCycle:
             self._plan_leaving(row)
 
     def _plan(self, row: MarketRow, at_us: int) -> None:
-        """Plan the next stage of a market. A status change before that instant cancels the plan."""
+        """Plan the next status change of a market. Any status change before that instant cancels the plan."""
         self._plans += 1
         heapq.heappush(self._due, (at_us, self._plans, row, row.changes))
 
     def _plan_leaving(self, row: MarketRow) -> None:
         if row.settled_us is not None:
-            # A settled market leaves at the first midnight whose historical cutoff is later than the settlement.
+            # A settled market leaves the live lists at the first midnight whose historical cutoff is later than the
+            # settlement.
             leaves_us = midnight_us(row.settled_us) + (HISTORY_DAYS + 1) * DAY_US
             self._plan(row, leaves_us)
 
@@ -116,9 +118,7 @@ class MarketLifeCycle:
         self._change(MarketChanged(at_us=at_us, ticker=row.ticker, status=status, result=result, value=value))
 
     def _ending(self, row: MarketRow) -> tuple[Result, int]:
-        """Draw the result of a market and the centi-cents that one YES pays. The last mid price is the chance
-        of YES.
-        """
+        """Draw the result of a market and the centi-cents that one YES pays. The chance of YES is the last mid price."""
         event = self._catalogue.events.get(row.event_ticker)
         if isinstance(event, GeneratedEvent) and event.exclusive:
             wins = self._winner(event) is row
@@ -129,7 +129,7 @@ class MarketLifeCycle:
         return ("yes", DOLLAR_CENTICENTS) if wins else ("no", 0)
 
     def _winner(self, event: GeneratedEvent) -> MarketRow:
-        """Return the one market of an exclusive event that pays. The answer is the same for each of its markets."""
+        """Return the one market of an exclusive event that pays. Every market of the event gets the same answer."""
         markets = self._catalogue.markets_of_event(event.ticker)
         for market in markets:
             if market.result == "yes":
@@ -138,7 +138,7 @@ class MarketLifeCycle:
         drawn = rng.choices(markets, [_chance(market) + 1 for market in markets])[0]
         if not drawn.result:
             return drawn
-        # The drawn market was already determined by hand, so an undetermined market wins.
+        # An operator already determined the drawn market against YES, so an undetermined market wins.
         return next(market for market in markets if not market.result)
 
 
@@ -147,7 +147,10 @@ def _number_of(row: MarketRow) -> int:
 
 
 def _chance(row: MarketRow) -> int:
-    """Return the last mid price in centi-cents. A missing bid counts as zero and a missing ask as one dollar."""
+    """Return the last mid price of a market in centi-cents.
+
+    A missing bid counts as zero and a missing ask as one dollar.
+    """
     if not isinstance(row, GeneratedMarket):
         return DOLLAR_CENTICENTS // 2
     quote = row.path.quote(row.epoch_of(row.close_us))

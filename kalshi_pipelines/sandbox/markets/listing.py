@@ -1,7 +1,7 @@
-"""Lists of series, events and markets, and the filtered, ordered lists that requests page through.
+"""Lists of series, events and markets, which requests filter and read page by page.
 
-Belongs here: filters, and the cached order of each filtered list. Does not belong here: single rows (``rows``), their
-origin (generated or recorded), and the combinations of filters that a request may use.
+Belongs here: filters, and the cache of filtered lists. Does not belong here: single rows (``rows``), their origin
+(generated or recorded), and checking which filters a request may combine.
 """
 
 from collections import OrderedDict, defaultdict
@@ -19,7 +19,7 @@ STATUSES_OF_FILTER: Final = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": frozenset({"finalized"}),
 }
-"""Market statuses that each status filter of a request selects. No status belongs to two filters."""
+"""Market statuses that each status filter of a request selects. No status is selected by two filters."""
 
 _CACHED_LISTS: Final = 256
 Row = TypeVar("Row", MarketRow, EventRow)
@@ -36,7 +36,7 @@ class TradeRow:
 
 @dataclass(frozen=True)
 class TradeFilter:
-    """Filter of public trades: one market or all, a range of microseconds, and whether block trades are wanted."""
+    """Filter of public trades: one market or all, a range of microseconds, and whether to include block trades."""
 
     ticker: str | None
     min_us: int | None
@@ -45,20 +45,20 @@ class TradeFilter:
 
 
 class TradeHistory(Protocol):
-    """Public trades that the catalogue itself knows."""
+    """Public trades that happened outside the matching engine, generated or recorded."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the matching trades, newest first. The caller applies the filter for block trades."""
+        """Return the trades that match a filter, newest first. The caller applies the filter for block trades."""
         ...
 
     def market_opened(self) -> None:
-        """Drop cached trades, because future trades of an opened market happen in the engine."""
+        """Discard cached trades after a market was opened in the engine, where its future trades happen."""
         ...
 
 
 @dataclass(frozen=True)
 class TimeRange:
-    """Range of microseconds. Both bounds are inclusive, and either may be missing."""
+    """Time range in microseconds since 1970. Both bounds are inclusive, and either may be missing."""
 
     least: int | None = None
     most: int | None = None
@@ -76,7 +76,7 @@ EVER: Final = TimeRange()
 
 @dataclass(frozen=True)
 class MarketFilter:
-    """Filters of GET /markets and GET /historical/markets."""
+    """Filters of a request for GET /markets or GET /historical/markets."""
 
     status: str | None = None
     event_ticker: str | None = None
@@ -105,7 +105,7 @@ class MarketFilter:
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Filters of GET /events and GET /events/multivariate."""
+    """Filters of a request for GET /events or GET /events/multivariate."""
 
     combos: bool = False
     status: str | None = None
@@ -117,7 +117,10 @@ class EventFilter:
 
 
 class Catalogue:
-    """All rows of an exchange. Lists are newest first. A filtered list is computed once and kept until rows change."""
+    """All series, events and markets of an exchange.
+
+    Lists are newest first. A filtered list is computed once and cached until a row changes.
+    """
 
     def __init__(self, history: TradeHistory) -> None:
         self.history = history
@@ -137,7 +140,7 @@ class Catalogue:
         markets: Iterable[MarketRow] = (),
         archived_markets: Iterable[MarketRow] = (),
     ) -> None:
-        """Add rows and drop the cached lists."""
+        """Add series, events and markets, and discard the cached lists."""
         self.series.update((row.ticker, row) for row in series)
         self.events.update((row.ticker, row) for row in events)
         for market in markets:
@@ -149,12 +152,15 @@ class Catalogue:
         self._lists.clear()
 
     def take_newcomers(self) -> list[MarketRow]:
-        """Return the live markets added since the last call."""
+        """Return the live markets added since the last call of this method."""
         newcomers, self._newcomers = self._newcomers, []
         return newcomers
 
     def market_changed(self) -> None:
-        """Drop the filtered lists. The list of all markets stays, because its order does not depend on statuses."""
+        """Discard the cached filtered lists.
+
+        The list of all markets stays, because its order does not depend on statuses.
+        """
         everything = self._lists.get(MarketFilter())
         self._lists.clear()
         if everything is not None:
@@ -177,11 +183,14 @@ class Catalogue:
         return self._of_series.get(series_ticker, ())
 
     def select_markets(self, wanted: MarketFilter) -> Sequence[MarketRow]:
-        """Return the matching markets, newest first."""
+        """Return the markets that match a filter, newest first."""
         return self._remembered(wanted, lambda: self._matching_markets(wanted))
 
     def select_events(self, wanted: EventFilter) -> Sequence[EventRow]:
-        """Return the matching events, newest first. A status matches if any market of the event has it."""
+        """Return the events that match a filter, newest first.
+
+        A status filter matches an event if any of its markets has that status.
+        """
         return self._remembered(wanted, lambda: self._matching_events(wanted))
 
     def _remembered(self, wanted: MarketFilter | EventFilter, compute: Callable[[], Sequence[Row]]) -> Sequence[Row]:
@@ -207,7 +216,8 @@ class Catalogue:
         elif wanted == MarketFilter():
             return sorted(rows.values(), key=_place)
         else:
-            # A filter keeps the order of the list of all markets. Each filter therefore costs one pass and no sorting.
+            # Filter the list of all markets, which is sorted already. A filtered list therefore costs one pass and no
+            # sorting.
             pool = sorted(rows.values(), key=_place) if wanted.archived else self.select_markets(MarketFilter())
             return [market for market in pool if wanted.matches(market)]
         return sorted((market for market in pool if wanted.matches(market)), key=_place)

@@ -1,8 +1,8 @@
 """Facts about a market of the catalogue that the trading engine needs before the market can be traded.
 
-Belongs here: turning rows into a ``MarketOpened``. Does not belong here: when a market is opened (``venue``), and the
-cost of a trade (``trading.fees``). Source of the rates: the vendor's fee schedule of October 2026. The schedule gives
-no figure for ``flat``; the sandbox charges ``flat`` like ``quadratic``.
+Belongs here: building a ``MarketOpened`` event from a catalogue's rows. Does not belong here: deciding when a market is
+opened (``venue``), and the cost of a trade (``trading.fees``). Source of the fee rates: the vendor's fee schedule of
+October 2026. The schedule gives no figure for the fee type ``flat``; the sandbox charges ``flat`` like ``quadratic``.
 """
 
 from decimal import Decimal
@@ -20,16 +20,16 @@ MAKER_RATES: Final = {
     "quadratic_with_combo_maker_fees": 3_500_000,
     "flat": 0,
 }
-"""Fee rates of makers at multiplier 1, in units of 1e-8."""
+"""Fee rates of makers by fee type, in units of 1e-8, before the series' fee multiplier is applied."""
 _GOES_ON_US: Final = 365 * DAY_US
 
 
 def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpened:
-    """Return the facts of a market that is opened in the engine at an instant."""
+    """Return the event that opens a market of the catalogue in the matching engine at an instant."""
     fee_type, multiplier = _fees(catalogue, market)
     close_us = market.close_us
     if market.status == "active" and close_us <= at_us:
-        # The recording shows this market as active long ago, so the sandbox keeps the market open.
+        # An old recording shows this market as active after its close time. The sandbox keeps such a market open.
         close_us = at_us + _GOES_ON_US
     return MarketOpened(
         at_us=at_us,
@@ -48,7 +48,10 @@ def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpene
 
 
 def _fees(catalogue: Catalogue, market: MarketRow) -> tuple[str, Decimal]:
-    """Return fee type and multiplier of a market: the event's own, or else those of the series."""
+    """Return the fee type and the fee multiplier of a market.
+
+    The event's own values take precedence over those of the series.
+    """
     event = catalogue.events.get(market.event_ticker)
     series = catalogue.series.get(market.series_ticker)
     fee_type = (event and event.fee_type_override) or (series and series.fee_type) or "quadratic"

@@ -1,7 +1,8 @@
 """Public data of a market that is traded in the engine: its quote, book, figures and trades.
 
-Belongs here: deriving public data from a ``TradedMarket`` and from the catalogue's figures at the opening. Does not
-belong here: markets that nobody has traded, whose data is computed (``generated``, ``quotes``) or recorded.
+Belongs here: deriving public data from a ``TradedMarket`` and from the market's figures when it was opened in the
+engine. Does not belong here: markets that are not open in the engine, whose data is computed (``generated``,
+``quotes``) or recorded.
 """
 
 from bisect import bisect_right
@@ -19,7 +20,9 @@ from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures of a market: the last price in centi-cents, volumes and open interest in centi-contracts."""
+    """Public figures of a market: the last price in centi-cents, and the volumes and the open interest in
+    centi-contracts.
+    """
 
     last_price: int = 0
     volume: int = 0
@@ -29,8 +32,9 @@ class Figures:
 
 @dataclass(slots=True)
 class OpenedMarket:
-    """A market since its opening in the engine. ``before`` holds its figures at the opening, ``now_us`` is the
-    clock.
+    """A market since its opening in the matching engine.
+
+    ``before`` holds the market's figures at its opening. ``now_us`` returns the clock's time.
     """
 
     traded: TradedMarket
@@ -46,7 +50,7 @@ class OpenedMarket:
         return self.traded.facts.at_us
 
     def quote(self) -> Quote:
-        """Return the best bid and the best ask."""
+        """Return the market's best bid and best ask."""
         book = self.traded.book
         bid, ask = book.best("bid"), book.best("ask")
         return Quote(
@@ -57,7 +61,7 @@ class OpenedMarket:
         )
 
     def book(self) -> tuple[list[Level], list[Level]]:
-        """Return the YES and the NO bids, each ascending in price (best last)."""
+        """Return the market's YES and NO bids, each ascending in price (best last)."""
         yes = [Level(price, count) for price, count in reversed(self.traded.book.levels("bid"))]
         no = [Level(DOLLAR_CENTICENTS - price, count) for price, count in reversed(self.traded.book.levels("ask"))]
         return yes, no
@@ -73,7 +77,7 @@ class OpenedMarket:
         )
 
     def fills(self, after_us: int, until_us: int) -> list[PathTrade]:
-        """Return the trades after ``after_us`` up to ``until_us``, oldest first."""
+        """Return the market's trades after ``after_us`` up to ``until_us``, oldest first."""
         trades = self.traded.trades
         low, high = (bisect_right(trades, instant, key=_created) for instant in (after_us, until_us))
         return [PathTrade(trade.price, trade.count, trade.taker_side == "bid", False) for trade in trades[low:high]]
@@ -85,12 +89,13 @@ class OpenedMarket:
         return trades[place - 1].price if place else None
 
     def _volume_of_a_day(self, now_us: int) -> int:
-        # The times of the earlier volume within its last 24 hours are unknown, so the volume counts as evenly spread.
+        # Only the total 24-hour volume before the opening is known, not its times. Assume that it was spread evenly.
         left_us = max(0, min(DAY_US, self.opened_us + DAY_US - now_us))
         return self.before.volume_24h * left_us // DAY_US + self._volume_since(now_us - DAY_US)
 
     def _volume_since(self, instant_us: int) -> int:
-        # Both ends of the window only move forwards, so each trade is added once and subtracted once.
+        # Add up the volume in a moving window. Both ends only move forward, so each trade is added once and subtracted
+        # once.
         trades = self.traded.trades
         for trade in trades[self._day_to :]:
             self._day_volume += trade.count
@@ -105,7 +110,7 @@ _created = attrgetter("created_us")
 
 
 def book_json(yes: list[Level], no: list[Level], depth: int = 0) -> bytes:
-    """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
+    """Return an ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
     return orjson.dumps(
         {
             "no_dollars": [(price_text(price), count_text(size)) for price, size in no[-depth:]],
@@ -115,7 +120,7 @@ def book_json(yes: list[Level], no: list[Level], depth: int = 0) -> bytes:
 
 
 def quote_members(market: OpenedMarket) -> dict[str, str]:
-    """Return those members of the ``Market`` object that trading changes."""
+    """Return the members of the ``Market`` object that trading changes, such as quotes and volumes."""
     quote, figures = market.quote(), market.figures()
     return {
         "last_price_dollars": price_text(figures.last_price),

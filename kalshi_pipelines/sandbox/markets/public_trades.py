@@ -1,7 +1,8 @@
-"""Public trades of the exchange, newest first: the catalogue's own trades and the trades of the engine.
+"""Public trades of the exchange, newest first: trades of the catalogue (generated or recorded) and trades of the
+matching engine.
 
-Belongs here: merging both kinds of trades, page by page. Does not belong here: computing the catalogue's own trades
-(``trades``). Source of the shape: ``Trade`` of the vendor's OpenAPI document 3.34.0.
+Belongs here: merging both kinds of trades, page by page. Does not belong here: computing the generated trades
+(``trades``). Source of the JSON shape: ``Trade`` in the vendor's OpenAPI document 3.34.0.
 """
 
 import heapq
@@ -24,7 +25,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 def trade_json(
     ticker: str, identifier: str, created: str, price: int, count: int, *, taker_is_yes: bool, is_block: bool
 ) -> bytes:
-    """Return the ``Trade`` object. ``price`` is the YES price in centi-cents, ``count`` is in centi-contracts."""
+    """Return a ``Trade`` object as JSON. ``price`` is the YES price in centi-cents, ``count`` is in centi-contracts."""
     outcome = "yes" if taker_is_yes else "no"
     return orjson.dumps(
         {
@@ -68,7 +69,7 @@ class PublicTrades:
     def _traded(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         self._collect()
         rows = self._everywhere if wanted.ticker is None else self._of.get(wanted.ticker, [])
-        # The newest trades are at the end of the list, where they are appended.
+        # Trades are appended to the list, so the newest are at its end.
         last = len(rows) if wanted.max_us is None else bisect_right(rows, wanted.max_us, key=_created_us)
         for place in range(last - 1, -1, -1):
             row = rows[place]
@@ -77,7 +78,7 @@ class PublicTrades:
             yield row
 
     def _collect(self) -> None:
-        """Copy the trades that the engine made since the last call."""
+        """Copy the trades that the engine has made since the last call of this method."""
         newcomers = []
         for ticker, market in self._state().markets.items():
             known = self._of[ticker]
@@ -89,7 +90,10 @@ class PublicTrades:
 
 
 def _append(rows: list[TradeRow], newcomers: list[TradeRow]) -> None:
-    """Append trades that are at least as new as all others, and sort trades of the same microsecond into list order."""
+    """Append trades that are not older than the trades in the list.
+
+    Then sort the trades of the same microsecond into list order.
+    """
     if not newcomers:
         return
     oldest = max(row.sort_key[0] for row in newcomers)

@@ -1,7 +1,8 @@
-"""Price path of a generated market: its quote, book and trades at any instant, computed from noise alone.
+"""Price path of a generated market: its quote, book and trades at any instant, computed from deterministic noise.
 
 A path changes at regular instants. The time between two of them is one *epoch*, in which nothing changes. Belongs here:
-quotes, book levels and trades of an epoch. Does not belong here: JSON, and markets as the API lists them.
+quotes, book levels and trades of an epoch. Does not belong here: JSON (``generated``), and lists of markets
+(``listing``).
 """
 
 from bisect import bisect_left, bisect_right
@@ -21,7 +22,7 @@ _MOVE_FACTORS: Final = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
 class Quote(NamedTuple):
-    """Best YES bid and ask in centi-cents, with sizes in centi-contracts.
+    """Best YES bid and best YES ask in centi-cents, with sizes in centi-contracts.
 
     A missing bid has price 0, a missing ask has a price of one dollar, and both have size 0.
     """
@@ -33,15 +34,15 @@ class Quote(NamedTuple):
 
 
 class Level(NamedTuple):
-    """A price level of one book side: the price in centi-cents and the resting centi-contracts."""
+    """A price level of one book side: the price in centi-cents, and the resting quantity in centi-contracts."""
 
     price: int
     size: int
 
 
 class PathTrade(NamedTuple):
-    """A trade of a price path: YES price in centi-cents, centi-contracts, whether the taker bought YES, whether a
-    block.
+    """A trade of a price path: its YES price in centi-cents, its size in centi-contracts, whether the taker bought YES,
+    and whether it is a block trade.
     """
 
     price: int
@@ -55,7 +56,7 @@ NO_QUOTE: Final = Quote(0, 0, DOLLAR_CENTICENTS, 0)
 
 @dataclass(slots=True)
 class QuotePath:
-    """Path of one market's price.
+    """Price path of one market.
 
     ``anchor`` is the central price, ``volatility`` the size of the moves, ``half_spread`` half the bid-ask distance,
     all in centi-cents. ``period_us`` is the length of an epoch, ``phase_us`` the offset of the first epoch. ``sides``
@@ -77,7 +78,7 @@ class QuotePath:
 
     @property
     def is_quoted(self) -> bool:
-        """Whether the market has a bid or an ask."""
+        """Whether the price path has a bid or an ask."""
         return self.sides != _EMPTY
 
     def epoch_at(self, instant_us: int) -> int:
@@ -89,9 +90,9 @@ class QuotePath:
         return epoch * self.period_us + self.phase_us
 
     def quote(self, epoch: int, *, as_begun: bool = False) -> Quote:
-        """Return the best bid and ask of an epoch.
+        """Return the best bid and the best ask of an epoch.
 
-        With ``as_begun`` the quote is the one at the start of the epoch, before any move by hand within the epoch.
+        If ``as_begun`` is True, return the quote at the start of the epoch, before any move by hand.
         """
         bid, ask = self._positions(epoch, as_begun=as_begun)
         prices = self.grid.prices
@@ -114,7 +115,10 @@ class QuotePath:
         )
 
     def fills(self, epoch: int) -> list[PathTrade]:
-        """Return the trades at the start of an epoch, oldest first. One taker makes all of them, at one price."""
+        """Return the trades of an epoch, which all happen at its start, at one price, with one taker.
+
+        The oldest comes first.
+        """
         quote = self.quote(epoch, as_begun=True)
         if quote == NO_QUOTE:
             return []
@@ -142,11 +146,11 @@ class QuotePath:
         return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
-        """Return the centi-contracts by which open interest exceeds its minimum in an epoch, from 0 to ``most``."""
+        """Return how far the open interest of an epoch exceeds its minimum: from 0 to ``most`` centi-contracts."""
         return mixed(self.seed, epoch, _INTEREST) % (most + 1)
 
     def move(self, epoch: int) -> None:
-        """Move the quote permanently from an epoch on.
+        """Move the quote permanently, beginning with an epoch.
 
         The bid or the ask moves by at least one price of the grid.
         """
@@ -169,7 +173,7 @@ class QuotePath:
         raise RuntimeError(f"no move keeps the quote {before} on the grid {self.grid.label}")
 
     def _shift(self, epoch: int, *, as_begun: bool) -> int:
-        # A move affects trades only from the next epoch on, so that trades already shown keep their price.
+        # Trades follow a moved quote only from the next epoch on. Trades that were already shown keep their price.
         past = (bisect_left if as_begun else bisect_right)(self._moved_epochs, epoch)
         return self._shifts[past - 1] if past else 0
 

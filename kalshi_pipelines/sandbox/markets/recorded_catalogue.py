@@ -1,7 +1,7 @@
 """Catalogue of all series, events, markets and trades in a folder of recordings.
 
-Belongs here: finding the rows in the recordings. Does not belong here: the rows (``recorded_rows``), and replaying
-whole responses (``recordings``).
+Belongs here: finding series, events, markets and trades in recorded bodies. Does not belong here: their behavior
+(``recorded_rows``), and replaying whole responses (``recordings``).
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ from kalshi_pipelines.sandbox.markets.recordings import RecordedFile
 
 
 class _Newest:
-    """The newest recording of each object. If several are equally new, the first file wins."""
+    """The newest recording of each object, by its identifier. Of equally new recordings, the first is kept."""
 
     def __init__(self, key: str, updated: str) -> None:
         self._key = key
@@ -37,7 +37,7 @@ class _Newest:
 
 
 class _RecordsByKind:
-    """All records of a folder, sorted by kind."""
+    """All recorded objects of a folder, separated by kind: series, events, markets, quotes and trades."""
 
     def __init__(self) -> None:
         self.series = _Newest("ticker", "last_updated_ts")
@@ -48,7 +48,7 @@ class _RecordsByKind:
         self.trades = RecordedTrades()
 
     def gather(self, file: RecordedFile) -> None:
-        """Collect every record of a file."""
+        """Collect every series, event, market and trade of a recorded file."""
         for name, span in file.top().items():
             records = elements(file.text, span.start) if isinstance(span.value, list) else [span]
             for record in records:
@@ -77,8 +77,9 @@ class _RecordsByKind:
 
 
 class RecordedCatalogue(Catalogue):
-    """The catalogue of a folder of recordings. Archived markets are listed among the live ones too, so that a client
-    that reads all pages sees them.
+    """The catalogue of a folder of recordings.
+
+    Archived markets appear in the live lists too, so a client that reads all live pages sees every market.
     """
 
     def __init__(self, files: Sequence[RecordedFile]) -> None:
@@ -121,7 +122,7 @@ def _keep_books(
     if ticker in markets:
         markets[ticker].keep_book(single.value)
         return
-    # A book that was recorded without a ticker belongs to the market that was recorded with exactly the same quote.
+    # This book was recorded without a ticker. Assign it to the market that was recorded with exactly the same quote.
     best = (single.value["yes_dollars"][-1:], single.value["no_dollars"][-1:])
     for quote, owner in quotes:
         if quote == best and any(best):

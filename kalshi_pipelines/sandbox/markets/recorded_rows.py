@@ -1,7 +1,7 @@
-"""Recorded rows: series, events, markets and trades whose JSON is a part of a recorded body.
+"""Recorded series, events, markets and trades.
 
-Belongs here: keeping each row character for character until it is traded or changed by hand. Does not belong here:
-finding rows in recordings (``recorded_catalogue``).
+Belongs here: keeping the recorded JSON character for character. Only a market that is traded or changed by hand gets
+new JSON. Does not belong here: finding objects in recordings (``recorded_catalogue``).
 """
 
 import datetime as dt
@@ -29,14 +29,14 @@ Levels = list[Any]
 
 
 def instant_us(text: str | None) -> int:
-    """Return the microseconds since 1970 UTC of a recorded instant, or 0 for no instant and for the zero time."""
+    """Convert a recorded time to microseconds since 1970 UTC. A missing time and the zero time give 0."""
     if not text or text == _NEVER:
         return 0
     return units.microseconds(dt.datetime.fromisoformat(text))
 
 
 class RecordedMarket(MarketRow):
-    """A recorded market."""
+    """A market whose JSON is a part of a recorded body."""
 
     __slots__ = ("_book", "_candles", "_text", "_value", "quote")
 
@@ -68,13 +68,13 @@ class RecordedMarket(MarketRow):
 
     @property
     def price_ranges(self) -> tuple[tuple[int, int, int], ...]:
-        """Start, end and step, in centi-cents, of each range of the recorded price grid."""
+        """Start, end and step, in centi-cents, of each range of the market's recorded price grid."""
         parts = self._value.get("price_ranges") or [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}]
         return tuple((_centicents(p["start"]), _centicents(p["end"]), _centicents(p["step"])) for p in parts)
 
     @property
     def fee_waived_until_us(self) -> int:
-        """Recorded end of the fee waiver, in microseconds since 1970."""
+        """Recorded end of the market's fee waiver, in microseconds since 1970."""
         return instant_us(self._value.get("fee_waiver_expiration_time"))
 
     @property
@@ -96,7 +96,7 @@ class RecordedMarket(MarketRow):
         return int(self._value.get("settlement_timer_seconds", 0)) * SECOND_US
 
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """Return the recorded YES and NO bids without the engine, each ascending in price (best last)."""
+        """Return the recorded YES and NO bids, each ascending in price. Orders in the engine are not included."""
         yes, no = (
             [Level(_centicents(price), units.centicontracts(count)) for price, count in levels]
             for levels in self._recorded_levels()
@@ -104,7 +104,7 @@ class RecordedMarket(MarketRow):
         return yes, no
 
     def figures_at(self, instant_us: int) -> Figures:
-        """Return the recorded last price, volumes and open interest."""
+        """Return the market's recorded last price, volumes and open interest."""
         value = self._value
         return Figures(
             _centicents(value.get("last_price_dollars") or "0"),
@@ -115,7 +115,7 @@ class RecordedMarket(MarketRow):
         )
 
     def change(self, change: MarketChanged) -> None:
-        """Apply a change of status with the result, value and close time that come with it."""
+        """Change the market's status, and the result, value and close time that the change gives."""
         self.status, self.updated_us = change.status, change.at_us
         self.settled_us = change.at_us if change.status == "finalized" else None
         self.changes += 1
@@ -138,22 +138,23 @@ class RecordedMarket(MarketRow):
         self._text = orjson.dumps(self._value)
 
     def json(self) -> bytes:
-        """Return the recorded object. An untouched market is returned character for character."""
+        """Return the market's JSON. A market that was never traded or changed is returned character for character."""
         if self.opened is None:
             return self._text
         return orjson.dumps(self._value | quote_members(self.opened))
 
     def keep_book(self, book: dict[str, Levels]) -> None:
-        """Store a recorded order book."""
+        """Store a recorded order book of the market."""
         self._book = book
 
     def keep_candlestick(self, minutes: int, end_s: int, text: str) -> None:
-        """Store a recorded candlestick."""
+        """Store a recorded candlestick of the market."""
         self._candles[minutes][end_s] = text.encode()
 
     def orderbook(self, depth: int = 0) -> bytes:
-        """Return the recorded book. Without a recorded book, return the best level of each side from the recorded
-        quote.
+        """Return the market's recorded order book.
+
+        Without one, return the best level of each side from the recorded quote.
         """
         if self.opened is not None:
             return book_json(*self.opened.book(), depth)
@@ -164,7 +165,7 @@ class RecordedMarket(MarketRow):
         return (self._book["yes_dollars"], self._book["no_dollars"]) if self._book else self.quote
 
     def candlesticks(self, window: CandleWindow) -> list[bytes]:
-        """Return the recorded candlesticks of the requested length within the window."""
+        """Return the market's recorded candlesticks that have the requested length and lie within the window."""
         known = self._candles.get(window.minutes, {})
         return [text for end_s, text in sorted(known.items()) if window.start_s <= end_s <= window.end_s]
 
@@ -216,7 +217,7 @@ class RecordedEvent(EventRow):
         return None if self._fee_multiplier is None else Decimal(str(self._fee_multiplier))
 
     def members(self, *, alone: bool) -> bytes:
-        """Return the recorded members. They are the same in lists and in reads of a single event."""
+        """Return the recorded event without its markets. Lists and reads of a single event get the same JSON."""
         return self._members
 
 
@@ -245,7 +246,7 @@ class RecordedSeries(SeriesRow):
         return self._fee_multiplier
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """Return the recorded object, regardless of the requested parts."""
+        """Return the recorded series. The request's options for volume and metadata have no effect."""
         return self._text
 
 
@@ -263,10 +264,10 @@ class RecordedTrades:
         )
 
     def market_opened(self) -> None:
-        """Do nothing, because recorded trades stay as they are."""
+        """Do nothing, because recorded trades do not change when a market is opened in the engine."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the matching trades, newest first. The caller applies the filter for block trades."""
+        """Return the recorded trades that match a filter, newest first. The caller applies the filter for block trades."""
         rows = [
             row
             for row, value in self._rows.values()

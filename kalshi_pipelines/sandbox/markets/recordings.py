@@ -1,7 +1,7 @@
-"""Recorded responses: the request that each file answers, and its replay byte for byte.
+"""Recorded responses of the real exchange, which the sandbox replays byte for byte.
 
-Belongs here: reading a folder of recordings with its index and ``.meta.json`` files. Does not belong here: answering
-requests that were not recorded (``recorded_catalogue``).
+Belongs here: reading a folder of recordings with its index and ``.meta.json`` files, and finding the requests that each
+recording answers. Does not belong here: answering requests that were not recorded (``recorded_catalogue``).
 """
 
 import json
@@ -28,12 +28,12 @@ _KEY_OF_ROW: Final = {"markets": "ticker", "events": "event_ticker", "series": "
 
 
 class UnusableRecordings(ExpectedError, ValueError):
-    """A folder cannot be read or contains no recordings."""
+    """A folder of recordings cannot be read or contains no recordings."""
 
 
 @dataclass(frozen=True)
 class RecordedFile:
-    """A recorded body with the known facts about its request."""
+    """A recorded response body, with the known facts about the request that it answered."""
 
     name: str
     text: str
@@ -44,17 +44,20 @@ class RecordedFile:
     query_is_known: bool
 
     def top(self) -> dict[str, JsonSpan]:
-        """Return the members of the body, or none if the body is not an object."""
+        """Return the members of the recorded body, or nothing if the body is not a JSON object."""
         return members(self.text) if self.text.lstrip().startswith("{") else {}
 
     def rows(self, name: str) -> Sequence[JsonSpan]:
-        """Return the elements of a list in the body."""
+        """Return the elements of a list in the recorded body."""
         span = self.top().get(name)
         return list(elements(self.text, span.start)) if span is not None and isinstance(span.value, list) else []
 
 
 def query_pairs(query: str) -> QueryPairs:
-    """Return the parameters of a query string, sorted so that their order does not matter."""
+    """Return the parameters of a query string.
+
+    They are sorted, so that two queries that differ only in order are equal.
+    """
     return tuple(sorted(parse_qsl(query, keep_blank_values=True)))
 
 
@@ -88,7 +91,7 @@ def _index(folder: Path) -> list[dict[str, Any]]:
 
 
 def _read(path: Path, entry: dict[str, Any]) -> RecordedFile:
-    # read_text would turn \r\n into \n, but a recording must be replayed byte for byte.
+    # Decode the bytes directly. read_text would turn \r\n into \n, but a recording must be replayed byte for byte.
     text = path.read_bytes().decode()
     if text.lstrip().startswith("{") and set(parts := members(text)) == _ENVELOPE:
         text = text[parts["response"].start : parts["response"].end]
@@ -108,7 +111,7 @@ def _read(path: Path, entry: dict[str, Any]) -> RecordedFile:
 
 
 class Replay:
-    """Recorded responses, found by request."""
+    """Recorded responses by the path and query of the request that they answer."""
 
     def __init__(self, files: Sequence[RecordedFile]) -> None:
         self._answers: dict[tuple[str, QueryPairs], RecordedFile] = {}
@@ -120,11 +123,14 @@ class Replay:
             self._remember_cursor(file)
 
     def answer(self, path: str, query: str) -> RecordedFile | None:
-        """Return the recording of exactly this request, or None. The path is given without the API root."""
+        """Return the recording for this path and query, or None. The path is given without the API's root path."""
         return self._answers.get((path, query_pairs(query)))
 
     def shown_before(self, cursor: str) -> set[str] | None:
-        """Return the rows on the recorded pages before a recorded cursor, or None for any other text."""
+        """Return the identifiers of the rows on the recorded pages before a recorded cursor.
+
+        Return None for any other cursor.
+        """
         return self._shown.get(cursor)
 
     def _remember_cursor(self, file: RecordedFile) -> None:
@@ -158,7 +164,10 @@ def _requests_answered(file: RecordedFile, files: Sequence[RecordedFile]) -> Ite
 
 
 def _concrete(file: RecordedFile) -> str | None:
-    """Return the path of a recorded request with tickers taken from the body, or None if the body lacks them."""
+    """Return the path of a recorded request, with tickers from the recorded body filled in.
+
+    Return None if the body lacks a ticker.
+    """
     path, body = file.path, file.top()
     for placeholder, (name, key) in _IDENTIFIERS.items():
         if placeholder in path:
@@ -178,7 +187,7 @@ def _candle_path(path: str, body: dict[str, JsonSpan]) -> str | None:
 def _would_hide_rows(file: RecordedFile, files: Sequence[RecordedFile]) -> bool:
     """Return whether replaying a recorded list would hide rows that other files hold.
 
-    A list with a recorded cursor hides nothing, because a client reads on to the other rows.
+    A recorded list that ends with a cursor hides nothing, because a client reads the other rows on the next page.
     """
     name = _LISTS.get(file.path)
     if name is None or _cursor(file):

@@ -1,7 +1,7 @@
-"""Rows that an exchange lists: series, events and markets, as filters and responses see them.
+"""Interfaces of the series, events and markets that an exchange lists.
 
-Belongs here: the facts of a row and the JSON it can produce. Does not belong here: the origin of rows (generated or
-recorded), and the lists they belong to (``listing``).
+Belongs here: the attributes that filters read, and the methods that return JSON. Does not belong here: the origin of
+rows (generated or recorded), and the lists they belong to (``listing``).
 """
 
 from abc import ABC, abstractmethod
@@ -18,7 +18,10 @@ from kalshi_pipelines.sandbox.trading.records import TradedMarket
 
 @dataclass(frozen=True)
 class CandleWindow:
-    """Requested candlesticks: each is ``minutes`` long and ends within [start_s, end_s], in Unix seconds."""
+    """Requested candlesticks of a market.
+
+    Each is ``minutes`` long and ends between ``start_s`` and ``end_s`` in Unix seconds, both inclusive.
+    """
 
     start_s: int
     end_s: int
@@ -27,10 +30,10 @@ class CandleWindow:
 
 
 class MarketRow(ABC):
-    """A market with the values that filters read, and its present JSON.
+    """A market of a catalogue, generated or recorded.
 
-    ``changes`` counts the changes of its status. ``opened`` is its counterpart in the trading engine, or None before it
-    is opened there.
+    ``changes`` counts the changes of the market's status. ``opened`` is the market's counterpart in the matching
+    engine, or None before the market is opened in the engine.
     """
 
     __slots__ = (
@@ -98,28 +101,38 @@ class MarketRow(ABC):
 
     @abstractmethod
     def own_book(self) -> tuple[list[Level], list[Level]]:
-        """Return the YES and the NO bids of the catalogue without the engine, each ascending in price (best last)."""
+        """Return the catalogue's YES and NO bids for the market, each ascending in price.
+
+        Orders in the engine are not included.
+        """
 
     @abstractmethod
     def figures_at(self, instant_us: int) -> Figures:
-        """Return last price, volumes and open interest of the catalogue without the engine, at an instant."""
+        """Return the catalogue's last price, volumes and open interest for the market at an instant.
+
+        Trades in the engine are not included.
+        """
 
     def follow(self, traded: TradedMarket, now_us: Callable[[], int]) -> None:
-        """Show the engine's quotes and trades from now on, added to the figures at the opening."""
+        """Show the engine's quotes and trades from now on.
+
+        Volumes are added to the market's figures at its opening in the engine.
+        """
         self.opened = OpenedMarket(traded, self.figures_at(traded.facts.at_us), now_us)
 
     @abstractmethod
     def change(self, change: MarketChanged) -> None:
-        """Apply a change of status with the result, value and close time that come with it."""
+        """Change the market's status, and the result, value and close time that the change gives."""
 
     @abstractmethod
     def json(self) -> bytes:
-        """Return the ``Market`` object."""
+        """Return the market's ``Market`` object as JSON."""
 
     @abstractmethod
     def orderbook(self, depth: int = 0) -> bytes | None:
-        """Return the ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all), or None
-        without a book.
+        """Return the market's ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all).
+
+        Return None if the market has no book.
         """
 
     @abstractmethod
@@ -128,7 +141,7 @@ class MarketRow(ABC):
 
 
 class EventRow(ABC):
-    """An event with the values that filters read, and its JSON without its markets."""
+    """An event of a catalogue, with the values that filters read. Its JSON does not include its markets."""
 
     __slots__ = ("collection_ticker", "is_combo", "series_ticker", "sort_key", "ticker", "updated_us")
 
@@ -151,14 +164,14 @@ class EventRow(ABC):
 
     @abstractmethod
     def members(self, *, alone: bool) -> bytes:
-        """Return the members of the ``EventData`` object, without braces and markets.
+        """Return the event's ``EventData`` object without its braces and without its markets.
 
-        ``alone`` tells a read of a single event from a list.
+        ``alone`` is True for a read of this event alone, and False for a list of events.
         """
 
 
 class SeriesRow(ABC):
-    """A series with the values that filters read, and its JSON."""
+    """A series of a catalogue, with the values that filters read."""
 
     __slots__ = ("categories", "tags", "ticker", "updated_us")
 
@@ -179,4 +192,4 @@ class SeriesRow(ABC):
 
     @abstractmethod
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """Return the ``Series`` object, on request with traded volume and product metadata."""
+        """Return the series as a ``Series`` object. The traded volume and the product metadata are included on request."""

@@ -1,7 +1,7 @@
 """Division of an event into markets: outcomes, strikes and fair prices, according to the event's theme.
 
-Belongs here: the sides of a game, the rungs of a ladder, the buckets of a range, the entrants of a field. Does not
-belong here: dates, statuses and price paths. Prices are in centi-cents.
+Belongs here: one market for each side of a game, price threshold, range or competitor. Does not belong here: dates,
+statuses and price paths. Prices are in centi-cents.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,9 @@ from kalshi_pipelines.sandbox.markets.themes import CITIES, PEOPLE, WORDS, Theme
 
 @dataclass(frozen=True, slots=True)
 class EventShape:
-    """An event without dates: its ticker suffix, its wording, its outcomes and their fair prices."""
+    """Parts of an event that do not depend on dates: its ticker suffix, its wording, its outcomes and their fair
+    prices.
+    """
 
     suffix: str
     text: EventText
@@ -26,7 +28,7 @@ class EventShape:
 
 
 def shape_event(theme: Theme, subject: str, day: str, rng: Random) -> EventShape:
-    """Create an event of a theme about a subject. ``day`` is written as in tickers, such as ``26NOV22``."""
+    """Create an event of a theme about a subject. ``day`` is a date in the format of tickers, such as ``26NOV22``."""
     return _SHAPES[theme.shape](theme, subject, day, rng)
 
 

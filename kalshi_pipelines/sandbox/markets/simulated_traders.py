@@ -1,8 +1,8 @@
 """Simulated traders: they fill the books of markets that are traded in the engine, and trade there.
 
-Their orders and trades follow the market's price path, so that nothing jumps when a market is opened. Orders of members
-come on top. Belongs here: the orders of the simulated traders and the times at which they act. Does not belong here:
-price paths (``quotes``) and matching (``trading``).
+Their orders and trades follow the market's price path, so prices do not jump when a market is opened in the engine.
+Members' orders are matched with theirs. Belongs here: the orders of the simulated traders and the times at which they
+act. Does not belong here: price paths (``quotes``) and matching (``trading``).
 """
 
 import heapq
@@ -20,19 +20,21 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 MAKERS: Final = "crowd-makers"
 TAKERS: Final = "crowd-takers"
 OTHERS: Final = "crowd-others"
-"""Member that places the orders of the admin route. The other two simulated members leave these orders alone."""
+"""Simulated member that places the orders of the admin route. The other simulated members do not cancel these orders.
+"""
 SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
 STARTING_MONEY: Final = 10**18
-"""Micro-dollars that each simulated member gets on each shard: more than it can ever need."""
+"""Micro-dollars that each simulated member gets on each shard. The amount is so large that it never runs out."""
 KEPT_EPOCHS: Final = 30
-"""Number of epochs of a market that are simulated after a jump of the clock. Earlier epochs are skipped."""
+"""Number of epochs of a market that are simulated when the clock jumps ahead. Earlier epochs are skipped."""
 
 
 @dataclass(slots=True)
 class _VisitedMarket:
     """A market in which the simulated traders act.
 
-    ``epoch`` is the last simulated epoch. ``resting`` holds the order ids of the simulated makers by price level.
+    ``epoch`` is the last simulated epoch of the market's price path. ``resting`` holds the order id of the simulated
+    order at each price level.
     """
 
     row: MarketRow
@@ -44,7 +46,7 @@ class _VisitedMarket:
 class SimulatedTraders:
     """The simulated traders of one exchange.
 
-    If ``is_active`` is False they enter no market by themselves, and leave their existing orders unchanged.
+    If ``is_active`` is False, the simulated traders enter no market and leave their existing orders unchanged.
     """
 
     def __init__(self, engine: MatchingEngine, *, is_active: bool = True) -> None:
@@ -54,7 +56,10 @@ class SimulatedTraders:
         self._visits: list[tuple[int, str, int]] = []
 
     def enter(self, row: MarketRow, at_us: int) -> None:
-        """Enter a newly opened market with the book that the market showed before."""
+        """Start trading in a market that was just opened in the engine.
+
+        The first orders reproduce the book that the market showed before.
+        """
         if not self.is_active:
             return
         self._join(at_us)
@@ -62,7 +67,7 @@ class SimulatedTraders:
         self.follow(row.ticker, at_us)
 
     def return_to(self, row: MarketRow, at_us: int) -> None:
-        """Continue in a market after a restart of the exchange."""
+        """Continue the simulated trading in a market after a restart of the exchange."""
         if not self.is_active:
             return
         visited = self._visited[row.ticker] = _VisitedMarket(row)
@@ -73,7 +78,7 @@ class SimulatedTraders:
         self._expect(visited)
 
     def follow(self, ticker: str, at_us: int) -> None:
-        """Bring a market's book to the present state of its price path."""
+        """Make the simulated orders in a market's book match the present state of the market's price path."""
         visited = self._visited.get(ticker)
         if visited is None:
             return
@@ -88,7 +93,7 @@ class SimulatedTraders:
         return self._visits[0][0] if self._visits else None
 
     def run(self, at_us: int, now_us: int) -> None:
-        """Simulate the epoch that is due first: its book, then its trades."""
+        """Simulate the epoch that is due first: update the book's orders, then trade."""
         _, ticker, visit = heapq.heappop(self._visits)
         visited = self._visited[ticker]
         row = visited.row
@@ -112,7 +117,10 @@ class SimulatedTraders:
         return self._engine.place(NewOrder(OTHERS, 0, ticker, side, price, count, time_in_force), at_us=at_us)
 
     def clear(self, ticker: str, at_us: int) -> int:
-        """Cancel all simulated orders in a book and return their number. The next epoch brings orders back."""
+        """Cancel all simulated orders in a market's book and return their number.
+
+        New orders are placed when the next epoch begins.
+        """
         orders = self._orders_in(ticker, set(SIMULATED_MEMBERS))
         self._engine.recorder.cancel_each(orders, "member", at_us)
         return len(orders)
@@ -126,7 +134,7 @@ class SimulatedTraders:
                     self._engine.accounts.deposit(member, 0, shard, STARTING_MONEY, at_us=at_us)
 
     def _expect(self, visited: _VisitedMarket) -> None:
-        """Schedule the next epoch of a market."""
+        """Schedule the simulation of a market's next epoch."""
         row = visited.row
         if not isinstance(row, GeneratedMarket) or row.time.is_frozen or row.status != "active":
             return
@@ -136,7 +144,10 @@ class SimulatedTraders:
             heapq.heappush(self._visits, (begins_us, row.ticker, visited.visits))
 
     def _make(self, visited: _VisitedMarket, at_us: int) -> None:
-        """Cancel the simulated orders that differ from the price path's book, and place the missing ones."""
+        """Cancel the simulated orders that differ from the book of the price path.
+
+        Then place the orders that are missing.
+        """
         ticker = visited.row.ticker
         if not self._may_act(ticker):
             return
@@ -158,7 +169,7 @@ class SimulatedTraders:
         if not row.trades_in(epoch) or not self._may_act(row.ticker):
             return
         for fill in row.path.fills(epoch):
-            # Block trades happen outside the book.
+            # Block trades are negotiated outside the order book, so the simulated traders do not place them.
             if not fill.is_block:
                 side: Side = "bid" if fill.taker_is_yes else "ask"
                 new = NewOrder(TAKERS, 0, row.ticker, side, fill.price, fill.size, "immediate_or_cancel")
@@ -173,7 +184,8 @@ class SimulatedTraders:
         try:
             return self._engine.place(new, at_us=at_us).order
         except RequestRefused:
-            # The engine may refuse a recorded order whose price is not on the recorded grid. The other orders go on.
+            # The engine refuses a simulated order whose recorded price is not on the recorded grid. Place the other
+            # orders all the same.
             return None
 
     def _orders_in(self, ticker: str, members: set[str]) -> list[SandboxOrder]:
@@ -184,7 +196,7 @@ class SimulatedTraders:
 
 
 def _levels(row: MarketRow, epoch: int) -> dict[tuple[Side, int], int]:
-    """Return the counts that should rest at each side and YES price, best price first."""
+    """Return the wanted count of simulated orders at each side and YES price, best price first."""
     yes, no = row.path.book(epoch) if isinstance(row, GeneratedMarket) else row.own_book()
     bids: dict[tuple[Side, int], int] = {("bid", level.price): level.size for level in reversed(yes)}
     asks: dict[tuple[Side, int], int] = {("ask", DOLLAR_CENTICENTS - level.price): level.size for level in reversed(no)}

@@ -1,4 +1,4 @@
-"""Subjects of the generated catalogue: themes, names and wording.
+"""Wording of the generated catalogue: its themes, its subjects and their names.
 
 Belongs here: names and sentences. Does not belong here: numbers of rows, prices, dates and tickers. All teams, people
 and companies are invented or named after places.
@@ -28,7 +28,10 @@ WORDS: Final = (
 
 @dataclass(frozen=True)
 class Theme:
-    """A kind of series. ``shape`` is the way its events are divided into markets, ``grids`` lists its price grids."""
+    """A theme of generated series.
+
+    ``shape`` says how its events are divided into markets. ``grids`` lists its price grids.
+    """
 
     code: str
     shape: str

@@ -1,7 +1,7 @@
 """Public trades of the generated catalogue, computed on request.
 
-Belongs here: finding the trades of all price paths in a period, newest first, without visiting every market. Does not
-belong here: JSON, pages, and trades of the engine (``public_trades``).
+Belongs here: finding the trades of all price paths in a period of time, newest first, without a search of every market.
+Does not belong here: JSON, pages, and trades of the engine (``public_trades``).
 """
 
 from bisect import bisect_left
@@ -23,7 +23,7 @@ _CACHED_SLICES: Final = 64
 
 
 class GeneratedTrades:
-    """Trades of all generated markets. No trade is older than ``oldest_us``."""
+    """Public trades of all generated markets. Trades before ``oldest_us`` are left out."""
 
     def __init__(self, time: PriceTime, oldest_us: int) -> None:
         self._time = time
@@ -34,7 +34,7 @@ class GeneratedTrades:
         self._slices: OrderedDict[int, list[TradeRow]] = OrderedDict()
 
     def follow(self, markets: Mapping[str, GeneratedMarket]) -> None:
-        """Include the trades of more markets."""
+        """Include the generated trades of more markets."""
         self._markets.update(markets)
         for market in markets.values():
             if market.base_volume:
@@ -43,15 +43,18 @@ class GeneratedTrades:
         self._slices.clear()
 
     def quotes_moved(self) -> None:
-        """Drop trades computed ahead of time, because future trades follow the moved quotes."""
+        """Discard cached trades after quotes were moved, because future trades follow the new quotes."""
         self._slices.clear()
 
     def market_opened(self) -> None:
-        """Drop trades computed ahead of time, because future trades of an opened market happen in the engine."""
+        """Discard cached trades after a market was opened in the engine, where its future trades happen."""
         self._slices.clear()
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the matching trades, newest first. The caller applies the filter for block trades."""
+        """Return the generated trades that match a filter, newest first.
+
+        The caller applies the filter for block trades.
+        """
         now_us = self._time.now_us()
         newest = now_us if wanted.max_us is None else min(now_us, wanted.max_us)
         oldest = max(self._oldest_us, wanted.min_us or 0)
@@ -75,7 +78,7 @@ class GeneratedTrades:
             for group in self._by_phase.values():
                 group.sort(key=itemgetter(0))
             self._sorted = True
-        # A slice is wide enough for a few thousand trades, so that a quiet exchange is not scanned minute by minute.
+        # Search in slices of time, each wide enough for a few thousand trades. A quiet exchange then needs few slices.
         fills_a_day = sum(2 * len(group) * 86_400_000_000 // period for period, group in self._by_phase.items())
         if not fills_a_day:
             return
@@ -105,9 +108,9 @@ def _place(row: TradeRow) -> SortKey:
 
 
 def _group_trades(group: list[tuple[int, GeneratedMarket]], period: int, begin: int, end: int) -> Iterator[TradeRow]:
-    """Iterate over the trades in [begin, end) of markets with one period.
+    """Iterate over the trades from ``begin`` until before ``end``, in markets whose epochs have the length ``period``.
 
-    The epoch of a market begins where time modulo the period equals the market's phase.
+    An epoch of a market begins when the time modulo the period equals the market's phase.
     """
     for cycle in range(begin // period, end // period + 1):
         low = bisect_left(group, begin - cycle * period, key=itemgetter(0))

@@ -1,7 +1,8 @@
-"""Connection of the catalogue, the clock and the trading engine.
+"""Connection of the catalogue, the clock and the matching engine.
 
-Belongs here: opening markets in the engine, keeping catalogue and engine in step, and running due actions on time.
-Does not belong here: the actions themselves (``trading.engine``, ``life_cycle``, ``simulated_traders``), and HTTP.
+Belongs here: opening markets in the engine, making status changes in both the catalogue and the engine, and running due
+actions on time. Does not belong here: the actions themselves (``trading.engine``, ``life_cycle``,
+``simulated_traders``), and HTTP.
 """
 
 import heapq
@@ -22,15 +23,15 @@ from kalshi_pipelines.sandbox.trading.log import TruthLog
 from kalshi_pipelines.sandbox.trading.state import TradingState
 
 Act = Callable[[int], None]
-"""A scheduled action. Its argument is the instant in microseconds since 1970."""
+"""A scheduled action: a function that gets the instant at which it runs, in microseconds since 1970."""
 
 _NEVER: Final = 1 << 63
 
 
 class Venue:
-    """The trading side of one exchange, driven by the exchange's clock.
+    """The catalogue, the clock and the matching engine of one exchange, working together.
 
-    ``read_lag_us`` is the delay of portfolio reads. ``trades`` are the public trades. Without ``has_crowd`` no
+    ``read_lag_us`` is the delay of portfolio reads. ``trades`` are the public trades. If ``has_crowd`` is False, no
     simulated traders enter opened markets.
     """
 
@@ -57,19 +58,20 @@ class Venue:
         self._is_running = False
         self._replica = TradingState()
         self._replicated = 0
-        # Planning a whole catalogue takes a moment, and the first request should not wait for it.
+        # Plan the status changes of the whole catalogue now. This takes a moment, and the first request should not wait
+        # for it.
         self._life_cycle.next_due_us()
 
     @property
     def state(self) -> TradingState:
-        """State of the matching engine."""
+        """Present state of the matching engine."""
         return self.engine.state
 
     def now_us(self) -> int:
-        """Return the instant at which an action would happen now, in microseconds since 1970.
+        """Return the present instant of the exchange, in microseconds since 1970.
 
-        The result is the clock's time, but never earlier than the last event. While due actions run, the result is the
-        instant of the running action.
+        The result is the clock's time, but never earlier than the last event. While a due action runs, the result is
+        the instant at which that action was due.
         """
         return self._last_us if self._is_running else max(self._clock.now_us(), self._last_us)
 
@@ -79,7 +81,7 @@ class Venue:
         heapq.heappush(self._acts, (at_us, self._scheduled, act))
 
     def advance(self) -> int:
-        """Run everything that is due, ordered by time, and return the present instant in microseconds since 1970."""
+        """Run all due actions, ordered by time. Return the present instant in microseconds since 1970."""
         now_us = self.now_us()
         self._is_running = True
         try:
@@ -95,7 +97,8 @@ class Venue:
         return now_us
 
     def ensure_open(self, ticker: str) -> None:
-        """Open a market of the catalogue in the engine, with simulated traders, unless it is open already.
+        """Open a market of the catalogue in the engine, with simulated traders, unless the engine has the market
+        already.
 
         Raises:
             RequestRefused: No live market has this ticker.
@@ -112,7 +115,10 @@ class Venue:
         self.simulated_traders.enter(row, at_us)
 
     def change_market(self, change: MarketChanged) -> None:
-        """Change the status of a market in the catalogue and, if the market is open there, in the engine."""
+        """Change the status of a market in the catalogue.
+
+        If the market is open in the engine, change the engine's status too.
+        """
         row = self._catalogue.markets[change.ticker]
         if row.opened is not None:
             self.engine.market_control.change(
@@ -130,15 +136,16 @@ class Venue:
             self.simulated_traders.follow(change.ticker, change.at_us)
 
     def prices_moved(self) -> None:
-        """Let the simulated traders follow prices that were moved by hand."""
+        """Let the simulated traders adjust their orders after quotes were moved by hand."""
         at_us = self.now_us()
         for ticker in self.state.markets:
             self.simulated_traders.follow(ticker, at_us)
 
     def restore(self) -> None:
-        """Bring the catalogue to the state of a replayed truth log. Call this once, before ``advance``.
+        """After a restart, bring the catalogue to the state that the truth log describes.
 
-        The log does not contain added markets and prices moved by hand, so they are not restored.
+        Call this method once, before ``advance``. Added markets and quotes moved by hand are not in the log, so they
+        are lost.
         """
         for event in self._log.events:
             if isinstance(event, MarketOpened):
@@ -146,7 +153,8 @@ class Venue:
                 if event.ticker in self._catalogue.markets:
                     self._show_engine(self._catalogue.markets[event.ticker])
             elif isinstance(event, MarketChanged):
-                # Traded markets have events of their own for this instant.
+                # Apply the clock's changes up to the instant before this event. The changes of traded markets at this
+                # instant are in the log.
                 self._live_until(event.at_us - 1)
                 if event.ticker not in self._catalogue.markets:
                     continue
@@ -162,11 +170,11 @@ class Venue:
         self._catalogue.history.market_opened()
 
     def as_of_us(self) -> int:
-        """Return the instant that portfolio reads have caught up to, in microseconds since 1970."""
+        """Return the instant whose state portfolio reads show, in microseconds since 1970."""
         return self.now_us() - self.read_lag_us
 
     def as_read(self) -> TradingState:
-        """Return the state that portfolio reads see. Callers must not change it."""
+        """Return the trading state that portfolio reads show. Callers must not change it."""
         if not self.read_lag_us:
             return self.state
         as_of_us = self.as_of_us()
@@ -176,7 +184,7 @@ class Venue:
         return self._replica
 
     def state_at(self, at_us: int) -> TradingState:
-        """Rebuild the state at an instant from the truth log."""
+        """Rebuild the trading state at an instant from the truth log."""
         state = TradingState()
         self._follow(state, 0, at_us)
         return state
@@ -189,8 +197,9 @@ class Venue:
         return applied
 
     def _live_until(self, until_us: int) -> None:
-        """Let untraded markets go through their life cycle, which the clock alone drives and the log does not
-        record.
+        """Carry out the planned status changes of untraded markets up to an instant.
+
+        The truth log does not record these changes.
         """
         while (due_us := self._life_cycle.next_due_us()) is not None and due_us <= until_us:
             self._life_cycle.run(due_us)
@@ -199,8 +208,9 @@ class Venue:
         row.follow(self.state.markets[row.ticker], self.now_us)
 
     def _next_due(self, now_us: int) -> tuple[int, Act]:
-        """Return the next due instant and its action. For one instant, life cycle changes run first and scheduled
-        actions run last.
+        """Return the action that is due next, and its instant.
+
+        At the same instant, status changes run first and scheduled actions last.
         """
         due_us, run = _NEVER, self._run_act
         life_us, expiry_us, visit_us = (
