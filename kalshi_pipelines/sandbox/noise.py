@@ -1,7 +1,7 @@
 """Deterministic noise: whole numbers that look random but depend only on their arguments.
 
-Belongs here: the mixing function behind price paths, book sizes and trades. Does not belong here: the meaning of the
-numbers.
+Belongs here: the function that mixes the arguments. Does not belong here: prices, sizes and trades computed from the
+numbers (``markets``).
 """
 
 from typing import Final
@@ -18,9 +18,9 @@ def mixed(a: int, b: int, c: int = 0) -> int:
 
 
 def swing(seed: int, octave: int, position: int, shift: int) -> int:
-    """Return a smooth number from -1024 to 1024 along a path.
+    """Return a number from -1024 to 1024 that changes smoothly with ``position``.
 
-    The path consists of straight lines between random points that are 2**shift positions apart.
+    The values lie on straight lines between random points that are 2**shift positions apart.
     """
     left = position >> shift
     a = mixed(seed, octave, left) & 2047

@@ -32,23 +32,23 @@ class SandboxOptions:
     Attributes:
         markets: Number of markets other than combos. Archived markets are added to this number.
         seed: Seed that the catalogue is generated from.
-        combos: Number of combos.
+        combos: Number of combo markets.
         tick_seconds: Seconds between moves of the liveliest prices; 0 freezes all prices at the anchor.
-        anchor_us: Instant that dates are counted from, in microseconds since 1970. The default is the last UTC
-            midnight.
+        anchor_us: Instant that the catalogue's dates are counted from, in microseconds since 1970. The default is the
+            last UTC midnight.
         tier: Usage tier of every caller, or ``unlimited`` for no limit.
-        read_refill_rate: Read tokens per second, instead of the tier's number.
-        read_capacity: Most read tokens held, instead of the tier's number.
-        endpoint_costs: Costs by endpoint (``GET /markets``) that replace or extend the published costs.
+        read_refill_rate: Read tokens that a caller gets per second, instead of the tier's number.
+        read_capacity: Most read tokens that a caller can hold, instead of the tier's number.
+        endpoint_costs: Token costs by endpoint, such as ``GET /markets``. They replace or extend the published costs.
         recordings: Folder of recorded responses to serve instead of a generated catalogue.
-        keys: PEM files of API keys, public or private, by key id. Only the public part is kept. The keys belong to the
-            default member and have full scopes.
+        keys: PEM files of API keys, public or private, by key id. Only their public part is kept. The keys belong to
+            the default member and have full scopes.
         balance: Dollars that a new member gets on each shard.
         read_lag_ms: Delay of portfolio reads in milliseconds.
-        crowd: Whether simulated traders act in markets that are traded.
+        crowd: Whether simulated traders act in the markets that members trade.
         state: File that keeps the truth log. A later sandbox continues from it.
         warm: Whether to write the JSON of every market before serving. This takes about 3 seconds for 100,000 markets.
-            Without it the first read of all markets is slower.
+            If False, the first read of all markets is slower.
         host: Address to listen on.
         port: Port to listen on, or 0 for any free port.
     """
@@ -73,7 +73,7 @@ class SandboxOptions:
     port: int = 0
 
     def limits_tier(self) -> Tier:
-        """Return the tier with the overrides of these options."""
+        """Return the usage tier, with the read limits that these options override."""
         tier = TIERS[self.tier]
         read = BucketSize(
             tier.read.refill_rate if self.read_refill_rate is None else self.read_refill_rate,
@@ -83,7 +83,7 @@ class SandboxOptions:
 
 
 def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> Exchange:
-    """Build the exchange that the options describe. With a state file, the exchange continues where the file ends.
+    """Build the exchange that these options describe. With a state file, the exchange continues where the file ends.
 
     Raises:
         UnusablePublicKey: A key file cannot be used.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 SortKey = tuple[int, str]
-"""Sort key for newest first: the negative microseconds of creation, then the identifier."""
+"""Sort key of a row in a list, newest first: the negative microseconds of its creation, then its identifier."""
 
 _SEPARATOR: Final = "\x1f"
 BEFORE_ALL: Final[SortKey] = (-(1 << 63), "")
@@ -46,7 +46,7 @@ def cursor_after(key: SortKey) -> str:
 
 
 def place_of(cursor: str) -> SortKey | None:
-    """Return the sort key in a cursor, or None for invalid text.
+    """Return the sort key that a cursor contains, or None for invalid text.
 
     Like the exchange, the sandbox treats an invalid cursor as a missing cursor.
     """
@@ -67,15 +67,15 @@ def page_of(rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
     place = place_of(cursor) if cursor else None
     start = 0 if place is None else bisect_right(rows, place, key=_sort_key)
     end = start + limit
-    # A limit of 0 is legal and returns no rows, so no next page can follow.
+    # A page size of 0 is legal. Its page has no rows, and no page follows.
     more = limit > 0 and end < len(rows)
     return RowPage(rows[start:end], cursor_after(rows[end - 1].sort_key) if more else "")
 
 
 def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> RowPage[Entry]:
-    """Return at most ``limit`` wanted entries before a cursor, newest first, from a list that only grows at its end.
+    """Return a page of at most ``limit`` wanted entries, newest first, from a list that only grows at its end.
 
-    The cursor holds the position at which the page ended. The cost grows only with the entries passed.
+    A cursor holds the position at which the previous page ended. Only the entries from there on are searched.
     """
     place = place_of(cursor) if cursor else None
     at = len(entries) if place is None else min(max(-place[0], 0), len(entries))

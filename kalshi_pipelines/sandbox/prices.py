@@ -1,8 +1,8 @@
-"""Prices, counts and amounts of money on the wire, and the price grids of the exchange.
+"""Price grids of the exchange, and the text format of prices, counts and amounts of money.
 
 A price is an integer of centi-cents (1e-4 dollar, the finest step of any grid). A count is an integer of 0.01 contract.
 An amount is an integer of micro-dollars. Belongs here: grids, their labels, and formatting numbers. Does not belong
-here: the price of a market.
+here: computing the price of a market.
 """
 
 from bisect import bisect_right
@@ -58,7 +58,7 @@ class PriceGrid:
 
     @cached_property
     def prices(self) -> tuple[int, ...]:
-        """All prices of the grid strictly between 0 and 1 dollar, ascending."""
+        """All prices of the grid strictly between 0 and 1 dollar, in centi-cents, ascending."""
         steps = {price for part in self.ranges for price in range(part.start, part.end + 1, part.step)}
         return tuple(sorted(steps - {0, DOLLAR_CENTICENTS}))
 
@@ -71,7 +71,10 @@ class PriceGrid:
         ]
 
     def position(self, price: int) -> int:
-        """Return the index in ``prices`` of the highest price that is not above ``price``, or 0."""
+        """Return the index in the grid's ``prices`` of the highest price that is not above ``price``.
+
+        If there is none, return 0.
+        """
         return max(0, bisect_right(self.prices, price) - 1)
 
 

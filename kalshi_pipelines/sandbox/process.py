@@ -25,15 +25,15 @@ _REPORTED_LINES: Final = 20
 
 
 class SandboxDidNotStart(ExpectedError):
-    """The child process ended before it was ready. The message holds the last lines of its stderr."""
+    """The sandbox process ended before it was ready. The message holds the last lines of its stderr."""
 
     is_retryable = True
 
 
 @dataclass(frozen=True)
 class SandboxProcess:
-    """A running sandbox: ``url`` is the root of its API, ``admin_url`` the root of its other routes, ``pid`` its
-    process.
+    """A running sandbox: ``url`` is the root of its API, ``admin_url`` is the root of its other routes, and ``pid`` is
+    its process id.
     """
 
     url: str
@@ -70,12 +70,12 @@ def command_of(options: SandboxOptions) -> list[str]:
 
 @contextmanager
 def running_sandbox(options: SandboxOptions | None = None) -> Iterator[SandboxProcess]:
-    """Run a sandbox for the duration of a with block.
+    """Run a sandbox as a child process for the duration of a with block.
 
-    The child watches its stdin and ends whenever this process ends.
+    The child process watches its stdin, so that it ends when this process ends.
 
     Raises:
-        SandboxDidNotStart: The child ended before it was ready to serve.
+        SandboxDidNotStart: The child process ended before it was ready to serve.
     """
     command = [*command_of(options or SandboxOptions()), "--exit-with-parent"]
     child = subprocess.Popen(  # noqa: S603  (our own module, arguments as a list)
@@ -90,9 +90,9 @@ def running_sandbox(options: SandboxOptions | None = None) -> Iterator[SandboxPr
 
 
 class _LastLines:
-    """Reader of a child's stderr: passes all lines to the log and keeps the last ones.
+    """Reader of a child process's stderr. It logs all lines and keeps the last ones.
 
-    A pipe that nobody reads would fill and block the child.
+    A pipe that nobody reads would fill and block the child process.
     """
 
     def __init__(self, stream: IO[str] | None) -> None:

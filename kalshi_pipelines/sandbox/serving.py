@@ -1,4 +1,7 @@
-"""Steps of every API request: journal, faults, signature, scope, budgets, response, truth log.
+"""Serving of API requests.
+
+The steps are: record the request, apply faults, check signature, scope and token budgets, build the response, write the
+truth log.
 
 Belongs here: the order of the steps. Does not belong here: the steps themselves, and the table of endpoints (``app``).
 """
@@ -35,20 +38,20 @@ from kalshi_pipelines.units import SECOND_US
 
 
 class Service:
-    """Server of the requests to one endpoint of an exchange."""
+    """Handler of all requests to one endpoint of an exchange."""
 
     def __init__(self, exchange: Exchange, endpoint: Endpoint) -> None:
         self._exchange = exchange
         self._endpoint = endpoint
 
     async def serve(self, request: Request) -> Response:
-        """Answer a request, or fail as the active faults demand."""
+        """Answer a request, or let it fail as the injected faults demand."""
         exchange = self._exchange
         record = exchange.journal.record_arrival(self._endpoint.name, exchange.clock.now_us())
         try:
             body = await request.body()
         except ClientDisconnect:
-            # An incomplete request has no effect, and the client is no longer there to get an error.
+            # The client disconnected before its request was complete. The request has no effect and gets no response.
             record.statuses[UNANSWERED] += 1
             return Response()
         faults = exchange.faults.count_request(
@@ -59,7 +62,8 @@ class Service:
             try:
                 response = self._answer(request, body, faults, record)
             finally:
-                # Write the log before answering, so that no client knows of an event that a crash would lose.
+                # Write the truth log before answering. Otherwise a crash could lose an event that a client already
+                # knows of.
                 exchange.log.flush()
         is_signed = KEY_HEADER in request.headers
         response = exchange.drift.apply(self._endpoint.name, response, is_signed=is_signed)
@@ -85,7 +89,8 @@ class Service:
             exchange.venue.schedule(due_us, partial(self._apply_late, request, call, record, times))
             return answer_before_late(faults, delay, self._endpoint.success)
         if (stale := find_fault(faults, "stale_read")) is not None:
-            # A replica with a fault must not be newer than the replica that always lags.
+            # A fault makes reads show an earlier state. That state must not be later than the state that all portfolio
+            # reads show.
             as_of_us = min(now_us - int(stale.seconds * SECOND_US), exchange.venue.as_of_us())
             past = PastVenue(exchange.venue, as_of_us)
             exchange = replace(exchange, venue=past)
@@ -95,7 +100,7 @@ class Service:
         return after_answer(faults, answer, call.query.cursor) if faults else answer.response()
 
     def _admit(self, request: Request, body: bytes, now_us: int, skew: int, record: EndpointRecord) -> Call:
-        """Check signature, scope and budgets of a request, charge its cost, and return the call.
+        """Check a request's signature, scope and token budgets, charge its cost, and return the admitted request.
 
         Raises ``ErrorResponse`` if a check fails.
         """
@@ -134,7 +139,10 @@ class Service:
             return _refused(refusal(error))
 
     def _find_recorded(self, exchange: Exchange, request: Request) -> SandboxAnswer | None:
-        """Return the recorded response of a request, or None for account data and for markets traded in the sandbox."""
+        """Return the recorded response to a request, or None if there is none.
+
+        Requests for account data, or for a market traded in the sandbox, never get a recording.
+        """
         if exchange.replay is None or request.method != "GET" or self._endpoint.needs_key:
             return None
         if request.path_params.get("ticker") in exchange.venue.state.markets:
@@ -149,7 +157,7 @@ class Service:
 
 
 def dated(exchange: Exchange, response: Response, skew: int = 0) -> Response:
-    """Set the Date header to the exchange's time. A client with a wrong clock can go by this header."""
+    """Set the Date header to the exchange's time, so that a client with a wrong clock can correct it."""
     response.headers["Date"] = formatdate((exchange.clock.now_us() + skew) / SECOND_US, usegmt=True)
     return response
 

@@ -1,7 +1,8 @@
 """The generated news over HTTP: searches in Exa's format, and feeds.
 
-A request passes the same steps as a request to the exchange (``serving``), but without signatures and token budgets:
-journal, faults, the caller's key, the response, drift. Does not belong here: the articles (``news``).
+A request takes nearly the same steps as a request to the exchange (``serving``): record it, apply faults, check the
+key, build the response, apply drift. News requests have no signatures and no token budgets. Does not belong here: the
+articles (``news``).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +35,9 @@ Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], SandboxAnswer]
 
 @dataclass(frozen=True)
 class NewsEndpoint:
-    """An endpoint of the generated news. Its address is ``root`` plus ``path``; faults and drift name it by ``path``
-    alone.
+    """An endpoint of the generated news.
+
+    Its address is ``root`` plus ``path``. Faults and drift name the endpoint by ``path`` alone.
     """
 
     method: str
@@ -46,7 +48,7 @@ class NewsEndpoint:
 
     @property
     def name(self) -> str:
-        """Method and path, such as ``POST /search``."""
+        """Method and path of the endpoint, such as ``POST /search``."""
         return f"{self.method} {self.path}"
 
 
@@ -97,7 +99,7 @@ NEWS_ENDPOINTS: Final = (
 
 
 def news_routes(exchange: Exchange) -> list[Route]:
-    """Return the routes of the generated news."""
+    """Return the server routes of the generated news."""
     routes = [
         Route(endpoint.root + endpoint.path, _NewsService(exchange, endpoint).serve, methods=[endpoint.method])
         for endpoint in NEWS_ENDPOINTS
@@ -110,13 +112,13 @@ def news_routes(exchange: Exchange) -> list[Route]:
 
 
 class _NewsService:
-    """Server of the requests to one endpoint of the generated news."""
+    """Handler of all requests to one endpoint of the generated news."""
 
     def __init__(self, exchange: Exchange, endpoint: NewsEndpoint) -> None:
         self._exchange, self._endpoint = exchange, endpoint
 
     async def serve(self, request: Request) -> Response:
-        """Answer a request, or fail as the active faults demand."""
+        """Answer a request for news, or let it fail as the injected faults demand."""
         exchange, endpoint = self._exchange, self._endpoint
         record = exchange.journal.record_arrival(endpoint.name, exchange.clock.now_us())
         try:
@@ -130,7 +132,7 @@ class _NewsService:
         try:
             response = await before_answer(faults)
         except ErrorResponse as error:
-            # This error has the exchange's shape, so replace it by an error in the shape of the news provider.
+            # A fault raised an error in the exchange's JSON shape. Replace it by an error in the news provider's shape.
             refused = exa.failed(error.status)
             response = Response(refused.body(exchange.news.next_request_id()), error.status, media_type=_JSON)
         if response is None:

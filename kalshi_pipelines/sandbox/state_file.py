@@ -3,10 +3,11 @@
 Belongs here: reading, checking, locking and writing the file. Does not belong here: the format of an event
 (``trading.log``), and the effect of events (``trading.state``).
 
-Lines that were written together end with a closing line: the checksum of all lines before it. A killed process may
-leave its last lines torn or without a closing line. Those lines are cut off, because no response that depended on them
-was sent and half of a request must not return. Any other damage is refused. Lines are passed to the operating system
-before a response leaves. They survive a kill of the process, but not a loss of power.
+Lines that were written together are followed by a closing line with the checksum of all lines before it. A killed
+process may leave its last lines incomplete or without a closing line. The next start cuts such lines off. No response
+that depended on them was sent, and half of a request must not take effect. A file with any other damage is refused.
+Lines are passed to the operating system before a response is sent. They survive a kill of the process, but not a loss
+of power.
 """
 
 import fcntl
@@ -33,13 +34,14 @@ _CLOSING_START: Final = b'{"crc32":'
 
 
 class UnusableStateFile(ExpectedError, ValueError):
-    """A state file is in use, damaged, or of another exchange."""
+    """A state file is in use, damaged, or belongs to another exchange."""
 
 
 @dataclass(frozen=True)
 class CatalogueOrigin:
-    """Parameters that a catalogue was generated from. Equal parameters give equal markets. ``anchor_us`` is in
-    microseconds.
+    """Parameters that a catalogue was generated from.
+
+    Equal parameters give equal markets. ``anchor_us`` is in microseconds since 1970.
     """
 
     seed: int
@@ -56,9 +58,9 @@ class _Header(msgspec.Struct, frozen=True):
 
 @dataclass
 class _Content:
-    """Contents of a file up to its last closing line.
+    """Contents of a state file up to its last closing line.
 
-    ``size`` is in bytes. ``checksum`` covers all lines except the closing lines.
+    ``size`` is the length of these contents in bytes. ``checksum`` covers all lines except the closing lines.
     """
 
     origin: CatalogueOrigin | None = None
@@ -104,10 +106,12 @@ class StateFile:
         return file
 
     def begin(self, origin: CatalogueOrigin) -> None:
-        """Write the parameters of the catalogue, or check that the file holds the same parameters.
+        """Write the parameters of the catalogue to a new state file.
+
+        In an existing file, check that it holds the same parameters.
 
         Raises:
-            UnusableStateFile: The file belongs to another catalogue.
+            UnusableStateFile: The file holds the parameters of another catalogue.
         """
         if self.origin is None:
             self.write(msgspec.json.encode(_Header(FORMAT, origin)) + b"\n")
@@ -126,7 +130,7 @@ class StateFile:
             )
 
     def replay_events(self) -> TradingState:
-        """Apply the events of the file to a new state and return that state.
+        """Apply the events of the state file to a new trading state, and return that state.
 
         Raises:
             UnusableStateFile: An event does not fit the events before it.
@@ -141,7 +145,9 @@ class StateFile:
         return state
 
     def write(self, lines: bytes, /) -> None:
-        """Append lines with a closing line. If they cannot be written completely, none of them stay.
+        """Append lines to the state file, followed by a closing line.
+
+        If they cannot be written completely, none of them stay.
 
         Raises:
             OSError: The file cannot be written.
@@ -159,7 +165,7 @@ class StateFile:
         self._checksum = checksum
 
     def close(self) -> None:
-        """Close the file, which releases its lock."""
+        """Close the state file, which releases its lock."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -208,7 +214,7 @@ def read_truth(path: Path) -> list[AnyEvent]:
 
 
 def _parse(path: Path, content: bytes) -> _Content:
-    """Parse a file, or the beginning of a file, up to its last closing line."""
+    """Parse the content of a state file, or the beginning of one, up to its last closing line."""
     closed = _Content()
     origin, events, end = None, list[AnyEvent](), 0
     for number, line in enumerate(content.split(b"\n")[:-1], 1):

@@ -79,7 +79,10 @@ class CutResponse(Response):
 
 
 async def before_answer(faults: Sequence[Fault]) -> Response | None:
-    """Apply the faults that act before the exchange reads a request: latency, a refused connection, or a gateway error."""
+    """Apply the faults that act before the exchange reads a request.
+
+    These faults are latency, a refused connection, and a gateway error.
+    """
     for fault in faults:
         if fault.kind == "latency":
             await asyncio.sleep(fault.seconds)

@@ -38,7 +38,7 @@ class Fault:
     """A fault of an endpoint. It affects ``times`` matching requests, starting with the ``at``-th after its injection.
 
     Attributes:
-        endpoint: Method and path template, ``write`` for every endpoint except GET, or ``*`` for every endpoint.
+        endpoint: Method and path template, ``write`` for all endpoints except GET, or ``*`` for all endpoints.
         kind: One of ``KINDS``.
         where: Names and values that a matching request must have, such as ``{"client_order_id": "..."}``. They may be
             in the JSON body, in one item of a batch, in the path or in the query.

@@ -133,7 +133,10 @@ class GeneratedCatalogue(Catalogue):
 
 
 class _Writer:
-    """Builder of a catalogue's series, events and markets. It works in a fixed order with one source of random numbers."""
+    """Builder of a catalogue's series, events and markets.
+
+    It works in a fixed order with one source of random numbers.
+    """
 
     def __init__(self, generation: Generation, time: PriceTime, rng: Random) -> None:
         self.rng = rng

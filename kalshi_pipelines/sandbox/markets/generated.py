@@ -142,7 +142,10 @@ class GeneratedMarket(MarketRow):
         return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
 
     def trades_in(self, epoch: int) -> bool:
-        """Return whether the price path has trades in an epoch. A market that was not open, or has no volume, has none."""
+        """Return whether the price path has trades in an epoch.
+
+        A market that was not open, or has no volume, has no trades.
+        """
         begins = self.path.begins_us(epoch)
         return bool(self.base_volume) and self.open_us <= begins < self.close_us
 

@@ -60,7 +60,10 @@ class GeneratedSeries(SeriesRow):
         return self._rules
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """Return the series as a ``Series`` object. The traded volume and the product metadata are included on request."""
+        """Return the series as a ``Series`` object.
+
+        The traded volume and the product metadata are included on request.
+        """
         code = self.ticker.removeprefix("KX")
         body: dict[str, object] = {
             "additional_prohibitions": None if self.number % 29 == 0 else list(PROHIBITIONS),

@@ -118,7 +118,10 @@ class MarketLifeCycle:
         self._change(MarketChanged(at_us=at_us, ticker=row.ticker, status=status, result=result, value=value))
 
     def _ending(self, row: MarketRow) -> tuple[Result, int]:
-        """Draw the result of a market and the centi-cents that one YES pays. The chance of YES is the last mid price."""
+        """Draw the result of a market and the centi-cents that one YES pays.
+
+        The chance of YES is the last mid price.
+        """
         event = self._catalogue.events.get(row.event_ticker)
         if isinstance(event, GeneratedEvent) and event.exclusive:
             wins = self._winner(event) is row

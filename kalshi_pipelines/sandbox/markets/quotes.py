@@ -41,9 +41,7 @@ class Level(NamedTuple):
 
 
 class PathTrade(NamedTuple):
-    """A trade of a price path: its YES price in centi-cents, its size in centi-contracts, whether the taker bought YES,
-    and whether it is a block trade.
-    """
+    """A trade of a price path. Its price is the YES price in centi-cents, and its size is in centi-contracts."""
 
     price: int
     size: int

@@ -267,7 +267,10 @@ class RecordedTrades:
         """Do nothing, because recorded trades do not change when a market is opened in the engine."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the recorded trades that match a filter, newest first. The caller applies the filter for block trades."""
+        """Return the recorded trades that match a filter, newest first.
+
+        The caller applies the filter for block trades.
+        """
         rows = [
             row
             for row, value in self._rows.values()

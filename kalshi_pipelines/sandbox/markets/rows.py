@@ -192,4 +192,7 @@ class SeriesRow(ABC):
 
     @abstractmethod
     def json(self, *, volume: bool, metadata: bool) -> bytes:
-        """Return the series as a ``Series`` object. The traded volume and the product metadata are included on request."""
+        """Return the series as a ``Series`` object.
+
+        The traded volume and the product metadata are included on request.
+        """

@@ -1,4 +1,4 @@
-"""Generated news: stories about the exchange's catalogue, found by a search in Exa's format and in feeds.
+"""Generated news: stories about the exchange's catalogue, served as search results in Exa's format and as feeds.
 
-Does not belong here: HTTP, and the faults of responses (``serving_news``).
+Does not belong here: HTTP, and faults of the responses (``serving_news``).
 """

@@ -1,7 +1,7 @@
 """Searches in Exa's format: the JSON of requests, results and refusals.
 
-Sources: recordings of January 2026 (``/search``); exa-py 2.28 for the members it sends and reads; the vendor's page on
-error codes for refusals.
+Sources: recordings of January 2026 (``/search``); the client exa-py 2.28, for the fields that it sends and reads; the
+vendor's page on error codes for refusals.
 """
 
 import datetime as dt
@@ -28,25 +28,28 @@ _MESSAGES: Final = {
 
 
 class SearchRefused(Exception):
-    """Exa refuses a request: a status, a sentence, and the vendor's tag for the error."""
+    """Refusal of a search request in Exa's format.
+
+    Holds an HTTP status, a message, and the vendor's tag for the error.
+    """
 
     def __init__(self, status: int, error: str, tag: str) -> None:
         super().__init__(error)
         self.status, self.error, self.tag = status, error, tag
 
     def body(self, request_id: str) -> bytes:
-        """Return the JSON of the refusal."""
+        """Return the refusal as JSON."""
         return orjson.dumps({"requestId": request_id, "error": self.error, "tag": self.tag})
 
 
 def failed(status: int) -> SearchRefused:
-    """Return the refusal for a status that the request did not cause."""
+    """Return the refusal for an HTTP status that an injected fault demands."""
     return SearchRefused(status, *_MESSAGES.get(status, (f"HTTP {status}", "UNKNOWN")))
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search: its query, and how much text and which highlights each result contains."""
+    """A search request: its query, the length of text in each result, and whether results have highlights."""
 
     wanted: ArticleQuery
     text: int | None
@@ -54,10 +57,10 @@ class Search:
 
 
 def search_of(body: bytes) -> Search:
-    """Parse the body of a search.
+    """Parse the body of a search request.
 
     Raises:
-        SearchRefused: 400 if the body is not a search.
+        SearchRefused: 400 if the body is not a valid search request.
     """
     try:
         asked = orjson.loads(body)
@@ -83,7 +86,7 @@ def search_of(body: bytes) -> Search:
 
 
 def result(article: GeneratedArticle, search: Search, number: int) -> dict[str, Any]:
-    """Return one result. As at the vendor, an unknown date is absent, null or empty."""
+    """Return one search result as JSON values. As in Exa's responses, an unknown date is absent, null or empty."""
     row: dict[str, Any] = {"id": article.url, "title": article.title, "url": article.url}
     if article.published_us is not None:
         row["publishedDate"] = units.instant(article.published_us).strftime("%Y-%m-%dT%H:%M:%S.000Z")
@@ -100,7 +103,10 @@ def result(article: GeneratedArticle, search: Search, number: int) -> dict[str, 
 
 
 def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> bytes:
-    """Return the body of a response. ``cost`` is in micro-dollars; None leaves the cost out."""
+    """Return the body of a response to a search.
+
+    ``cost`` is in micro-dollars. If it is None, the body contains no cost.
+    """
     body: dict[str, Any] = {
         "requestId": request_id,
         "resolvedSearchType": "neural",
@@ -109,7 +115,8 @@ def answer(results: list[dict[str, Any]], cost: int | None, request_id: str) -> 
     }
     if cost is not None:
         body["costDollars"] = {"total": dollars(cost), "search": {"neural": dollars(cost)}}
-    # orjson cannot write a lone surrogate, which JSON can express and a hostile result may contain.
+    # Use the json package. A hostile result may contain a lone surrogate, which JSON can express but orjson cannot
+    # write.
     return json.dumps(body).encode()
 
 
@@ -136,7 +143,7 @@ def _domains(asked: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _characters(text: object) -> int | None:
-    """Return the number of characters of text that are requested, or None for no text."""
+    """Return the number of characters of text that a search requests for each result, or None for no text."""
     if isinstance(text, dict):
         most = text.get("maxCharacters", _USUAL_CHARACTERS)
         return most if isinstance(most, int) and most > 0 else _USUAL_CHARACTERS

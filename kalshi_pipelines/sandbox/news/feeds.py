@@ -14,7 +14,7 @@ ATOM: Final = "application/atom+xml"
 
 
 def rss(title: str, articles: Iterable[GeneratedArticle], now_us: int, items: Sequence[bytes] = ()) -> bytes:
-    """Return an RSS 2.0 document. ``items`` are finished items that come before the articles."""
+    """Return an RSS 2.0 document of articles. ``items`` are XML items to put before the articles."""
     head = (
         '<?xml version="1.0" encoding="UTF-8"?>\n<rss version="2.0" xmlns:dc="http://purl.org/dc/elements/1.1/">'
         f"<channel><title>{escape(title)}</title><link>https://www.wiredesk.example/</link>"
@@ -38,7 +38,7 @@ def _item(article: GeneratedArticle) -> bytes:
 
 
 def atom(title: str, articles: Iterable[GeneratedArticle], now_us: int) -> bytes:
-    """Return an Atom document."""
+    """Return an Atom document of articles."""
     entries = "".join(
         f"<entry><id>urn:story:{escape(article.story)}:{article.variant}</id><title>{escape(article.title)}</title>"
         f"<link rel={quoteattr('alternate')} href={quoteattr(article.url)}/>"

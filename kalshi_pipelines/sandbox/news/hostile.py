@@ -1,7 +1,7 @@
-"""Articles and feeds that try to harm programs that store, show or follow them.
+"""Hostile articles and feeds, which try to harm a program that stores or shows them or follows their links.
 
 Belongs here: hostile articles and feeds. Addresses that a program must never request lead to the ``trap``, where a test
-listens. Does not belong here: hostile bodies below the level of articles (``faults.hostile``), except as feeds.
+listens. Does not belong here: hostile bodies of other responses (``faults.hostile``).
 """
 
 import gzip
@@ -18,7 +18,7 @@ _LONG: Final = 100_000
 _BOMB: Final = 256 * 1024 * 1024
 _DEPTH: Final = 50_000
 _MARK: Final = "window.__article_ran=1"
-"""Effect of every script in an article. A browser that has this flag set has run a script."""
+"""Statement in every script of a hostile article. It sets a flag, which shows that a browser has run the script."""
 
 _TEXTS: Final = (
     f"<script>{_MARK}</script>Script in a title",
@@ -81,7 +81,7 @@ _DATES: Final = (
 
 
 def hostile_results(trap: str) -> list[Result]:
-    """Return search results, each hostile in a different way. Some have members of a wrong type."""
+    """Return search results, each hostile in a different way. Some have fields of a wrong type."""
     good_url = "https://www.harborledger.example/hostile/{0}"
     made: list[Result] = []
     for number, text in enumerate(_TEXTS):
@@ -106,7 +106,7 @@ def _result(url: str, title: str, text: str = "A plain body.") -> Result:
 
 
 def hostile_items(trap: str) -> list[bytes]:
-    """Return items of an RSS feed, hostile in the same ways as the search results as far as XML allows."""
+    """Return items of an RSS feed. They are hostile in the same ways as the search results, as far as XML allows."""
     items = [_item(result) for result in hostile_results(trap) if isinstance(result.get("title"), str)]
     inside = f"<![CDATA[<script>{_MARK}</script>]]>"
     items.append(
@@ -158,4 +158,4 @@ HOSTILE_FEEDS: Final[Mapping[str, Callable[[str], bytes]]] = {
     "not_xml": _not_xml,
     "gzip_bomb": _bomb,
 }
-"""Hostile feeds. The kind ``redirect``, which leads to the trap, has no body and is served elsewhere."""
+"""Kinds of hostile feeds. The kind ``redirect`` leads to the trap. It has no body and is served in another module."""

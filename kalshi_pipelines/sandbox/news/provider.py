@@ -1,6 +1,6 @@
 """Generated news of one sandbox as clients see them: articles, accepted keys, charges, and addresses shown.
 
-Belongs here: the state, and building searches and feeds from it. Does not belong here: HTTP.
+Belongs here: the state of the news, and building search responses and feeds from it. Does not belong here: HTTP.
 """
 
 from collections.abc import Collection, Sequence
@@ -26,9 +26,9 @@ class GeneratedNewsProvider:
 
     Attributes:
         corpus: ``usual``, or ``hostile`` to make half of the search results hostile.
-        trap: Address that hostile articles and feeds lead to.
+        trap: Address that links in hostile articles and feeds lead to.
         keys: The accepted API keys, or None to accept any key that is not empty.
-        shown: Story and kind of copy of every address shown so far.
+        shown: The story and the kind of copy at every address shown so far.
     """
 
     stories: StoryIndex
@@ -41,16 +41,16 @@ class GeneratedNewsProvider:
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "GeneratedNewsProvider":
-        """Create the generated news for a catalogue."""
+        """Create the news provider for a catalogue of markets."""
         return cls(StoryIndex(catalogue))
 
     def next_request_id(self) -> str:
-        """Return a new request id."""
+        """Return a new request id for a search response."""
         self._searches += 1
         return f"{mixed(1, self._searches):016x}{mixed(2, self._searches):016x}"
 
     def check_access(self, key: str) -> None:
-        """Check the API key and the credit of a caller.
+        """Check that the caller's API key is accepted and that the account has credit.
 
         Raises:
             exa.SearchRefused: 401 for a key that is not accepted, 402 if the credit is used up.
@@ -63,10 +63,10 @@ class GeneratedNewsProvider:
     def search(
         self, body: bytes, now_us: int, request_id: str, *, cost: int | None = None, tells_cost: bool = True
     ) -> bytes:
-        """Answer a search and charge its price, or ``cost`` micro-dollars.
+        """Answer a search and charge its price, or ``cost`` micro-dollars if given.
 
         Raises:
-            exa.SearchRefused: 400 for a bad request. Nothing is charged.
+            exa.SearchRefused: 400 for a bad request, which is not charged.
         """
         asked = exa.search_of(body)
         hurting = self._hostile_results(asked.wanted.most)
@@ -89,7 +89,7 @@ class GeneratedNewsProvider:
         return feeds.atom(f"News: {query or 'top stories'}", self._articles(query, now_us), now_us)
 
     def wire(self) -> dict[str, object]:
-        """Return the articles shown, in the format of the admin route."""
+        """Return all articles shown so far as the admin route lists them."""
         return {
             "articles": [
                 {"url": url, "story": story, "variant": variant} for url, (story, variant) in self.shown.items()
@@ -106,7 +106,10 @@ class GeneratedNewsProvider:
         return list(articles)
 
     def _hostile_results(self, most: int) -> list[dict[str, Any]]:
-        """Return hostile results for half of a search. Consecutive searches get different ones until all were used."""
+        """Return hostile results for half of a search's results.
+
+        Consecutive searches get different ones until all have been used.
+        """
         if self.corpus != "hostile":
             return []
         every = hostile.hostile_results(self.trap)

@@ -21,8 +21,8 @@ _UNRELATED_TOPICS: Final = 2
 class ArticleQuery:
     """A search for articles.
 
-    It can be limited to publication within [from_us, until_us], to outlets of some domains, and to outlets outside of
-    others.
+    Results can be limited to a publication time from ``from_us`` to ``until_us``. They can also be limited to outlets
+    of ``domains`` and to outlets outside ``other_domains``.
     """
 
     query: str
@@ -33,7 +33,10 @@ class ArticleQuery:
     other_domains: tuple[str, ...] = ()
 
     def matches(self, article: GeneratedArticle) -> bool:
-        """Return whether an article's domain and date match. An undated article matches no date range."""
+        """Return whether an article matches the domains and the publication time.
+
+        An article without a date matches no time limit.
+        """
         is_of = article.outlet.domain.endswith
         if (self.domains and not is_of(self.domains)) or (self.other_domains and is_of(self.other_domains)):
             return False
@@ -47,7 +50,7 @@ class ArticleQuery:
 def find_articles(stories: StoryIndex, wanted: ArticleQuery, now_us: int) -> list[GeneratedArticle]:
     """Return the articles for a query, most relevant first.
 
-    Each page has several addresses; the query decides which of them is returned.
+    The page of each article has eight addresses. The query decides which address is returned.
     """
     number = zlib.crc32(wanted.query.encode(errors="replace"))
     chosen = islice(_matching_articles(stories, wanted, now_us, number), wanted.most)
@@ -73,7 +76,7 @@ def _matching_articles(
     until_us = min(now_us, wanted.until_us or now_us)
     from_us = max(until_us - _LOOK_BACK_US, wanted.from_us or 0)
     about = stories.topics_about(wanted.query)
-    # A search by meaning always finds something, so unrelated articles are added.
+    # A search by meaning always returns results, so add a few unrelated articles.
     unrelated = [
         stories.topics[(number + place) % len(stories.topics)] for place in range(_UNRELATED_TOPICS) if stories.topics
     ]

@@ -1,7 +1,7 @@
-"""Stories about the exchange's catalogue and their copies. They depend only on the catalogue and the day.
+"""Stories about the exchange's catalogue and their copies. Stories depend only on the catalogue and the day.
 
-Belongs here: the existing stories, their publication times, and the differences between copies. Does not belong here:
-searching (``search``), and wire formats (``exa``, ``feeds``).
+Belongs here: which stories exist, their publication times, and the differences between their copies. Does not belong
+here: searching (``search``), and wire formats (``exa``, ``feeds``).
 """
 
 import re
@@ -60,7 +60,7 @@ class GeneratedArticle:
 
 @dataclass(frozen=True)
 class Topic:
-    """Topic of stories: the title that events of the catalogue share."""
+    """Topic of news stories. Its title is shared by events of the catalogue."""
 
     number: int
     title: str
@@ -68,12 +68,15 @@ class Topic:
 
     @property
     def words(self) -> frozenset[str]:
-        """Words of the title, in lower case."""
+        """Words of the topic's title, in lower case."""
         return words_of(self.title)
 
 
 class StoryIndex:
-    """Topics of a catalogue, indexed by word. The index is rebuilt when the catalogue has grown."""
+    """Topics of a catalogue, indexed by the words of their titles.
+
+    The index is rebuilt when the catalogue has grown.
+    """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
@@ -135,7 +138,7 @@ def articles_about(topic: Topic, from_us: int, until_us: int) -> Iterator[Genera
 def _copies(topic: Topic, day: int, published_us: int) -> Iterator[GeneratedArticle]:
     number = mixed(topic.number, day, 1)
     story = f"{topic.number:08x}-{day}"
-    # The day chooses the headline, so that a topic does not repeat a headline within two weeks.
+    # Choose the headline by day, so that a topic does not repeat a headline within two weeks.
     headline = _fill_in(HEADLINES[(topic.number + day) % len(HEADLINES)], number, topic=topic.title)
     text = _text(topic, headline, day, number)
     home = number % len(OUTLETS)
@@ -169,7 +172,7 @@ def _text(topic: Topic, headline: str, day: int, number: int) -> str:
 
 
 def _fill_in(sentence: str, number: int, **more: str) -> str:
-    """Fill a sentence with a person, a place and a number."""
+    """Fill the placeholders of a sentence with a person, a place and a number."""
     return sentence.format(
         place=PLACES[mixed(number, 1) % len(PLACES)],
         person=PEOPLE[mixed(number, 2) % len(PEOPLE)],
@@ -185,9 +188,9 @@ def _url(outlet: Outlet, title: str, at_us: int) -> str:
 
 
 def variant_of(url: str, number: int) -> str:
-    """Return one of eight addresses of the same page.
+    """Return one of eight addresses of the page at ``url``.
 
-    The others differ in tracking parameters, scheme, case of the host, mobile host, AMP path or fragment.
+    They differ in tracking parameters, scheme, case of the host, mobile host, AMP path or fragment.
     """
     scheme_less = url.removeprefix("https://")
     host, _, path = scheme_less.partition("/")

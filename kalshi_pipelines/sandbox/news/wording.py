@@ -1,6 +1,6 @@
 """Text of the generated news: outlets, headlines and sentences. All names are invented.
 
-Belongs here: wording. Does not belong here: the choice of stories and dates (``stories``).
+Belongs here: wording. Does not belong here: which stories exist, and their dates (``stories``).
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Outlet:
-    """An outlet: its domain, its name as it appears behind copied headlines, and a section of its site."""
+    """A news outlet: its domain, its name as appended to copied headlines, and a section of its site."""
 
     domain: str
     name: str
@@ -78,7 +78,7 @@ TONES: Final = (
         "The rules are the same as before, and {number} copies were printed.",
     ),
 )
-"""Sentences for good, bad and neutral stories."""
+"""Sentences for good, bad and neutral news stories."""
 PLACES: Final = (
     "Harlow", "Port Ellery", "Kestrel Bay", "Dunmore", "Vale City", "Ostend Hill", "Marrow", "Tamsin", "Corvale",
     "Brightwater", "Saint Orrin", "Lowen", "Elmsgate", "Pinhook", "Garrow Falls", "Westerly", "Ashby Cross", "Nore",
@@ -97,4 +97,4 @@ LEADS: Final = (
     "There was news about {topic} on {day}.",
 )
 EDITED: Final = ("UPDATE 1-{0}", "Exclusive: {0}", "{0} - report", "Updated: {0}")
-"""Forms in which other editors print the same headline."""
+"""Patterns by which other editors reword a headline."""

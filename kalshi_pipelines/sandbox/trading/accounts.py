@@ -21,7 +21,7 @@ class MemberAccounts:
         self._state = recorder.state
 
     def join(self, member: str, *, at_us: int, balance_step: int = 100, keeps_history: bool = True) -> None:
-        """Make a person a member. Nothing happens if that person is already a member."""
+        """Make a person a member of the exchange. Nothing happens if that person is already a member."""
         if member not in self._state.members:
             self._recorder.emit(
                 ev.MemberJoined(at_us=at_us, member=member, balance_step=balance_step, keeps_history=keeps_history)
@@ -62,10 +62,11 @@ class MemberAccounts:
         *,
         at_us: int,
     ) -> Transfer:
-        """Move micro-dollars of a member from one (sub-account, shard) pair to another.
+        """Move money of a member from one sub-account and shard to another, in micro-dollars.
 
         Raises:
-            RequestRefused: The transfer id was used before, a place does not exist or is down, or money is missing.
+            RequestRefused: The transfer id was used before, a sub-account or shard does not exist, a shard is down, or
+                the available money is not enough.
         """
         known = self._state.transfers_of[member]
         if client_transfer_id is not None and any(move.client_transfer_id == client_transfer_id for move in known):

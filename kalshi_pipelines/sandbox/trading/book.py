@@ -1,7 +1,7 @@
 """Order book of one market: YES bids and asks, ordered by price and then by arrival.
 
-Belongs here: the place of an order in the queue. Does not belong here: money, and which orders may trade with each
-other. A change costs the same whether a price level holds one order or twenty thousand.
+Belongs here: the place of an order in the queue. Does not belong here: money, and deciding which orders trade with each
+other. A change of the book takes the same time for a price level with one order or with twenty thousand.
 """
 
 from bisect import bisect_left, insort
@@ -12,7 +12,7 @@ from kalshi_pipelines.sandbox.trading.events import Side
 
 
 class RestingOrder(Protocol):
-    """Attributes of an order that an order book reads."""
+    """The attributes of an order that an order book uses."""
 
     order_id: str
     side: Side
@@ -29,7 +29,10 @@ class _Level:
 
 
 class _Ladder:
-    """One side of an order book. The best price is the last element, because a list is fastest at its end."""
+    """One side of an order book.
+
+    The best price is the last element of the price list, because changes at the end of a list are fastest.
+    """
 
     __slots__ = ("_sign", "levels", "ranks")
 
@@ -56,7 +59,7 @@ class _Ladder:
             del self.ranks[bisect_left(self.ranks, rank)]
 
     def prices(self) -> Iterator[int]:
-        """Iterate over the prices, best price first."""
+        """Iterate over the prices of this side, best price first."""
         return (rank * self._sign for rank in reversed(self.ranks))
 
 
@@ -69,43 +72,51 @@ class OrderBook:
         self._sides = {"bid": _Ladder(1), "ask": _Ladder(-1)}
 
     def add(self, order: RestingOrder) -> None:
-        """Put an order at the back of the queue at its price."""
+        """Put an order at the back of the queue at the order's price."""
         self._sides[order.side].add(order)
 
     def remove(self, order: RestingOrder) -> None:
-        """Remove an order from the level of its price, with the remaining count it rested with."""
+        """Remove an order from its price level. The order's ``remaining`` must be the count with which it rested."""
         self._sides[order.side].remove(order)
 
     def reduce(self, order: RestingOrder, count: int) -> None:
-        """Subtract ``count`` from a resting order's level. Call this before the order's ``remaining`` changes."""
+        """Subtract ``count`` from the price level of a resting order.
+
+        Call this method before the order's ``remaining`` changes.
+        """
         if count == order.remaining:
             self.remove(order)
         else:
             self._sides[order.side].levels[order.price].count -= count
 
     def best(self, side: Side) -> int | None:
-        """Return the best price of a side, or None if the side is empty."""
+        """Return the best price of a side of the book, or None if the side is empty."""
         ladder = self._sides[side]
         return next(ladder.prices()) if ladder.ranks else None
 
     def levels(self, side: Side) -> list[tuple[int, int]]:
-        """Return the price and the centi-contracts of each level, best price first."""
+        """Return the price and the centi-contracts of each level on a side of the book, best price first."""
         ladder = self._sides[side]
         return [(price, ladder.levels[price].count) for price in ladder.prices()]
 
     def count_at(self, side: Side, price: int) -> int:
-        """Return the centi-contracts that rest at a price."""
+        """Return the centi-contracts that rest at a price on a side of the book."""
         level = self._sides[side].levels.get(price)
         return 0 if level is None else level.count
 
     def queue(self, side: Side) -> Iterator[RestingOrder]:
-        """Iterate over the orders of a side in the order in which they trade. The book must not change meanwhile."""
+        """Iterate over the orders on a side of the book in the order in which they trade.
+
+        The book must not change during the iteration.
+        """
         ladder = self._sides[side]
         for price in ladder.prices():
             yield from ladder.levels[price].orders.values()
 
     def ahead_of(self, order: RestingOrder) -> int:
-        """Return the centi-contracts that trade before an order: at better prices, or earlier at the same price."""
+        """Return the centi-contracts that trade before a resting order: those at better prices, and earlier ones at the
+        same price.
+        """
         ahead = 0
         for price, count in self.levels(order.side):
             if price == order.price:

@@ -1,4 +1,4 @@
-"""Requests that a member can make, their results, and the refusal.
+"""Commands to the matching engine: order requests of a member, their results, and the error for a refused request.
 
 Belongs here: well-formed requests and their results. Does not belong here: reading requests from JSON (``api``) and
 deciding about them (``engine``).
@@ -17,11 +17,14 @@ STATUS_OF_REFUSAL: Final = {
     "not_found": 404,
     "exchange_unavailable": 503,
 }
-"""HTTP status of each refusal code whose status is not 400."""
+"""HTTP statuses of the refusal codes that are not sent with status 400."""
 
 
 class RequestRefused(Exception):
-    """The exchange refuses a request. Holds the vendor's error code and, where a recording shows them, details."""
+    """The exchange refuses a request of a member.
+
+    The error holds the vendor's error code and, if a recording shows them, details.
+    """
 
     def __init__(self, code: str, details: str | None = None) -> None:
         super().__init__(code if details is None else f"{code}: {details}")
@@ -36,7 +39,7 @@ class RequestRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NewOrder:
-    """An order to be placed. ``shard`` is the shard the member named, or None to route the order by its ticker."""
+    """An order to be placed. ``shard`` is the shard that the member named, or None to route the order by its ticker."""
 
     member: str
     subaccount: int
@@ -57,7 +60,10 @@ class NewOrder:
 
 @dataclass(frozen=True, slots=True)
 class OrderRef:
-    """Reference to an existing order. ``shard`` and ``ticker`` say where to look; without both, shard 0 is searched."""
+    """Reference to an existing order.
+
+    ``shard`` and ``ticker`` say where to look. If both are None, only shard 0 is searched.
+    """
 
     member: str
     subaccount: int
@@ -68,7 +74,7 @@ class OrderRef:
 
 @dataclass(frozen=True, slots=True)
 class Amendment:
-    """New terms of an order. ``count`` is the filled count plus the count that shall rest.
+    """New terms of an order. ``count`` is the filled count plus the new remaining count.
 
     ``expires_us`` is None to keep the expiry and 0 to remove it.
     """
@@ -85,9 +91,9 @@ class Amendment:
 
 @dataclass(slots=True)
 class Execution:
-    """Result of one request for an order: the trades in which the order was the taker, and its remaining count.
+    """Result of a request to place or amend an order: the trades that it caused at once, and the remaining count.
 
-    ``remaining`` is the count that the response reports. The order may have been canceled right afterwards.
+    ``remaining`` is the count that the response reports. The order may have been canceled right after the request.
     """
 
     order: SandboxOrder
@@ -97,23 +103,23 @@ class Execution:
 
     @property
     def filled(self) -> int:
-        """Centi-contracts that traded immediately."""
+        """Centi-contracts that traded at once when the request was handled."""
         return sum(trade.count for trade in self.trades)
 
     @property
     def cost(self) -> int:
-        """Micro-dollars of all trades: the sum of YES price times count."""
+        """Sum of YES price times count over the trades of this result, in micro-dollars."""
         return sum(trade.price * trade.count for trade in self.trades)
 
     @property
     def fees(self) -> int:
-        """Micro-dollars of fees that the taker paid."""
+        """Fees that the order paid as the taker, in micro-dollars."""
         return sum(trade.taker_fee for trade in self.trades)
 
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """A canceled order and the centi-contracts that will no longer trade."""
+    """A canceled order and the centi-contracts that the cancel removed."""
 
     order: SandboxOrder
     reduced_by: int

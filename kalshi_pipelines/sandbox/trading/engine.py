@@ -40,14 +40,16 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 TailPolicy = Literal["always", "never", "sometimes"]
 CANCEL_ALL_TAIL_US: Final = 60_000_000
-"""Period after a cancel-all in which new orders may be canceled too. Source: the vendor's OpenAPI document."""
+"""Period after a cancel-all during which new orders may be canceled too. Source: the vendor's OpenAPI document."""
 _TAIL: Final = 5
 
 
 class MatchingEngine:
-    """Matching of one exchange's orders in price-time priority, with one YES book for each market.
+    """Matching engine of one exchange.
 
-    ``cancel_all_tail`` decides whether orders that rest within a minute after a cancel-all are canceled as well.
+    It matches orders in price-time priority and keeps one book of YES prices for each market.
+
+    ``cancel_all_tail`` decides whether a cancel-all also cancels orders that start to rest in the minute after it.
     """
 
     def __init__(self, state: TradingState, log: TruthLog, seed: int = 0) -> None:
@@ -62,7 +64,7 @@ class MatchingEngine:
         self.resume()
 
     def resume(self) -> None:
-        """Rebuild the queue of order expiries from a replayed state."""
+        """Rebuild the queue of order expiries after the state was replayed from a log."""
         self._expiries = [
             (order.expires_us, order.number, order.order_id)
             for order in self.state.orders.values()
@@ -71,11 +73,11 @@ class MatchingEngine:
         heapq.heapify(self._expiries)
 
     def place(self, new: NewOrder, *, at_us: int) -> Execution:
-        """Accept an order, match it, and let its remainder rest or lapse according to its terms.
+        """Accept an order and match it. Its terms decide whether the remainder rests in the book or is canceled.
 
         Raises:
-            RequestRefused: The order breaks a rule and has no effect. As an exception, a post-only order that would
-                trade is listed as canceled.
+            RequestRefused: The order breaks a rule. It has no effect, except that a post-only order that would trade is
+                listed as canceled.
         """
         market = self._check_market(new, at_us)
         count = self._check_count(new)
@@ -93,7 +95,8 @@ class MatchingEngine:
         The order keeps its place in the queue only if its price stays and its count does not grow.
 
         Raises:
-            RequestRefused: The order is not resting, differs from the description, or its new terms break a rule.
+            RequestRefused: The order is not resting, is not the order that the amendment describes, or its new terms
+                break a rule.
         """
         order = self._find_resting(amendment.ref)
         market = self.state.markets[order.ticker]
@@ -124,7 +127,8 @@ class MatchingEngine:
         """Cancel the remainder of a resting order.
 
         Raises:
-            RequestRefused: The order does not rest where the member looks, or the exchange is paused.
+            RequestRefused: No such order rests in the sub-account and on the shard that the member names, or the shard
+                is down.
         """
         order = self._find_resting(ref)
         count = order.remaining
@@ -137,7 +141,7 @@ class MatchingEngine:
         """Reduce a resting order, which keeps its place in the queue. A reduction to zero cancels the order.
 
         Raises:
-            RequestRefused: The order is not resting, or would not become smaller.
+            RequestRefused: The order is not resting, or the request would not make it smaller.
         """
         order = self._find_resting(ref)
         count = min(reduce_by or 0, order.remaining) if reduce_to is None else order.remaining - reduce_to
@@ -152,11 +156,12 @@ class MatchingEngine:
     def cancel_all(self, member: str, subaccount: int | None, *, at_us: int) -> int:
         """Cancel a member's resting orders on every working shard and return how many were canceled.
 
-        ``subaccount`` limits the cancel to one sub-account; None means all. For a minute, new resting orders may be
-        canceled as well.
+        ``subaccount`` limits the cancel to one sub-account. None cancels in all sub-accounts. Orders that start to rest
+        in the following minute may be canceled as well.
 
         Raises:
-            RequestRefused: Orders remain on a shard that is down; or all shards are down and nothing was canceled.
+            RequestRefused: Some orders were not canceled, because they rest on a shard that is down. Or all shards are
+                down, and nothing was canceled.
         """
         if not any(shard.exchange_active for shard in self.state.shards.values()):
             raise RequestRefused("exchange_unavailable")
@@ -166,7 +171,8 @@ class MatchingEngine:
         self.recorder.emit(ev.CancelAllRequested(at_us=at_us, member=member, subaccount=subaccount))
         self.recorder.cancel_each(wanted, "cancel_all", at_us)
         if len(wanted) < len(matching):
-            # A response of 204 would claim that every order was canceled.
+            # Raise an error because some orders rest on a shard that is down. A 204 would claim that every order was
+            # canceled.
             raise RequestRefused("exchange_unavailable")
         return len(wanted)
 
@@ -176,7 +182,7 @@ class MatchingEngine:
         return self._expiries[0][0] if self._expiries else None
 
     def expire(self, at_us: int) -> None:
-        """Cancel the orders whose expiry has come."""
+        """Cancel the orders whose expiry time has come."""
         while (due := self.next_due_us()) is not None and due <= at_us:
             order = self.state.orders[heapq.heappop(self._expiries)[2]]
             self.recorder.cancel_each([order], "expired", at_us)
@@ -251,7 +257,7 @@ class MatchingEngine:
             rests=new.time_in_force == "good_till_canceled",
         )
         preview = MatchPreview(self.state, market, intent, at_us)
-        # A fill-or-kill order that meets an order of its own member acts as an immediate-or-cancel order.
+        # A fill-or-kill order that meets a resting order of the same member acts as an immediate-or-cancel order.
         own = preview.plan.stopped_at_own or any(not planned.count for planned in preview.plan.trades)
         if new.time_in_force == "fill_or_kill" and preview.plan.left and not own:
             raise RequestRefused("fill_or_kill_insufficient_resting_volume")
@@ -284,7 +290,10 @@ class MatchingEngine:
     def _preview_amendment(
         self, order: SandboxOrder, market: TradedMarket, price: int, remaining: int, at_us: int
     ) -> MatchPreview:
-        """Preview the trades of an amended order as if its resting self were not in the book."""
+        """Preview the trades that an order would make after an amendment.
+
+        The preview ignores the order's present place in the book.
+        """
         if order.accepted.post_only and self._would_cross(market, order.side, price):
             raise RequestRefused("invalid_order", "post only cross")
         intent = replace(_intent_of(order), price=price, count=remaining)
@@ -318,9 +327,13 @@ class MatchingEngine:
         return execution
 
     def _carry_out(self, execution: Execution, market: TradedMarket, plan: MatchPlan, at_us: int) -> bool:
-        """Trade as planned. Return False if a triggered order group canceled a planned maker order meanwhile."""
+        """Make the planned trades.
+
+        Return False if a triggered order group canceled one of the planned maker orders meanwhile.
+        """
         order = execution.order
-        # A fill-or-kill order trades in whole or not at all, so its own trades must not cancel makers it still needs.
+        # A fill-or-kill order trades completely or not at all. Its first trades must not trigger a group that cancels
+        # makers it still needs.
         at_once = order.accepted.time_in_force == "fill_or_kill"
         traded_groups: list[str | None] = []
         for planned in plan.trades:
@@ -387,7 +400,8 @@ class MatchingEngine:
         shard = ref.shard
         if shard is None:
             market = self.state.markets.get(ref.ticker) if ref.ticker is not None else None
-            # Without a ticker the exchange looks on shard 0 only, because an order id does not identify the shard.
+            # If a request names no ticker, the exchange searches only shard 0, because an order id does not identify
+            # the shard.
             shard = 0 if ref.ticker is None else -1 if market is None else market.facts.shard
         if order.shard != shard:
             raise RequestRefused("not_found")
@@ -429,7 +443,10 @@ def _intent_of(order: SandboxOrder) -> MatchIntent:
 
 
 def is_on_grid(market: TradedMarket, price: int) -> bool:
-    """Return whether a market accepts a price: strictly between 0 and 1 dollar, and on the market's price grid."""
+    """Return whether a market accepts a price.
+
+    The price must be between 0 and 1 dollar, exclusive, and on the market's price grid.
+    """
     return 0 < price < DOLLAR_CENTICENTS and any(
         start <= price <= end and (price - start) % step == 0 for start, end, step in market.facts.price_ranges
     )

@@ -1,8 +1,8 @@
 """Events of the trading side. All events together form the truth log.
 
-Belongs here: the vocabulary of events. An event states a new fact and everything needed to apply it. Does not belong
-here: applying events (``state``) and deciding (``engine``). ``at_us`` is always the exchange's time in microseconds
-since 1970.
+Belongs here: the types of events. An event states a new fact and contains everything that is needed to apply it to the
+state. Does not belong here: applying events (``state``) and deciding (``engine``). ``at_us`` is always the exchange's
+time in microseconds since 1970.
 """
 
 from typing import Literal
@@ -21,15 +21,16 @@ CancelReason = Literal[
 
 
 class TradingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event"):
-    """A fact that became true at ``at_us``."""
+    """An event: a fact about the trading side that became true at ``at_us``."""
 
     at_us: int
 
 
 class MemberJoined(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A new member exists. ``balance_step`` is the step in micro-dollars that each balance change is rounded to.
+    """A new member exists. ``balance_step`` is the unit in micro-dollars to which each balance change is rounded.
 
-    A member without history keeps only open orders. Simulated traders quote for days and would fill the memory.
+    Only open orders are kept for a member without history. Simulated traders have no history, because they place orders
+    for days, which would fill the memory.
     """
 
     member: str
@@ -45,7 +46,7 @@ class SubaccountOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class KeyRegistered(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A new API key exists. ``subaccount`` locks the key to one sub-account; ``public_key`` is PEM text."""
+    """A new API key exists. ``subaccount`` locks the key to one sub-account. ``public_key`` is PEM text."""
 
     key_id: str
     member: str
@@ -62,7 +63,7 @@ class KeyDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class MoneyMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """Money was deposited from outside, or withdrawn if ``amount`` is negative."""
+    """Money was deposited from outside the exchange, or withdrawn if ``amount`` is negative."""
 
     member: str
     subaccount: int
@@ -84,7 +85,7 @@ class MoneyTransferred(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A market can be traded and has an empty book. The event carries the facts that matching needs.
+    """A market was opened in the matching engine with an empty book. The event contains the facts that matching needs.
 
     ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the fee rate of the
     fee formula rate x contracts x P x (1 - P), in units of 1e-8. The series' multiplier is included: a rate of 0.07 at
@@ -133,7 +134,7 @@ class ShardChanged(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class OrderAccepted(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """The exchange accepted an order. Later events tell what became of the order."""
+    """The exchange accepted an order. Later events record what happens to the order."""
 
     order_id: str
     member: str
@@ -153,7 +154,7 @@ class OrderAccepted(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class OrderRested(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """The remainder of an order joined the back of the queue at its price."""
+    """The remainder of an order joined the back of the queue at the order's price."""
 
     order_id: str
 
@@ -176,7 +177,8 @@ class OrderDecreased(TradingEvent, frozen=True, kw_only=True, tag=True):
 class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
     """An order has a new price, remaining count or expiry.
 
-    Without ``keeps_place`` the order left the book. It rests again by an ``OrderRested`` unless it trades completely.
+    If ``keeps_place`` is False, the order left the book. A later ``OrderRested`` puts the order back, unless it trades
+    completely.
     """
 
     order_id: str
@@ -190,8 +192,8 @@ class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
 class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
     """Two orders traded ``count`` at the maker's ``price``.
 
-    Fees are net and in micro-dollars. A rounding is the part of the fee that an order paid, or got back, only to keep
-    its member's balance on the balance step.
+    Fees are net and in micro-dollars. A rounding is the part of the fee that rounds the balance change to the member's
+    balance step. It is negative if the order got earlier rounding back.
     """
 
     trade_id: str
@@ -207,7 +209,10 @@ class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A new order group exists. ``limit`` is in centi-contracts matched within 15 rolling seconds."""
+    """A new order group exists.
+
+    ``limit`` is the most centi-contracts that the group may trade within 15 rolling seconds.
+    """
 
     group_id: str
     member: str
@@ -217,13 +222,13 @@ class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class GroupTriggered(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group was triggered. The group refuses orders until it is reset."""
+    """An order group was triggered. The group refuses new orders until it is reset."""
 
     group_id: str
 
 
 class GroupReset(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """An order group was reset. The group counts from zero and accepts orders again."""
+    """An order group was reset. The group counts its trades from zero and accepts orders again."""
 
     group_id: str
 
@@ -242,9 +247,9 @@ class GroupDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class CancelAllRequested(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """A member asked to cancel all its orders, in one sub-account or in all.
+    """A member requested to cancel all its orders, in one sub-account or in all.
 
-    The request also affects orders of the following minute.
+    The request may also affect orders of the following minute.
     """
 
     member: str
@@ -252,7 +257,7 @@ class CancelAllRequested(TradingEvent, frozen=True, kw_only=True, tag=True):
 
 
 class ClockMoved(TradingEvent, frozen=True, kw_only=True, tag=True):
-    """The exchange's clock was set by hand. ``offset_us`` is the new offset from the clock's source."""
+    """The exchange's clock was set by hand. ``offset_us`` is the clock's new offset from its time source."""
 
     offset_us: int
 

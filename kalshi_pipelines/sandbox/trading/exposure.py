@@ -1,6 +1,6 @@
 """Collateral that the resting orders of one position reserve.
 
-A bought contract costs its price. A sold contract (a NO bought) costs a dollar less its price. A contract that closes
+A bought contract costs its price. A sold contract (a bought NO) costs a dollar minus its price. A contract that closes
 the member's position costs nothing. A member's best-priced orders trade first, so those orders are the ones that close.
 Belongs here: the sum of the collateral, updated with each order. Does not belong here: the position itself, and fees
 other than the allowance of resting orders.
@@ -13,13 +13,15 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def cost_each(side: Side, price: int) -> int:
-    """Return the micro-dollars that opening one centi-contract costs."""
+    """Return the micro-dollars that it costs to open one centi-contract at a price."""
     return price if side == "bid" else DOLLAR_CENTICENTS - price
 
 
 @dataclass(slots=True)
 class _RestingSide:
-    """Resting centi-contracts of one side by their opening cost, with the total count and the total cost."""
+    """Resting centi-contracts on one side of the book by the cost of opening one, with the total count and the total
+    cost.
+    """
 
     counts: dict[int, int] = field(default_factory=dict)
     count: int = 0
@@ -35,8 +37,9 @@ class _RestingSide:
         self.cost += cost * count
 
     def opening_cost(self, closing: int) -> int:
-        """Return the cost of all contracts except the first ``closing`` ones. The contracts that trade first cost the
-        most.
+        """Return the total opening cost of all contracts except the first ``closing`` ones.
+
+        Contracts with a higher cost trade first.
         """
         if closing <= 0:
             return self.cost
@@ -54,14 +57,17 @@ class _RestingSide:
 
 @dataclass(slots=True)
 class RestingExposure:
-    """Resting orders of one member in one sub-account and market."""
+    """Resting orders of one member in one sub-account and market, and the collateral that they reserve."""
 
     bids: _RestingSide = field(default_factory=_RestingSide)
     asks: _RestingSide = field(default_factory=_RestingSide)
     allowance: int = 0
 
     def change(self, side: Side, price: int, count: int, allowance: int) -> None:
-        """Add ``count`` contracts at a price, or remove them if negative, and adjust the allowance for fees."""
+        """Add ``count`` centi-contracts at a price, or remove them if ``count`` is negative.
+
+        Adjust the allowance for fees.
+        """
         (self.bids if side == "bid" else self.asks).change(cost_each(side, price), count)
         self.allowance += allowance
 
@@ -70,7 +76,7 @@ class RestingExposure:
         return self.bids.opening_cost(-holding) + self.asks.opening_cost(holding) + self.allowance
 
     def reserve_with(self, side: Side, price: int, count: int, allowance: int, holding: int) -> int:
-        """Return the reserve as if one more order rested."""
+        """Return the micro-dollars that would be reserved if one more order rested."""
         if not count:
             return self.reserve(holding)
         self.change(side, price, count, allowance)

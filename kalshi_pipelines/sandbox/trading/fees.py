@@ -1,8 +1,9 @@
-"""Fees of a fill: the fee of the vendor's formula, and the rounding that keeps a balance on its member's step.
+"""Fees of a fill: the trade fee by the vendor's formula, and a rounding fee that keeps a balance at a multiple of its
+step.
 
 Source: the vendor's fee schedule and its page on fee rounding, as of October 2026. The trade fee is rounded up to a
-micro-dollar. A rounding fee then brings the balance change down to the member's step. Later fills of the same order
-return overpaid rounding in whole steps, as long as no fee becomes negative.
+micro-dollar. The rounding fee then rounds the balance change down to a multiple of the balance step. Later fills of the
+same order return earlier rounding fees in whole steps, as long as no fee becomes negative.
 """
 
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from kalshi_pipelines.sandbox.trading.events import MarketOpened
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 YOUNG_COMBO_ORDER_US: Final = 5_000_000
-"""Age below which a maker order of a combo swaps fee rates with its taker."""
+"""Age below which a maker order in a combo swaps fee rates with the taker order."""
 
 _RATE_SCALE: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
 class FeeRates:
-    """Fee rates of the two sides of one trade, in units of 1e-8 (see ``MarketOpened``)."""
+    """Fee rates of the taker and the maker of one trade, in units of 1e-8 (see ``MarketOpened``)."""
 
     maker: int
     taker: int
@@ -29,7 +30,10 @@ NO_FEES: Final = FeeRates(0, 0)
 
 
 def rates_of(market: MarketOpened, at_us: int, maker_since_us: int) -> FeeRates:
-    """Return the fee rates of a trade whose maker order was placed at ``maker_since_us``."""
+    """Return the taker's and the maker's fee rate.
+
+    ``maker_since_us`` is the instant at which the maker order was placed.
+    """
     if at_us < market.fee_waived_until_us:
         return NO_FEES
     if market.is_combo and at_us - maker_since_us < YOUNG_COMBO_ORDER_US:
@@ -44,7 +48,9 @@ def trade_fee(rate: int, price: int, count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FillFee:
-    """Cost of a fill for one side, in micro-dollars: the net fee, and the rounding that the order overpaid."""
+    """Fee of a fill for one of its two orders, in micro-dollars: the net fee, and the change of the order's overpaid
+    rounding.
+    """
 
     fee: int
     rounding: int
@@ -53,8 +59,8 @@ class FillFee:
 def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | None = None) -> FillFee:
     """Return the fee of a fill that changes a balance by ``change`` before fees.
 
-    ``overpaid`` is the rounding that earlier fills of the order paid. ``affordable`` caps the new rounding, so that
-    rounding never drives a member without money below zero.
+    ``overpaid`` is the sum of rounding fees from earlier fills of the order that were not returned. ``affordable`` caps
+    the new rounding fee, so that it never makes a balance negative.
     """
     rounding = (change - fee) % step
     if affordable is not None and rounding > affordable:
@@ -64,7 +70,7 @@ def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | 
 
 
 def resting_allowance(market: MarketOpened, price: int, count: int, step: int) -> int:
-    """Return the micro-dollars that a resting order reserves beyond its price, for the fees it may pay as a maker."""
+    """Return the micro-dollars that a resting order reserves for maker fees, in addition to its price."""
     rate = max(market.maker_rate, market.taker_rate) if market.is_combo else market.maker_rate
     if rate == 0 and price % step == 0:
         return 0

@@ -1,7 +1,7 @@
 """Order groups: orders that share a limit on the contracts traded within 15 rolling seconds.
 
-Belongs here: making, triggering, resetting and deleting groups. The limit is soft: the trade that reaches it still
-happens. Source: the vendor's page on order groups and its OpenAPI document 3.34.0.
+Belongs here: creating, triggering, resetting and deleting groups. A trade that reaches or exceeds the limit still
+happens, and then triggers the group. Source: the vendor's page on order groups and its OpenAPI document 3.34.0.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ MOST_GROUPS: Final = 100_000
 
 
 class GroupControl:
-    """Commands that make, trigger, reset, limit and delete order groups."""
+    """Commands that create, trigger, reset, limit and delete order groups."""
 
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
@@ -47,23 +47,28 @@ class GroupControl:
     def trigger(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel the orders of a group and refuse new ones until a reset. Raises ``RequestRefused`` for an unknown
-        group.
+        """Trigger an order group: cancel its orders and refuse new ones until a reset.
+
+        Raises ``RequestRefused`` for an unknown group.
         """
         self._trigger(self._working_group(member, subaccount, group_id, shard), at_us)
 
     def reset(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Let a group count from zero and accept orders. Raises ``RequestRefused`` for an unknown group."""
+        """Reset an order group, so that it counts trades from zero and accepts orders.
+
+        Raises ``RequestRefused`` for an unknown group.
+        """
         group = self._working_group(member, subaccount, group_id, shard)
         self._recorder.emit(ev.GroupReset(at_us=at_us, group_id=group.group_id))
 
     def set_limit(
         self, member: str, subaccount: int | None, group_id: str, limit: int, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Change the limit of a group, which may trigger the group at once. Raises ``RequestRefused`` for an unknown
-        group.
+        """Change the limit of an order group, which may trigger the group at once.
+
+        Raises ``RequestRefused`` for an unknown group.
         """
         group = self._working_group(member, subaccount, group_id, shard)
         self._recorder.emit(ev.GroupLimitChanged(at_us=at_us, group_id=group.group_id, limit=limit))
@@ -73,13 +78,16 @@ class GroupControl:
     def delete(
         self, member: str, subaccount: int | None, group_id: str, shard: int | None = None, *, at_us: int
     ) -> None:
-        """Cancel the orders of a group and delete the group. Raises ``RequestRefused`` for an unknown group."""
+        """Cancel the orders of an order group and delete the group.
+
+        Raises ``RequestRefused`` for an unknown group.
+        """
         group = self._working_group(member, subaccount, group_id, shard)
         self._cancel_orders(group, at_us)
         self._recorder.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
 
     def check(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
-        """Refuse an order whose group is triggered, or does not exist for the order's member, sub-account and shard."""
+        """Refuse an order if its group is triggered, or does not exist for the order's member, sub-account and shard."""
         group = self._state.groups.get(group_id)
         if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
             raise RequestRefused("order_group_not_found")
@@ -87,7 +95,7 @@ class GroupControl:
             raise RequestRefused("order_group_triggered")
 
     def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
-        """Trigger each group whose orders have traded the group's limit, in the given order."""
+        """Trigger, in the given order, each group whose orders have traded the group's limit."""
         for group_id in dict.fromkeys(group_ids):
             group = None if group_id is None else self._state.groups.get(group_id)
             if group is not None and not group.triggered and group.matched_count >= group.limit:
@@ -100,7 +108,7 @@ class GroupControl:
     def _cancel_orders(self, group: OrderGroup, at_us: int) -> None:
         orders = [self._state.orders[order_id] for order_id in group.orders if order_id in self._state.orders]
         for order in orders:
-            # An order that is being matched does not rest yet, but must be canceled too.
+            # Also cancel the group's order that is being matched. It does not rest in the book yet.
             if order.is_open:
                 self._recorder.emit(
                     ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason="group")

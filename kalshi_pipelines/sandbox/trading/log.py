@@ -1,7 +1,7 @@
 """The truth log: every event of the trading side, in order.
 
-Belongs here: keeping and numbering events, and their form as JSON lines. Does not belong here: the effect of an event
-(``state``), and the file that the lines go to (``sandbox.state_file``).
+Belongs here: keeping and numbering events, and their format as lines of JSON. Does not belong here: the effect of an
+event (``state``), and the file that stores the lines (``sandbox.state_file``).
 """
 
 from collections.abc import Sequence
@@ -16,10 +16,13 @@ _DECODER: Final = msgspec.json.Decoder(AnyEvent)
 
 
 class Sink(Protocol):
-    """Destination of the lines of a log."""
+    """Destination of a truth log's lines, such as a file."""
 
     def write(self, lines: bytes, /) -> object:
-        """Write all of the lines or none. On return the operating system holds the lines."""
+        """Write either all of the lines or none.
+
+        When this method returns, the operating system has received the lines.
+        """
 
 
 def line_of(sequence: int, event: AnyEvent) -> bytes:
@@ -28,20 +31,22 @@ def line_of(sequence: int, event: AnyEvent) -> bytes:
 
 
 def event_of(line: bytes, sequence: int) -> AnyEvent:
-    """Decode a line and check that it carries the number ``sequence``.
+    """Decode a line of a truth log and check that its number is ``sequence``.
 
     Raises:
-        ValueError: The line is not an event, or carries another number.
+        ValueError: The line is not an event, or has another number.
     """
     if not line.startswith(b'{"sequence":%d,' % sequence):
         raise ValueError(f"event {sequence} was expected here")
-    # The errors of msgspec are subclasses of ValueError.
+    # The decoder's errors are subclasses of ValueError.
     event: AnyEvent = _DECODER.decode(line)
     return event
 
 
 class TruthLog:
-    """Events numbered from 1. If there is a sink, ``flush`` writes the events since the last flush to it.
+    """The truth log: events numbered from 1.
+
+    If there is a sink, ``flush`` writes the events since the last flush to the sink.
 
     ``events`` are earlier events that the sink already holds.
     """
@@ -52,15 +57,15 @@ class TruthLog:
         self._written = len(self.events)
 
     def append(self, event: AnyEvent) -> None:
-        """Add the newest event."""
+        """Add an event to the end of the log."""
         self.events.append(event)
 
     def since(self, sequence: int) -> Sequence[AnyEvent]:
-        """Return the events after a number. The first of them has the number ``sequence + 1``."""
+        """Return the events after the event with the number ``sequence``."""
         return self.events[max(sequence, 0) :]
 
     def flush(self) -> None:
-        """Write new lines to the sink, if there is one."""
+        """Write the events since the last flush to the sink, if there is one."""
         if self._sink is None or self._written == len(self.events):
             return
         numbered = enumerate(self.events[self._written :], self._written + 1)

@@ -1,6 +1,6 @@
 """Markets and shards of the trading side: opening, status changes, pay-outs and pauses.
 
-Does not belong here: which status changes are legal, and when they happen (``markets.life_cycle``).
+Does not belong here: deciding which status changes are legal, and when they happen (``markets.life_cycle``).
 """
 
 from typing import Final
@@ -36,7 +36,7 @@ class MarketControl:
         value: int | None = None,
         close_us: int | None = None,
     ) -> None:
-        """Change the status of a market, with the cancels and pay-outs that the change causes.
+        """Change the status of a market. Cancel orders and pay out positions as the new status requires.
 
         ``value`` is the centi-cents that one YES pays, and is required to finalize a market. This method does not check
         whether the change is legal; ``markets.life_cycle`` and the admin routes do.
@@ -81,7 +81,7 @@ class MarketControl:
             count = position.count
             if count:
                 owed = count * value if count > 0 else -count * (DOLLAR_CENTICENTS - value)
-                # Pay-outs are whole cents. The exchange keeps the fraction of a scalar pay-out.
+                # A pay-out is a whole number of cents. The exchange keeps any fraction of a cent from a scalar result.
                 self._recorder.emit(
                     ev.PositionSettled(
                         at_us=at_us,

@@ -1,7 +1,7 @@
-"""Preview of the trades that an order would make, with prices and fees, before anything changes.
+"""Preview of the trades that an order would make, with prices and fees, computed before anything changes.
 
-Belongs here: reading the other side of the book in price-time order, and adding up exactly what a member would pay.
-Does not belong here: the decision to trade (``engine``), and changes (``state``).
+Belongs here: reading the opposite side of the book in price-time order, and computing exactly what a member would pay.
+Does not belong here: the decision to trade (``engine``), and changes of orders and money (``state``).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,10 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class MatchIntent:
-    """Terms of a new or amended order at its arrival in the book. ``overpaid`` is the rounding it has paid so far."""
+    """Terms of a new or amended order when it is matched.
+
+    ``overpaid`` is the sum of its rounding fees that were not returned.
+    """
 
     member: str
     subaccount: int
@@ -31,7 +34,7 @@ class MatchIntent:
 
 @dataclass(frozen=True, slots=True)
 class PlannedTrade:
-    """A maker order, the centi-contracts to trade with it, and the fee of the taker.
+    """A planned trade: the maker order, the centi-contracts to trade with it, and the fee of the taker.
 
     A ``count`` of 0 means that the maker order belongs to the taker's member and must be canceled.
     """
@@ -43,7 +46,7 @@ class PlannedTrade:
 
 @dataclass(slots=True)
 class MatchPlan:
-    """All trades that an order would make at once.
+    """All trades that an order would make immediately.
 
     ``left`` is the count that would not trade. ``stopped_at_own`` tells whether matching stopped at an order of the
     same member.
@@ -55,17 +58,17 @@ class MatchPlan:
 
 
 def crosses(side: Side, price: int, other: int) -> bool:
-    """Return whether an order at ``price`` trades with an opposite order at ``other``."""
+    """Return whether an order with the limit ``price`` can trade with an opposite order at the price ``other``."""
     return price >= other if side == "bid" else price <= other
 
 
 def opposite(side: Side) -> Side:
-    """Return the opposite side of the book."""
+    """Return the other side of the book: ``ask`` for ``bid``, and ``bid`` for ``ask``."""
     return "ask" if side == "bid" else "bid"
 
 
 class MatchPreview:
-    """The trades that an order with the given terms would make in a market at an instant."""
+    """Preview of the trades that an order with the given terms would make in a market at an instant."""
 
     def __init__(self, state: TradingState, market: TradedMarket, intent: MatchIntent, at_us: int) -> None:
         self._state, self._market, self._intent, self._at_us = state, market, intent, at_us
@@ -76,9 +79,10 @@ class MatchPreview:
         self.plan = self._build_plan()
 
     def is_affordable(self, freed: int = 0) -> bool:
-        """Return whether the member's money covers the trades and then the collateral of all resting orders.
+        """Return whether the member has enough money for the previewed trades and for the collateral of all resting
+        orders after them.
 
-        ``freed`` is the collateral that an amended order reserved until now.
+        ``freed`` is the collateral that the order reserved before an amendment.
         """
         intent, market, state = self._intent, self._market, self._state
         key = (intent.member, intent.subaccount, market.ticker)
@@ -110,7 +114,7 @@ class MatchPreview:
         return self._market.book.queue(opposite(self._intent.side))  # type: ignore[return-value]  # books hold orders
 
     def _cost(self, maker: SandboxOrder, count: int) -> FillFee:
-        """Return the fee that the taker pays for one trade, and update the running position and balance."""
+        """Compute the fee that the taker pays for one trade, and update the preview's running position and balance."""
         intent = self._intent
         sign = 1 if intent.side == "bid" else -1
         each = cost_each(intent.side, maker.price)

@@ -1,4 +1,6 @@
-"""Recording of decisions: each decision becomes an event that changes the state and enters the truth log.
+"""Recording of the engine's decisions.
+
+Each decision becomes an event, which is applied to the state and added to the truth log.
 
 Belongs here: steps that all parts of the trading side share, such as identifiers, cancels and shard checks. Does not
 belong here: deciding (``engine``, ``groups``, ``accounts``, ``market_control``).
@@ -18,7 +20,7 @@ ORDER_NUMBERS, TRADE_NUMBERS, GROUP_NUMBERS, TRANSFER_NUMBERS = 1, 2, 3, 4
 
 
 class EventRecorder:
-    """The one writer of a trading state and its truth log.
+    """The only object that changes a trading state and its truth log.
 
     ``seed`` makes the identifiers of one exchange differ from those of another.
     """
@@ -34,19 +36,22 @@ class EventRecorder:
         self.log.append(event)
 
     def identifier(self, purpose: int) -> str:
-        """Return a UUID that is unique in this exchange and follows from the seed and the number of events so far."""
+        """Return a UUID that is unique in this exchange. It depends only on the seed and on the number of events."""
         sequence = self.state.sequence
         bits = mixed(self.seed, sequence, purpose) << 64 | mixed(sequence, self.seed, purpose + 16)
         return str(UUID(int=bits, version=4))
 
     def cancel_each(self, orders: Iterable[SandboxOrder], reason: ev.CancelReason, at_us: int) -> None:
-        """Cancel those of the given orders that still rest."""
+        """Cancel each of the given orders that is still resting."""
         for order in list(orders):
             if order.is_resting:
                 self.emit(ev.OrderCanceled(at_us=at_us, order_id=order.order_id, count=order.remaining, reason=reason))
 
     def check_shard(self, shard: int, *, trading: bool) -> None:
-        """Refuse a request if a shard is down, or if ``trading`` is required and the shard does not trade."""
+        """Refuse a request if its shard is down.
+
+        If ``trading`` is True, also refuse it while trading on the shard is paused.
+        """
         state = self.state.shards[shard]
         if not state.exchange_active:
             raise RequestRefused("exchange_unavailable")

@@ -1,7 +1,7 @@
 """Records of the trading state: members, markets, orders, fills, positions, settlements, groups and transfers.
 
-Belongs here: records and values derived from a single record. Only ``state`` changes records; all other code reads
-them.
+Belongs here: the records, and values computed from a single record. Only ``state`` changes records; all other code
+reads them.
 """
 
 from collections import deque
@@ -12,9 +12,9 @@ from kalshi_pipelines.sandbox.trading.book import OrderBook
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus, OrderAccepted, Result, Side
 
 AccountKey = tuple[str, int, int]
-"""Member, sub-account and shard that a cash balance belongs to."""
+"""Key of a cash balance: member, sub-account and shard."""
 HoldingKey = tuple[str, int, str]
-"""Member, sub-account and ticker that a position belongs to."""
+"""Key of a position: member, sub-account and ticker."""
 
 RESTING: Final = "resting"
 CANCELED: Final = "canceled"
@@ -23,7 +23,10 @@ EXECUTED: Final = "executed"
 
 @dataclass(slots=True)
 class Member:
-    """A member with its sub-accounts and its used client order ids. A client order id stays used for ever."""
+    """A member of the exchange, with its sub-accounts and its used client order ids.
+
+    A used client order id can never be used again.
+    """
 
     member: str
     balance_step: int
@@ -50,8 +53,8 @@ class ApiKey:
 class SandboxOrder:
     """An order in its present state.
 
-    ``number`` counts the orders of the exchange. ``rounding`` is the micro-dollars of rounding fees not yet returned.
-    ``allowance`` is the micro-dollars reserved for fees while the order rests.
+    ``number`` counts the orders of the exchange. ``rounding`` is the sum of rounding fees not yet returned, in
+    micro-dollars. ``allowance`` is the amount reserved for fees while the order rests, in micro-dollars.
     """
 
     number: int
@@ -81,7 +84,7 @@ class SandboxOrder:
 
     @property
     def is_open(self) -> bool:
-        """Whether the order may still trade."""
+        """Whether the order may still trade. An open order rests in the book or is being matched."""
         return self.status == RESTING
 
     @property
@@ -92,7 +95,7 @@ class SandboxOrder:
 
 @dataclass(frozen=True, slots=True)
 class SandboxFill:
-    """One side's view of a trade."""
+    """One side of a trade: the fill of the maker order or of the taker order."""
 
     fill_id: str
     order_id: str
@@ -117,7 +120,8 @@ class SandboxFill:
 class Position:
     """A position in a market: ``count`` centi-contracts (negative for NO), and money in micro-dollars.
 
-    ``cost`` is the purchase cost of the open contracts. ``traded`` and ``traded_count`` add up all fills.
+    ``cost`` is the purchase cost of the open contracts. ``traded`` and ``traded_count`` are the cost and the count of
+    all fills.
     """
 
     member: str
@@ -188,7 +192,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """A trade as the public sees it."""
+    """A public trade, without the identity of its members."""
 
     trade_id: str
     ticker: str
@@ -205,8 +209,9 @@ class PublicTrade:
 
 @dataclass(slots=True, eq=False)
 class TradedMarket:
-    """A market with an order book. ``pool`` is the micro-dollars that back the open contracts: one dollar for each
-    pair.
+    """A market with an order book.
+
+    ``pool`` is the money that backs the open contracts, in micro-dollars: one dollar for each YES and NO pair.
     """
 
     facts: MarketOpened
@@ -231,7 +236,8 @@ class TradedMarket:
 class OrderGroup:
     """An order group: orders that share a limit.
 
-    ``matched`` holds (instant, centi-contracts) of the 15 seconds up to the last trade. ``matched_count`` is their sum.
+    ``matched`` holds the instant and the centi-contracts of each trade in the 15 seconds up to the last trade.
+    ``matched_count`` is the sum of these centi-contracts.
     """
 
     group_id: str
@@ -251,7 +257,7 @@ class OrderGroup:
 
 @dataclass(slots=True)
 class Shard:
-    """State of one shard of the exchange."""
+    """State of one shard of the exchange: whether it is up, and whether orders trade on it."""
 
     exchange_active: bool = True
     trading_active: bool = True

@@ -1,7 +1,7 @@
-"""State of the trading side: the result of all events so far.
+"""State of the trading side, which is the result of all events so far.
 
-Belongs here: applying events. Does not belong here: deciding. The same events always give the same state, whether they
-are applied live, from a file, or to a replica that lags.
+Belongs here: applying events. Does not belong here: deciding which events happen (``engine``). The same events always
+give the same state, whether they are applied as they happen, from a file, or later to a replica.
 """
 
 from collections import defaultdict
@@ -34,13 +34,19 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 SHARDS: Final = 4
 GROUP_WINDOW_US: Final = 15_000_000
-"""Period over which order groups count trades: 15 seconds. Source: the vendor's page on order groups."""
+"""Period within which an order group's trades count towards its limit: 15 seconds.
+
+Source: the vendor's page on order groups.
+"""
 CENT: Final = 10_000
 """Micro-dollars in a cent."""
 
 
 class TradingState:
-    """Members, markets, orders, money and contracts. Other code may read the state but changes it only by ``apply``."""
+    """Members, markets, orders, money and contracts of one exchange.
+
+    Other code may read the state but changes it only by ``apply``.
+    """
 
     def __init__(self) -> None:
         self.members: dict[str, Member] = {}
@@ -113,7 +119,7 @@ class TradingState:
         return self._held_by[member]
 
     def holders_of(self, ticker: str) -> list[Position]:
-        """Return every position in a market, in the order of opening."""
+        """Return every position in a market, in the order in which the positions were opened."""
         return list(self._holders[ticker].values())
 
     def _member_joined(self, event: ev.MemberJoined) -> None:
@@ -306,7 +312,7 @@ class TradingState:
         self._touched(taker, event.at_us)
 
     def _book_fill(self, market: TradedMarket, order: SandboxOrder, event: ev.Traded, fee: int) -> None:
-        """Move the money and the contracts of one side of a trade."""
+        """Apply one side of a trade to the money and the position of its member."""
         key = (order.member, order.subaccount, order.ticker)
         position = self.positions.get(key)
         if position is None:
@@ -318,7 +324,8 @@ class TradingState:
         opening = event.count - closing
         before = max(position.count, 0)
         if closing:
-            # If the cost does not divide evenly, the last contract carries the remainder.
+            # If the cost does not divide evenly among the contracts, the last contract to be closed carries the
+            # remainder.
             released = position.cost * closing // abs(position.count)
             position.cost -= released
             position.realized += (DOLLAR_CENTICENTS - each) * closing - released
@@ -371,7 +378,10 @@ class TradingState:
         self.clock_offset_us = event.offset_us
 
     def _take(self, order: SandboxOrder, count: int) -> None:
-        """Subtract contracts from an order. If the order rests, update the book and the collateral as well."""
+        """Subtract ``count`` centi-contracts from an order's remaining count.
+
+        If the order rests, also update the book and the collateral.
+        """
         if order.is_resting:
             self.markets[order.ticker].book.reduce(order, count)
             self._expose(order, -count)
@@ -381,7 +391,10 @@ class TradingState:
         order.remaining -= count
 
     def _expose(self, order: SandboxOrder, count: int) -> None:
-        """Adjust the collateral of a resting order by ``count``. Call this before the order's ``remaining`` changes."""
+        """Change the collateral of a resting order by the collateral of ``count`` centi-contracts.
+
+        Call this method before the order's ``remaining`` changes.
+        """
         market = self.markets[order.ticker].facts
         rests = count if count > 0 else order.remaining + count
         step = self.members[order.member].balance_step
