@@ -87,7 +87,7 @@ class GroupControl:
         self._recorder.emit(ev.GroupDeleted(at_us=at_us, group_id=group.group_id))
 
     def check(self, group_id: str, member: str, subaccount: int, shard: int) -> None:
-        """Refuse an order if its group is triggered, or does not exist for the order's member, sub-account and shard."""
+        """Refuse an order if its group is triggered, or unknown for the order's member, sub-account and shard."""
         group = self._state.groups.get(group_id)
         if group is None or (group.member, group.subaccount, group.shard) != (member, subaccount, shard):
             raise RequestRefused("order_group_not_found")
