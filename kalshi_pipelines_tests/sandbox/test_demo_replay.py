@@ -1,7 +1,7 @@
 """Replay of all requests recorded on the demo environment in June 2026 against a sandbox in the same situation.
 
 Statuses, error codes, body shapes, order states and amounts must equal the recording. The only exceptions are the
-differences listed here, which are also the table in the documentation.
+differences listed in this module. A table in the documentation lists them too.
 """
 
 import base64
@@ -36,20 +36,22 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z")
 EPOCH = re.compile(r"ts|ts_ms|updated_ts")
 
 GONE = {"error.service", "market_positions.resting_orders_count"}
-"""Members that the exchange has dropped since the recording."""
+"""JSON members that the exchange has dropped since the recording."""
 NEW = {
     "fills.exchange_index", "market_positions.exchange_index", "order.exchange_index", "orders.exchange_index",
 "exchange_index_statuses",
     "intra_exchange_transfers_active", "orders.self_trade_prevention_type",
 }  # fmt: skip
-"""Members that the exchange has added since the recording."""
+"""JSON members that the exchange has added since the recording."""
 OTHER_VALUES = {
     "read.bucket_capacity", "endpoint_costs", "balance_breakdown", "market.open_interest_fp", "market.volume_24h_fp",
     "market.volume_fp",
 }  # fmt: skip
-"""Members whose values have changed since the recording, or are the sandbox's own."""
+"""JSON members whose values may differ from the recording, because the exchange changed them or the sandbox computes
+its own.
+"""
 REFUSED_NOW = {"orders__legacy_create": 410, "orders__legacy_cancel": 410}
-"""Requests that the exchange has stopped accepting since the recording, and the status of the refusal."""
+"""Requests that the exchange has stopped accepting since the recording, with the HTTP status of the refusal."""
 
 
 @dataclass
@@ -77,7 +79,10 @@ def _recorded() -> list[RecordedExchange]:
 
 @dataclass
 class Stage:
-    """A sandbox in the situation of the recordings, and a map from recorded order ids to order ids in the sandbox."""
+    """A sandbox in the same situation as the recorded exchange.
+
+    ``ids`` maps recorded order ids to order ids in the sandbox.
+    """
 
     sandbox: LocalSandbox
     key: Ed25519PrivateKey
@@ -87,7 +92,7 @@ class Stage:
         self.recordings = self.sandbox.exchange.replay
 
     def send(self, recorded: RecordedExchange) -> Any:
-        """Send a recorded request at its recorded time and return the sandbox's response."""
+        """Send a recorded request to the sandbox at its recorded time, and return the sandbox's response."""
         self.sandbox.time.microseconds = recorded.at_us
         path = self._ours(recorded.request["path"])
         body = recorded.request.get("request_body")
@@ -116,7 +121,10 @@ class Stage:
         return headers
 
     def keep_only_list_recordings(self, recorded: RecordedExchange) -> None:
-        """Remove all recordings except lists of markets, because later files of the folder hold more markets."""
+        """Replay recordings only for lists of markets.
+
+        Lists computed from the catalogue would also contain markets that were recorded later.
+        """
         is_list = recorded.request["path"].startswith(f"{API_ROOT}/markets?") and recorded.request["status"] == 200
         self.sandbox.exchange.replay = self.recordings if is_list else None
 
@@ -134,7 +142,8 @@ def stage() -> Iterator[Stage]:
     time = ManualClock(BEFORE_US)
     options = SandboxOptions(recordings=FOLDER, balance=0, tier="basic", read_lag_ms=LAG_MS)
     exchange = exchange_of(options, ExchangeClock(time))
-    # Balances were recorded every half second. Their own bucket, with one read per second, came later.
+    # Balances were recorded every half second. The exchange later gave balance reads their own bucket of one read per
+    # second. Let the clock of the buckets run ten times as fast.
     exchange.limits.monotonic_ns = lambda: time.microseconds * 10_000
     with in_this_thread(sandbox_app(exchange)) as client:
         stage = Stage(LocalSandbox(exchange, time, client), Ed25519PrivateKey.generate())
@@ -146,8 +155,9 @@ def stage() -> Iterator[Stage]:
 
 
 def _replay_earlier_orders(stage: Stage) -> None:
-    """Place the orders that the recorded list shows from before the recording, against matching orders of other
-    traders.
+    """Place and cancel the orders that a recorded list shows from before the first recorded request.
+
+    Orders of other traders match them.
     """
     recorded = json.loads((FOLDER / "portfolio__orders_list.json").read_text("utf-8"))["orders"]
     first = min(each.at_us for each in _recorded())
@@ -230,9 +240,11 @@ def _learn(stage: Stage, recorded: Any, ours: Any) -> None:
 
 
 def _differences(recorded: Any, ours: Any, path: str, ids: dict[str, str]) -> Iterator[tuple[bool, str]]:
-    """Compare two bodies and yield the place of each listed difference, or a description of any other difference.
+    """Compare a recorded body with the sandbox's.
 
-    Identifiers and instants only need to be of the same kind.
+    Yield the place of each expected difference, and a description of any other.
+
+    Order ids are translated by ``ids``. Most other identifiers, and instants, count as equal even if they differ.
     """
     if path in OTHER_VALUES:
         yield (True, path) if type(recorded) is type(ours) else (False, f"{path} is of another type")

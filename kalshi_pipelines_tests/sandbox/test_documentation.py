@@ -1,4 +1,4 @@
-"""Tests of the documentation pages about the sandbox: the program runs, and the tables are complete."""
+"""Tests of the documentation pages about the sandbox: the example program runs, and the tables are complete."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Tests with the vendor's own Python client, unchanged, against a running sandbox.
+"""Tests of a running sandbox with the vendor's own, unchanged Python client.
 
 The client needs Python 3.13, where the development requirements install it.
 """
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.filterwarnings(
 
 @dataclass
 class ClientSession:
-    """A running sandbox, the vendor's client with a key, and a market with two orders of another trader.
+    """A running sandbox, the vendor's client with an API key, and a market with two orders of another trader.
 
-    The orders bid 300 contracts at 0.40 and ask 300 contracts at 0.60.
+    One order bids 0.40 and the other asks 0.60, each for 300 contracts.
     """
 
     sandbox: SandboxProcess

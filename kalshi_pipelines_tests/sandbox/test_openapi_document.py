@@ -1,6 +1,6 @@
-"""Tests of a running sandbox against the published OpenAPI document, which no response may violate.
+"""Tests that no response of a running sandbox violates the vendor's OpenAPI document.
 
-The document is outside the project. Without it these tests are skipped.
+The document is not part of the project. If it is missing, the tests are skipped.
 """
 
 import base64
@@ -42,7 +42,8 @@ SHAPE_CHECKS = (
     response_schema_conformance,
 )
 NOT_IN_THE_DOCUMENT = {
-    # These operations left the document in June 2026. The exchange still refuses them by name.
+    # These operations left the vendor's OpenAPI document in June 2026. The exchange still answers them with a refusal
+    # of their own.
     "POST /portfolio/orders", "DELETE /portfolio/orders/{order_id}", "POST /portfolio/orders/batched",
     "DELETE /portfolio/orders/batched", "POST /portfolio/orders/{order_id}/amend",
     "POST /portfolio/orders/{order_id}/decrease",
@@ -67,7 +68,7 @@ class Signed(AuthBase):
 
 @dataclass
 class DrivenSandbox:
-    """A running sandbox, the OpenAPI document for it, and the names of existing objects."""
+    """A running sandbox, the OpenAPI document, and the names of objects that exist in the sandbox."""
 
     url: str
     document: Any
@@ -81,12 +82,12 @@ class DrivenSandbox:
         return answer.json() if answer.content else None
 
     def known(self, name: str) -> str | None:
-        """Return an existing value for a parameter or member, or None if any value will do."""
+        """Return an existing value for a parameter or body field, or None if nothing by that name exists."""
         values = self.names.get(name)
         return values[next(self.numbers) % len(values)] if values else None
 
     def order(self) -> dict[str, Any]:
-        """Return the terms of an order that rests."""
+        """Return the terms of an order that will rest in the book."""
         return {
             "ticker": self.names["ticker"][0],
             "side": "bid",
@@ -118,7 +119,7 @@ def _registered(admin_url: str) -> Signed:
 
 
 def _fill_exchange(exchange: DrivenSandbox) -> DrivenSandbox:
-    """Create orders, fills, a position and a group in the exchange, and store their names."""
+    """Create orders, fills, a position and an order group in the sandbox, and store their names."""
     markets = exchange.send("GET", "/markets?status=open&limit=50&mve_filter=exclude")["markets"]
     liquid = [row for row in markets if row["exchange_index"] == 0 and row["yes_ask_size_fp"] != "0.00"]
     exchange.names = {
@@ -149,7 +150,7 @@ def test_no_answer_breaks_the_document(exchange: DrivenSandbox, name: str) -> No
     operation = exchange.document[path][method]
     _drive(exchange, operation, GenerationMode.POSITIVE, [*SHAPE_CHECKS, status_code_conformance])
     if operation.query or operation.body:
-        # For requests that violate it, the document defines no response. Any refusal is accepted there.
+        # The OpenAPI document defines no response to a request that violates it, so the test accepts any refusal.
         _drive(exchange, operation, GenerationMode.NEGATIVE, SHAPE_CHECKS)
 
 
@@ -165,7 +166,7 @@ def _drive(exchange: DrivenSandbox, operation: Any, mode: GenerationMode, checks
 
 
 def _fill_in(exchange: DrivenSandbox, case: Any) -> None:
-    """Replace arbitrary values of a generated case by names of existing objects."""
+    """Replace arbitrary values in a generated request by the names of existing objects."""
     for part in (case.path_parameters, case.query, case.body):
         if not isinstance(part, dict):
             continue

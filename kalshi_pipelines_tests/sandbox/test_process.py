@@ -24,7 +24,7 @@ def _is_gone(pid: int) -> bool:
         except ProcessLookupError:
             return True
         stat = Path(f"/proc/{pid}/stat")
-        # An orphan that its new parent does not reap is a zombie, which counts as ended.
+        # A killed orphan stays a zombie until its new parent reaps it. A zombie counts as ended.
         if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z":
             return True
         time.sleep(0.02)

@@ -128,7 +128,7 @@ def test_lines_written_together_return_together_or_not_at_all(file: Path) -> Non
 
 def test_one_changed_bit_anywhere_is_noticed(file: Path) -> None:
     content = _filled(file)
-    # Without its end the last line looks torn, as after a kill.
+    # Leave out the last byte. If it changes, the last line looks incomplete, as after a kill, and the file is accepted.
     for place in range(len(content) - 1):
         for bit in range(8):
             changed = bytes([*content[:place], content[place] ^ 1 << bit, *content[place + 1 :]])
@@ -237,7 +237,7 @@ def _api(sandbox: SandboxProcess, signer: RequestSigner) -> httpx.Client:
 
 
 def _seen(sandbox: SandboxProcess, signer: RequestSigner) -> dict[str, object]:
-    """Return the part of the state that a member and an operator can see."""
+    """Return the part of the exchange's state that a member and an operator can see."""
     with _api(sandbox, signer) as api:
         reads = {
             path: api.get(path).raise_for_status().json()
@@ -313,8 +313,8 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(file: Path) -> Non
                 os.kill(sandbox.pid, signal.SIGKILL)
                 trading.join()
         taken = [event.order_id for event in read_truth(file) if isinstance(event, OrderAccepted)]
-        # The order in flight may have been accepted, so its client order id may be used up. The next round must not
-        # need it.
+        # The exchange may have accepted the last order without sending its response. Its client order id is then used,
+        # so the next round uses new ids.
         assert taken[: len(answered)] == answered
         answered[:] = taken
 
@@ -338,7 +338,7 @@ def test_a_full_disk_stops_answers_and_not_the_time(file: Path) -> None:
         assert httpx.get(f"{sandbox.url}/exchange/status").status_code == 500
         time.sleep(0.2)
         resource.prlimit(sandbox.pid, resource.RLIMIT_FSIZE, no_limit)
-        # No request arrives any more, so only the passing of time writes events.
+        # No more requests arrive that could write the log. The sandbox must write the events by itself as time passes.
         assert _until(
             lambda: any(isinstance(event, MemberJoined) and event.member == "full" for event in read_truth(file))
         )

@@ -253,7 +253,8 @@ def test_a_named_shard_pays_alone_and_routing_pays_everywhere(basic: tuple[Local
     assert [_status(basic, "POST", ORDERS, on_zero) for _ in range(11)].count(429) == 1
     sandbox.pass_seconds(1)
     assert [_status(basic, "POST", ORDERS, on_two) for _ in range(10)].count(429) == 0
-    # Routing by ticker needs tokens in every shard's bucket, and takes none if a bucket is empty.
+    # An order that is routed by its ticker needs tokens in the bucket of every shard. If one bucket is empty, no tokens
+    # are taken.
     assert [_status(basic, "POST", ORDERS, routed) for routed in (NOWHERE, {**NOWHERE, "exchange_index": -1})] == [
         429
     ] * 2

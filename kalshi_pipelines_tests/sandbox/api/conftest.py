@@ -1,4 +1,4 @@
-"""Fixtures of the API tests: a quiet sandbox, two members, and a market they can trade in."""
+"""Fixtures of the API tests: a sandbox without simulated traders, two members, and a market they can trade in."""
 
 from collections.abc import Iterator
 

@@ -11,7 +11,7 @@ def test_positions_have_the_recorded_shape(me: SignedMember, other: SignedMember
     for price in ("0.9900", "0.9900", "0.5200"):
         buy(me, other, ticker, price)
     ours = me.read("/portfolio/positions")
-    # The exchange dropped the member resting_orders_count in July 2026.
+    # The exchange dropped ``resting_orders_count`` from positions in July 2026.
     market = {**told["market_positions"][0], "ticker": ticker, "exchange_index": 0}
     del market["resting_orders_count"]
     assert set(ours["market_positions"][0]) == set(market)
@@ -141,7 +141,8 @@ def test_the_balance_is_what_orders_could_use(me: SignedMember, other: SignedMem
     buy(me, other, ticker, "0.5200", "2.00")
     balance = me.balance()
     assert list(balance) == list(told)
-    # 4,000 dollars less 1.00 of collateral, 1.04 paid and a fee of 0.0350, rounded to a hundredth of a cent.
+    # Expected: 4,000 dollars less 1.00 of collateral, 1.04 paid for contracts and a fee of 0.0350, rounded to a
+    # hundredth of a cent.
     assert (balance["balance"], balance["balance_dollars"]) == (399_792, "3997.9250")
     assert balance["portfolio_value"] == 104
     assert balance["updated_ts"] == NOON_S

@@ -1,4 +1,4 @@
-"""Tests of drift: responses stay changed until the drift is removed."""
+"""Tests of drift in the sandbox: an endpoint's responses stay changed until the drift is removed."""
 
 import resource
 import sys

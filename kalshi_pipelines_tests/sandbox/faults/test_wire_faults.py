@@ -1,4 +1,4 @@
-"""Tests of faults that need a real connection. The truth log shows what the exchange did."""
+"""Tests of faults that need a real network connection. The truth log shows which requests the exchange carried out."""
 
 import contextlib
 import json
@@ -167,7 +167,7 @@ def test_one_request_may_get_two_whole_answers_on_a_connection_that_stays_open(c
 
 
 def _read_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """Read one response from a connection, and no byte beyond its end."""
+    """Read exactly one response from a connection, and no byte of a following response."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += connection.recv(1)

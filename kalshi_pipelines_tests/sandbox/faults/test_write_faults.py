@@ -1,4 +1,7 @@
-"""Tests of faults on writes. The exchange's state, not its responses, shows what the exchange did."""
+"""Tests of faults on writes.
+
+They check the exchange's state, because a response after a fault does not show what happened.
+"""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of the life cycle of markets, by the clock and by hand."""
+"""Tests of the life cycle of markets, with status changes by the clock and by hand."""
 
 import datetime as dt
 from collections import Counter, defaultdict

@@ -34,7 +34,10 @@ def _objects(value: Any, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _recorded(folder: Path) -> tuple[set[str], set[str]]:
-    """Find the tickers of all markets and events in a folder without the code under test."""
+    """Find the tickers of all markets and events in a folder of recordings.
+
+    This function does not use the code under test.
+    """
     markets: set[str] = set()
     events: set[str] = set()
     for path in folder.glob("*.json"):

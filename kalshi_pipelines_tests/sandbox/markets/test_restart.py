@@ -1,4 +1,4 @@
-"""Tests of restarts: at any stage of a market's life cycle, a restart must not change traded or untraded markets."""
+"""Tests that a restart of the sandbox changes no market, traded or untraded, at any stage of its life cycle."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_restart_leaves_every_market_where_it_was(tmp_path: Path, hours: int, 
     for row in soonest[:traded]:
         exchange.venue.ensure_open(row.ticker)
     for _ in range(hours // 2):
-        # The log grows all the time, but contains no events of untraded markets.
+        # Write events to the truth log all the time. None of them is about an untraded market.
         time.microseconds += 2 * HOUR_US
         exchange.venue.engine.accounts.join(f"member-{time.microseconds}", at_us=exchange.venue.advance())
     before = _shown(exchange)

@@ -1,4 +1,4 @@
-"""Tests that every endpoint sends the keys that the vendor's document 3.34.0 requires."""
+"""Tests that every endpoint sends the JSON keys that the vendor's OpenAPI document 3.34.0 requires."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tests of the simulated traders."""
+"""Tests of the simulated traders in the markets of the sandbox."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tests of the venue: opening markets, due actions, and reads that lag."""
+"""Tests of the venue: opening markets in the engine, running due actions, and portfolio reads that lag."""
 
 import shutil
 from dataclasses import replace
@@ -252,9 +252,9 @@ def test_a_recorded_market_is_traded_on_its_recorded_book(recordings: Path, fold
 
 
 def _stays_open(recorded_us: int, traded_us: int) -> bool:
-    """Return whether a market trades past both its recorded close time and the present.
+    """Return whether a market trades beyond both its recorded close time and the present.
 
-    A market that was recorded as active stays open, even past its recorded close time.
+    A market that was recorded as active stays open.
     """
     return max(recorded_us, NOON_US) <= traded_us
 

@@ -23,7 +23,8 @@ def _group(engine: MatchingEngine, member: str, limit: int = 100) -> str:
 
 def test_two_groups_that_one_trade_fills_trigger_in_the_same_order_on_every_run() -> None:
     for seed in range(12):
-        # Identifiers follow from the seed. Python's hash order must not matter.
+        # Use several seeds, which give groups different identifiers. The order of triggering must not depend on
+        # Python's hash order.
         engine = new_engine("ann", "bob")
         engine.recorder.seed = seed
         maker, taker = _group(engine, "ann"), _group(engine, "bob")

@@ -1,4 +1,4 @@
-"""Tests of single orders in the matching engine."""
+"""Tests of the matching engine with single orders."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def _refusal(act: object) -> str:
 def test_a_taker_pays_the_price_it_finds_and_the_recorded_fee(engine: MatchingEngine) -> None:
     engine.place(order("bob", "ask", 5_200, 300), at_us=START_US)
     taken = engine.place(order("ann", "bid", 9_900, 100, time_in_force=IOC), at_us=START_US)
-    # Recorded on the demo exchange: one contract at 0.52 costs a fee of 0.0175.
+    # The demo exchange charged a fee of 0.0175 for one contract at 0.52 (recorded in June 2026).
     assert (taken.filled, taken.cost, taken.fees) == (100, 520_000, 17_500)
     assert engine.state.available("ann", 0, 0) == 1_000_000_000 - 537_500
     position = engine.state.positions["ann", 0, PLAIN]
@@ -104,7 +104,7 @@ def test_a_fill_or_kill_that_meets_its_own_order_acts_as_immediate(engine: Match
 def test_self_trade_prevention_cancels_the_taker_or_the_maker(engine: MatchingEngine) -> None:
     own = engine.place(order("ann", "bid", 4_800, 100), at_us=START_US).order
     crossing = engine.place(order("ann", "ask", 4_800, 100, time_in_force=IOC), at_us=START_US)
-    # Recorded: a 201 with nothing filled and nothing remaining, while the resting order stays.
+    # A recording shows a 201 with nothing filled and nothing remaining, while the member's resting order stays.
     assert (crossing.filled, crossing.remaining, own.is_resting) == (0, 0, True)
     again = engine.place(order("ann", "ask", 4_800, 100, self_trade_prevention="maker"), at_us=START_US)
     assert (own.status, again.order.is_resting) == ("canceled", True)
@@ -139,7 +139,7 @@ def test_a_post_only_order_that_would_trade_is_refused_and_listed_as_canceled(en
     engine.place(order("bob", "ask", 9_900, 100), at_us=START_US)
     asked = order("ann", "bid", 9_900, 100, post_only=True, client_order_id="mine")
     assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "invalid_order: post only cross"
-    # Recorded: a list of orders shows the order as canceled at the instant of its creation.
+    # A recording lists the refused order as canceled at the instant of its creation.
     listed = engine.state.orders_of["ann"][0]
     assert (listed.status, listed.remaining, listed.filled) == ("canceled", 0, 0)
     assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "order_already_exists"
@@ -238,7 +238,8 @@ def test_a_cancel_all_reaches_orders_of_the_following_minute(engine: MatchingEng
     engine.place(order("ann", "bid", 5_000, 100, ticker=COMBO), at_us=START_US)
     assert engine.cancel_all("ann", None, at_us=START_US) == 2
     within = engine.place(order("ann", "bid", 5_000, 100), at_us=START_US + 59 * SECOND_US)
-    # The response still reports a resting order. The cancel follows without the member's knowledge.
+    # The response reports a resting order. The exchange cancels the order right afterwards, which the response does not
+    # show.
     assert (within.remaining, within.order.is_resting) == (100, rests)
     assert engine.place(order("bob", "bid", 5_000, 100), at_us=START_US + 59 * SECOND_US).order.is_resting
     assert engine.place(order("ann", "bid", 5_000, 100), at_us=START_US + MINUTE_US).order.is_resting
@@ -266,7 +267,8 @@ def test_reduce_only_is_capped_by_the_position(engine: MatchingEngine) -> None:
 def test_makers_pay_by_series_and_a_young_combo_order_pays_as_a_taker(engine: MatchingEngine) -> None:
     engine.place(order("bob", "ask", 5_000, 10_000, ticker=MAKER_FEES), at_us=START_US)
     engine.place(order("ann", "bid", 5_000, 10_000, ticker=MAKER_FEES), at_us=START_US)
-    # 100 contracts at 0.50: the taker pays 0.07 x 100 x 0.25, and the maker a quarter of that.
+    # Expected fees for 100 contracts at 0.50: the taker pays 0.07 x 100 x 0.25 dollars, and the maker a quarter of
+    # that.
     fees = {fill.member: fill.fee for fills in engine.state.fills_of.values() for fill in fills}
     assert fees == {"ann": 1_750_000, "bob": 437_500}
     for waits_us, taker, maker in ((4_999_999, 875_000, 1_750_000), (5_000_000, 1_750_000, 875_000)):
@@ -376,6 +378,6 @@ def test_a_member_without_money_left_is_not_driven_below_zero_by_rounding() -> N
         engine.place(order("bob", "ask", 5_000, 1, ticker=MAKER_FEES), at_us=START_US)
         spent.append(before - engine.state.cash["poor", 0, 0])
         assert engine.state.available("poor", 0, 0) >= 0
-    # A hundredth of a contract costs 5,000 micro-dollars and a fee of 44. Rounding to a cent takes at most the free
-    # money.
+    # A hundredth of a contract costs 5,000 micro-dollars and a trade fee of 44. Rounding to a cent may take no more
+    # than the member's free money.
     assert spent == [5_044 + 4_866, 5_044 + 1, 10_000]

@@ -1,4 +1,6 @@
-"""Random order flow: every sequence of requests conserves money and contracts, and the log explains every change."""
+"""Tests with random orders: any sequence of requests conserves money and contracts, and the truth log explains every
+change.
+"""
 
 from collections import defaultdict
 from typing import Any
@@ -42,7 +44,7 @@ def on_grid(ticker: str, price: int) -> int:
 
 
 class Witness:
-    """An independent, slow order book that checks each trade of the log against price-time priority."""
+    """An independent, slow order book. It checks each trade in the truth log against price-time priority."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -188,7 +190,8 @@ class OrderFlow(RuleBasedStateMachine):
         try:
             execution = self.engine.place(new, at_us=self.now)
         except RequestRefused as refused:
-            # A refused post-only order that would trade is listed as canceled.
+            # A refused post-only order adds two events, because it is listed as canceled. Any other refused order adds
+            # none.
             listed = 2 if refused.details == "post only cross" else 0
             assert self.engine.state.sequence == before + listed, "a refused order changes nothing"
             assert len(self.engine.log.events) == events + listed
@@ -356,7 +359,7 @@ class OrderFlow(RuleBasedStateMachine):
 
 
 def _collateral(resting: list[SandboxOrder], holding: int) -> int:
-    """Compute the collateral of one position's orders, contract by contract."""
+    """Compute the collateral of the orders of one position, contract by contract, to compare it with the engine's."""
     total = sum(order.allowance for order in resting)
     for side, closable in (("bid", -holding), ("ask", holding)):
         closing = max(0, closable)

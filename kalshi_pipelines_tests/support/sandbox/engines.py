@@ -1,4 +1,7 @@
-"""A matching engine for tests, with three kinds of markets, members with money, and snapshots of its state."""
+"""Matching engines for tests.
+
+An engine has three kinds of markets and members with money. Tests compare snapshots of its state.
+"""
 
 import dataclasses
 from typing import Any
@@ -48,7 +51,7 @@ def order(member: str, side: ev.Side, price: int, count: int, **terms: Any) -> N
 
 
 def replayed(log: TruthLog) -> TradingState:
-    """Rebuild the state from the lines of a log."""
+    """Rebuild the trading state from the lines of a truth log."""
     state = TradingState()
     for sequence, event in enumerate(log.events, 1):
         state.apply(event_of(line_of(sequence, event), sequence))
@@ -56,7 +59,7 @@ def replayed(log: TruthLog) -> TradingState:
 
 
 def snapshot(state: TradingState) -> dict[str, Any]:
-    """Return a whole state as plain values."""
+    """Return a whole trading state as plain values that tests can compare."""
     return {name: _plain(value) for name, value in vars(state).items() if name != "_appliers"}
 
 
@@ -70,7 +73,8 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        # A default value that was only looked up is not a difference.
+        # Reading a missing key adds a default value to the state. Leave out such values, so that states with the same
+        # facts are equal.
         return {key: plain for key, item in value.items() if (plain := _plain(item)) not in (0, [], {})}
     if isinstance(value, list | tuple) or type(value).__name__ == "deque":
         return [_plain(item) for item in value]

@@ -39,7 +39,7 @@ class _InThisThread(httpx.BaseTransport):
 
 @dataclass
 class LocalSandbox:
-    """An exchange and an HTTP client for it. Only ``time`` moves the clock."""
+    """A sandbox exchange and an HTTP client for it. Only ``time`` moves the exchange's clock."""
 
     exchange: Exchange
     time: ManualClock

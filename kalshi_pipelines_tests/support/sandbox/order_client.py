@@ -1,4 +1,4 @@
-"""Members that place orders on the sandbox by its API, and that inject faults."""
+"""Members that place orders on the sandbox through its API and inject faults."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +29,7 @@ def order_of(ticker: str, client_order_id: str) -> dict[str, Any]:
 
 @dataclass
 class OrderClient:
-    """A member that trades by API on an exchange in this process."""
+    """A member that trades through the API of an exchange in the test process."""
 
     sandbox: LocalSandbox
     signer: RequestSigner

@@ -1,4 +1,7 @@
-"""A member that sends signed requests to a sandbox in the test process, with builders of orders and recordings."""
+"""A member that sends signed requests to a sandbox in the test process.
+
+Belongs here also: helpers that build orders and read recordings.
+"""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +23,7 @@ QUIET = SandboxOptions(markets=200, combos=20, tier="unlimited", warm=False, cro
 
 @dataclass
 class SignedMember:
-    """A member with one key. ``deposit`` is its starting money in dollars on each shard."""
+    """A member of the sandbox with one API key. ``deposit`` is its starting money in dollars on each shard."""
 
     sandbox: LocalSandbox
     member: str = "me"
@@ -47,13 +50,13 @@ class SignedMember:
         return self.sandbox.client.request(method, API + path, params=query, auth=self.signer, **more)
 
     def read(self, path: str, **query: Any) -> Any:
-        """Return the body of a GET that must succeed."""
+        """Send a signed GET, which must succeed, and return the response's body."""
         response = self.send("GET", path, **query)
         assert response.status_code == 200, response.text
         return response.json()
 
     def rows(self, path: str, name: str, **query: Any) -> list[Row]:
-        """Return all rows of a list, page by page."""
+        """Read all pages of a list endpoint and return the rows."""
         found: list[Row] = []
         cursor = ""
         while True:
@@ -64,7 +67,7 @@ class SignedMember:
                 return found
 
     def place(self, ticker: str, side: str, price: str, count: str = "1.00", **terms: Any) -> Row:
-        """Place an order that must be accepted, and return the response."""
+        """Place an order, which the exchange must accept, and return the response."""
         response = self.send("POST", ORDERS, order(ticker, side, price, count, **terms))
         assert response.status_code == 201, response.text
         placed: Row = response.json()
@@ -76,7 +79,7 @@ class SignedMember:
         return told
 
     def balance(self, **query: Any) -> Row:
-        """Return the balance as the API shows it."""
+        """Return the member's balance as the API shows it."""
         told: Row = self.read("/portfolio/balance", **query)
         return told
 
@@ -91,12 +94,12 @@ def order(ticker: str, side: str, price: str, count: str = "1.00", **terms: Any)
 
 
 def error_of(response: httpx.Response) -> tuple[int, str]:
-    """Return status and code of a nested error."""
+    """Return the HTTP status and the code of an error that is nested under ``error``."""
     return response.status_code, response.json()["error"]["code"]
 
 
 def tickers(sandbox: LocalSandbox, shard: int = 0) -> list[str]:
-    """Return markets of a shard that have a whole-cent grid and stay open for a day."""
+    """Return the tickers of a shard's markets that have a whole-cent grid and stay open for a day."""
     later = sandbox.time.microseconds // 1_000_000 + 86_400
     return [
         row["ticker"]
@@ -108,7 +111,7 @@ def tickers(sandbox: LocalSandbox, shard: int = 0) -> list[str]:
 
 
 def recorded(name: str) -> tuple[Row, Any]:
-    """Return a recorded request of the demo exchange and its response. Skips the test without the recording."""
+    """Return a recorded request of the demo exchange and its response. If the recording is missing, skip the test."""
     folder = RECORDINGS / "demo_2026_06"
     if not (folder / f"{name}.json").is_file():
         pytest.skip(f"the recorded response {name} is not on this machine")
@@ -117,18 +120,18 @@ def recorded(name: str) -> tuple[Row, Any]:
 
 
 def without_service(body: Row) -> Row:
-    """Return a recorded error without the member ``service``, which the exchange dropped in August 2026."""
+    """Return a recorded error without ``service``, which the exchange dropped from errors in August 2026."""
     return {"error": {name: text for name, text in body["error"].items() if name != "service"}}
 
 
 def buy(me: SignedMember, other: SignedMember, ticker: str, price: str = "0.5000", count: str = "1.00") -> Row:
-    """Buy contracts from another member as the taker."""
+    """Buy contracts as the taker from another member, whose order is placed first."""
     other.place(ticker, "ask", price, count)
     return me.place(ticker, "bid", price, count)
 
 
 def by_event(sandbox: LocalSandbox) -> list[str]:
-    """Return one market of each event."""
+    """Return the ticker of one market for each event."""
     return list({sandbox.exchange.catalogue.markets[name].event_ticker: name for name in tickers(sandbox)}.values())
 
 
@@ -139,6 +142,6 @@ def settle(sandbox: LocalSandbox, ticker: str, result: str = "yes", **terms: obj
 
 
 def open_for_a_year(sandbox: LocalSandbox, ticker: str) -> None:
-    """Move the close of a market to a year from now."""
+    """Move the close time of a market to a year from now."""
     for status, more in (("inactive", {}), ("active", {"close_time": "2027-11-22T12:00:00Z"})):
         sandbox.steer("POST", f"/markets/{ticker}/status", status=status, **more)

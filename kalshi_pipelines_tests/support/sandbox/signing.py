@@ -1,4 +1,4 @@
-"""Signed requests with an API key of a test."""
+"""Signed requests with an API key that a test creates or provides."""
 
 import base64
 import time
@@ -13,13 +13,13 @@ PrivateKey = rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
 def clock_ms() -> int:
-    """Return the milliseconds of the computer's clock."""
+    """Return the time of the computer's clock in milliseconds since 1970 UTC."""
     return time.time_ns() // 1_000_000
 
 
 @dataclass
 class RequestSigner(httpx.Auth):
-    """Signer of requests with a given key or a new Ed25519 key. ``now_ms`` is the clock."""
+    """Signer of requests with a given key or a new Ed25519 key. ``now_ms`` returns the time that is signed."""
 
     key_id: str
     key: PrivateKey = field(default_factory=ed25519.Ed25519PrivateKey.generate)
@@ -27,12 +27,12 @@ class RequestSigner(httpx.Auth):
 
     @property
     def public_pem(self) -> str:
-        """The public part of the key as PEM text."""
+        """The public part of the signer's key as PEM text."""
         public = self.key.public_key()
         return public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
     def headers(self, method: str, path: str) -> dict[str, str]:
-        """Return the three headers of a request to a path without its query."""
+        """Return the three authentication headers for a request. The path is given without its query."""
         timestamp = self.now_ms()
         text = f"{timestamp}{method}{path}".encode()
         if isinstance(self.key, ed25519.Ed25519PrivateKey):
@@ -47,7 +47,7 @@ class RequestSigner(httpx.Auth):
         }
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign a request of httpx."""
+        """Add the authentication headers to a request of httpx."""
         path = request.url.raw_path.partition(b"?")[0].decode()
         request.headers.update(self.headers(request.method, path))
         yield request

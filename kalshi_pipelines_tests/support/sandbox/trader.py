@@ -1,4 +1,4 @@
-"""A member of the sandbox exchange that trades without HTTP."""
+"""A member of the sandbox exchange that trades directly on the venue, without HTTP."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ A_MILLION = 10**12
 
 @dataclass
 class SandboxTrader:
-    """Trades on a venue as one member. Prices are in centi-cents, counts in centi-contracts."""
+    """A member that trades on a venue. Prices are in centi-cents, counts in centi-contracts."""
 
     venue: Venue
     member: str = ME
