@@ -84,7 +84,7 @@ class ContractReport:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a breaking finding is open."""
+        """Whether a breaking finding is open after the run."""
         return bool(self.recorded.count(Severity.BREAKING))
 
     @property

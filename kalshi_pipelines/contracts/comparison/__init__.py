@@ -1,1 +1,1 @@
-"""Compare an answer with its contract and its baseline."""
+"""Comparison of an answer with its contract and its baseline."""

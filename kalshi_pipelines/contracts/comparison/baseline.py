@@ -143,7 +143,7 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
-    """Return the differences without those about frozen numbers in new rows. In a new row, all numbers stand still."""
+    """Return the differences without those about frozen numbers in new rows, where many numbers are frozen together."""
     still: dict[str, list[Difference]] = {}
     for each in found:
         field = contract.fields.get(each.place)

@@ -29,7 +29,7 @@ class AbsurdBody(ExpectedError):
 
 @dataclass(frozen=True)
 class DecodedBody:
-    """A decoded body, so that no body is decoded twice.
+    """The result of decoding a body, kept so that no body is decoded twice.
 
     Attributes:
         value: The JSON value; ``None`` if the body is absurd.

@@ -1,4 +1,4 @@
-"""Inventories: counts of the places of answers, with their types, formats and values.
+"""Inventories: for each place in answers, counts of the types, formats and values.
 
 Belongs here: the counts, adding counts up, and converting counts to and from JSON. Does not belong here: counting a
 body (``observation``), and conclusions from counts (``baseline``).
@@ -131,7 +131,10 @@ class Inventory:
     questions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def plus(self, later: "Inventory") -> "Inventory":
-        """Return the sum of both inventories. If a lasting attribute or a trait changed, the later value is kept."""
+        """Return the sum of this inventory and ``later``.
+
+        If a lasting attribute or a trait changed, the later value is kept.
+        """
         places = {
             name: place.plus(later.places[name]) if name in later.places else self._absent(name, later)
             for name, place in self.places.items()

@@ -56,7 +56,10 @@ def _children(at: str, event: dict[str, Any], markets: list[Any]) -> Iterator[Br
 
 
 def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of ``GET /events/{event_ticker}``: markets must be inside or beside the event, as asked."""
+    """Yield broken rules of ``GET /events/{event_ticker}``.
+
+    Markets must be nested in the event or listed beside the event, as the request asked.
+    """
     event = body.get("event") if isinstance(body, dict) else None
     beside = body.get("markets") if isinstance(body, dict) else None
     if not isinstance(event, dict):

@@ -1,4 +1,4 @@
-"""Rules that an answer matches its request: filters, time windows, and the record that the path names."""
+"""Rules that an answer must match its request: filters, time windows, and the record that the path names."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final

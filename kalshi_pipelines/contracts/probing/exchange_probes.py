@@ -44,7 +44,7 @@ class AnsweredBodies:
         return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
     def texts(self, probe: str, key: str, name: str) -> list[str]:
-        """Return the texts at one key of the objects of a list in the answer to a probe."""
+        """Return the texts at one key, from all objects of a list in the answer to a probe."""
         return [text for row in self.rows(probe, key) if isinstance(text := row.get(name), str) and text]
 
 

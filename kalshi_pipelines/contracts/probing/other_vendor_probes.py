@@ -125,7 +125,7 @@ def probe_search(engine: sa.Engine, client: ProbeClient, settings: Settings, roo
 def cost_of(body: bytes) -> int | None:
     """Return the cost that an answer of Exa states, in micro-dollars rounded up; ``None`` if it states none.
 
-    The cost is read from the body with exact decimals, apart from the decoding for checks, which uses floats.
+    The cost is decoded separately, with exact decimals, because the decoding for checks uses floats.
     """
     try:
         answer = json.loads(body, parse_float=Decimal, parse_int=Decimal)

@@ -49,7 +49,7 @@ class ProbeFailure:
 
 
 class ProbeTimeUsedUp(ExpectedError):
-    """The time limit of the whole run is reached, so no further request is sent."""
+    """The error for a probe that is not sent, because the time limit of the contract run is reached."""
 
 
 @dataclass

@@ -41,7 +41,7 @@ class Pseudonyms:
 
         Args:
             body: The decoded body.
-            request: The request, which tells whether the body holds a member's own data, and its contract.
+            request: The request. It tells whether the body holds a member's own data, and which contract applies.
             status: The HTTP status. A refusal holds the exchange's own sentences, which stay.
         """
         is_own = request.is_signed and status < 400

@@ -1,8 +1,8 @@
-"""The probe of a path with a trailing slash: only the exchange itself may answer there.
+"""The probe of a path with a trailing slash: only the exchange itself may answer a request for such a path.
 
-No request of this project has a trailing slash, and no redirect is followed, because that would be unsafe for a signed
-order. In October 2025 the exchange swapped the two forms of its collections' paths, with and without a slash. The other
-probes use paths without a slash: any redirect of these is a difference.
+No request of this project has a trailing slash, and no redirect is followed, because following redirects would be
+unsafe for a signed order. In October 2025 the exchange swapped the two forms of its collections' paths, with and
+without a slash. The other probes use paths without a slash: any redirect of these is a difference.
 """
 
 from collections.abc import Iterator
