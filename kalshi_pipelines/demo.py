@@ -205,6 +205,7 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # A shell without a terminal starts background programs with Ctrl-C ignored. Dagster would then ignore SIGTERM, too.
+    # A shell without a terminal starts background programs with Ctrl-C ignored. Dagster would then ignore SIGTERM, too,
+    # so Ctrl-C gets its usual handler back.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -70,7 +70,7 @@ def alert_run_failure(
         channels: Channels that are used only if the warehouse cannot store the alert.
         job: Name of the job.
         run_id: Id of the Dagster run. A second call for the same run does nothing.
-        error: The error of the run. Secrets are removed here.
+        error: The error of the run. Secrets are removed from its text.
         failed_us: Time of the failure in microseconds since 1970 UTC.
 
     Raises:

@@ -141,7 +141,7 @@ class KalshiClient:
 
     @property
     def portfolio(self) -> PortfolioClient:
-        """Reads of the account that owns the API key, over the same connections and rate budget."""
+        """A reader of the account that owns the API key, with the connections and the rate budget of this client."""
         return PortfolioClient(self._transport)
 
     # Reads about the exchange and the account.

@@ -59,7 +59,7 @@ def reconciliation_metadata(report: ReconciliationReport) -> dict[str, Any]:
 
 
 def halt_message(kill: KillState, environment: str) -> Message:
-    """Return the alert that trading was stopped."""
+    """Return an alert which says that trading was stopped."""
     lines = (
         f"What: the kill switch is engaged at level {kill.level} since {moment(kill.at_us)}",
         f"By: {neutral(kill.by_whom)} ({neutral(kill.source)})",
