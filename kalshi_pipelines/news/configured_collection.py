@@ -1,4 +1,4 @@
-"""The collection of news that the settings ask for: configured providers first, then one collection with them."""
+"""One collection of news with the providers and the limits that the settings choose."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -51,7 +51,7 @@ _TABLES: Final = {"market": (news_article_markets, "ticker"), "event": (news_art
 
 @dataclass(frozen=True)
 class _Pair:
-    """An article and a market or event it may be about, with the provider, query and rank that suggest the link."""
+    """A pair of an article and a market or event. The provider, query and rank say why the article may be about it."""
 
     article_id: int
     item_type: str

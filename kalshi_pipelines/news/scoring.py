@@ -32,7 +32,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 SUBJECT: Final = "news_sentiment"
 _BATCH: Final = 500
-#: The relevance assumed for a link from an old database that has no score yet.
+#: The relevance assumed for a link that was adopted from a legacy database and has no score yet.
 _UNSCORED: Final = 0.5
 _NEUTRAL: Final = 0.1
 _SENTIMENTS: Final = BulkWrite(

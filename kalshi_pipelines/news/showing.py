@@ -68,7 +68,7 @@ class DuplicateRate:
 
     @property
     def is_usual(self) -> bool:
-        """Whether the share is at most 80 %. Fewer than 20 articles always count as usual."""
+        """Whether the share of copies is at most 80 %. With fewer than 20 articles, any share counts as usual."""
         return self.articles < _FEWEST_FOR_A_RATE or self.share <= MOST_DUPLICATES
 
     @property

@@ -44,7 +44,8 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: A word in the titles of more known articles than this is common. A common word finds only the newest of them.
+#: A word in the titles of more known articles than this is common. A common word finds only the newest of these
+#: articles.
 _COMMON: Final = 64
 _RAREST: Final = 4
 #: If several stories match an article, the most similar story must lead by this much for the article to join it.

@@ -82,7 +82,7 @@ def store_answer(
     """Store a provider's answer, with rejected entries in the quarantine.
 
     Args:
-        connection: A connection in the transaction that also counts the answer.
+        connection: A connection in a transaction. The caller counts the answer in the same transaction.
         origin: The provider, query and target of the answer.
         answer: The answer to store.
         text_characters: The number of characters kept of each text.
@@ -232,7 +232,7 @@ def _record_sources(
     ids: Mapping[str, int],
     stamp: Stamp,
 ) -> set[str]:
-    """Record this provider as a source of the articles. Return the addresses of articles it had not returned before."""
+    """Record a provider as a source of articles. Return the addresses of articles that are new to this provider."""
     columns = news_article_sources.c
     known_ids = set(
         connection.scalars(

@@ -17,7 +17,7 @@ _MOST_UNPACKING: Final = 3
 _TAG: Final = re.compile(r"</?[A-Za-z]|<[!?]")
 _TAG_NAME: Final = re.compile(r"</?([A-Za-z][A-Za-z0-9]*)")
 _COULD_BE_TAG: Final = re.compile(r"<(?=[A-Za-z!/?])")
-#: Elements whose content is not text for readers.
+#: HTML elements whose content is not text for readers.
 _UNREAD: Final = frozenset({"script", "style", "noscript", "template", "iframe", "object", "svg", "math", "head"})
 _INLINE: Final = frozenset(
     {"a", "abbr", "b", "bdi", "bdo", "cite", "code", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub"}

@@ -72,7 +72,7 @@ def _exa(settings: Settings, sandbox_url: str | None) -> ExaProvider | str:
     if not settings.news_searches:
         return "Exa is skipped because KALSHI_NEWS_SEARCHES is 0."
     if settings.environment is Environment.SANDBOX:
-        # The real key is sent only to the real Exa.
+        # The sandbox gets a key of its own, because the operator's key is sent only to the real Exa.
         if sandbox_url is None:
             return "Exa is skipped because this run has no sandbox."
         return ExaProvider(
@@ -105,7 +105,7 @@ def _feeds(settings: Settings, sandbox_url: str | None) -> list[FeedProvider]:
 
 
 def _place(address: str) -> str:
-    """Return host and path, which are safe to show. The query string may hold a key."""
+    """Return host and path of a feed's address, which are safe to show. The query string may hold a key."""
     parts = urlsplit(address)
     return f"{parts.hostname}{parts.path}"
 

@@ -214,7 +214,10 @@ def _text(value: object) -> str | None:
 
 
 def _instant(text: object) -> int | None:
-    """Return an ISO 8601 time in microseconds, reading a missing zone as UTC. Exa is known to send empty times."""
+    """Convert an ISO 8601 time to microseconds since 1970 UTC.
+
+    A time without a zone is UTC. An invalid or empty time gives None. Exa is known to send empty times.
+    """
     if not isinstance(text, str) or not text:
         return None
     try:
