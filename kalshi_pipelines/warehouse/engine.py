@@ -143,7 +143,7 @@ def make_writable_folder(folder: Path, variables: str) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
-    connection.isolation_level = None  # _begin_sqlite begins every transaction; the driver begins none
+    connection.isolation_level = None  # the function _begin_sqlite begins every transaction, not the driver
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -153,7 +153,7 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # no
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     # Some builds of SQLite distrust schemas by default. They would refuse the functions in our constraints and guards.
     connection.execute("PRAGMA trusted_schema = ON")
-    # Without this setting, INSERT OR REPLACE deletes rows without running their DELETE triggers.
+    # Without ``recursive_triggers``, INSERT OR REPLACE deletes rows of SQLite without running their DELETE triggers.
     connection.execute("PRAGMA recursive_triggers = ON")
 
 

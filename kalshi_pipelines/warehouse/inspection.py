@@ -39,7 +39,7 @@ class CannotBeUpgraded(ExpectedError):
 
 
 class Content(Enum):
-    """The kinds of content that a database can have."""
+    """The kinds of content that a database can have before an upgrade."""
 
     NOTHING = "(empty)"
     WAREHOUSE = "warehouse"
@@ -75,7 +75,8 @@ def read_only(path: Path) -> Iterator[sqlite3.Connection]:
     uri = f"{path.absolute().as_uri()}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_SECONDS, isolation_level=None)) as database:
         database.text_factory = text_or_bytes
-        # The constraints of a warehouse call functions. Without this setting, some builds of SQLite refuse them.
+        # The constraints of a warehouse call functions. Without ``trusted_schema``, some builds of SQLite refuse such
+        # functions.
         database.execute("PRAGMA trusted_schema = ON")
         yield database
 

@@ -58,7 +58,7 @@ def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
             sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
-            # Without this setting, a table cannot be renamed while a view of the user reads a missing column.
+            # Without ``legacy_alter_table``, SQLite renames no table while a view of the user reads a missing column.
             sqlite_driver(connection).execute("PRAGMA legacy_alter_table = ON")
         try:
             with connection.begin():

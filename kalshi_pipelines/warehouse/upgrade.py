@@ -350,12 +350,12 @@ def _count_rows(connection: sa.Connection) -> dict[str, int]:
         name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
         for name in metadata.tables
         if name in there
-        and name != rate_budgets.name  # migration 0009 deletes rate budgets of unused buckets; they hold no records
+        and name != rate_budgets.name  # migration 0009 deletes rate budgets of unused buckets, which hold no records
     }
 
 
 def _refuse_to_lose_rows(connection: sa.Connection, before: dict[str, int]) -> None:
-    """Check that every row that disappeared was quarantined."""
+    """Check that the upgrade quarantined every row that it removed from a table."""
     after = _count_rows(connection) if before else {}
     gone = {name: rows - after.get(name, 0) for name, rows in before.items() if rows > after.get(name, 0)}
     set_aside = after.get(quarantine.name, 0) - before.get(quarantine.name, 0)

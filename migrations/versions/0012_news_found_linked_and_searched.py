@@ -71,7 +71,10 @@ def upgrade() -> None:
 
 
 def clean_up() -> None:
-    """Do nothing: no row can break the new constraints. They are looser, or on columns and tables that are empty."""
+    """Do nothing: no row can break the new constraints.
+
+    Each new constraint is looser than before, or concerns a column or table that is empty.
+    """
 
 
 def _add_to_articles() -> None:

@@ -261,7 +261,7 @@ def _json_value(value: Any) -> Any:  # noqa: ANN401
 
 
 def _key_part(value: Any) -> str:  # noqa: ANN401
-    """Return a value as a part of a row key. Different values give different texts, and Postgres can store each."""
+    """Return a value as a part of a row key. Different values give different texts, all of which Postgres can store."""
     if isinstance(value, bytes):
         return f"x'{value.hex()}'"
     text = str(value)

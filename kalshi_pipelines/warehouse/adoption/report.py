@@ -20,7 +20,7 @@ class AdoptedTable:
 
     @property
     def stored(self) -> int:
-        """The number of rows that were stored in the warehouse."""
+        """The number of rows of the legacy table that were stored in the warehouse."""
         return self.kept + self.normalised
 
     @property
@@ -43,7 +43,7 @@ class AdoptionReport:
 
     @property
     def total(self) -> AdoptedTable:
-        """The counts summed over all tables."""
+        """The counts of kept, normalised and quarantined rows, summed over all tables."""
         return AdoptedTable(
             "all",
             sum(table.kept for table in self.tables),

@@ -46,7 +46,7 @@ class LegacyTable:
 
     @property
     def read(self) -> tuple[str, ...]:
-        """The columns to read, key columns first."""
+        """The columns to read from the legacy table, key columns first."""
         return self.key + self.columns
 
     @property
