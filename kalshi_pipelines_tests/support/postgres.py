@@ -26,7 +26,8 @@ _CHOSEN_BINARIES: Final = os.environ.get("KALSHI_TEST_PG_BIN")
 _START_SECONDS: Final = 60
 _USER_INSTEAD_OF_ROOT: Final = "nobody"
 
-# The path of a socket may have at most 103 characters. TMPDIR may be longer, or readable by root only.
+# Sockets are in /tmp, because the path of a socket may have at most 103 characters. The path of TMPDIR may be longer,
+# or readable by root only.
 _DISK: Final = Path("/tmp")  # noqa: S108
 _PREFIX: Final = "kalshi-pg-"
 

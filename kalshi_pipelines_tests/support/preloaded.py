@@ -97,7 +97,8 @@ def _import_everything() -> None:
 
     with TemporaryDirectory() as folder, dg.DagsterInstance.local_temp(folder) as instance:
         trial.execute_in_process(instance=instance)
-    # Freezing keeps the garbage collector of a fork from visiting these objects, which would copy their memory pages.
+    # Freezing keeps the garbage collector of a fork from visiting imported objects, which would copy their memory
+    # pages.
     gc.collect()
     gc.freeze()
 

@@ -159,7 +159,7 @@ def test_postgres_gets_many_rows_by_copy_and_few_by_insert(postgres_engine: sa.E
         statements.append((statement.split()[0], many))
 
     write(postgres_engine, legal(MANY))
-    # COPY comes between CREATE and INSERT. It is not listed, because it goes directly to the driver.
+    # COPY runs between CREATE and INSERT. COPY is not listed here, because it goes directly to the driver.
     assert statements == [(word, False) for word in ("SAVEPOINT", "CREATE", "INSERT", "DROP", "RELEASE")]
     statements.clear()
     write(postgres_engine, legal(3))

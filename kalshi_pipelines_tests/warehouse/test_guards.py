@@ -87,7 +87,7 @@ def test_connection_with_foreign_keys_can_write(filled: Path, table: str) -> Non
 
 
 def children_of(table: str) -> list[str]:
-    """Return the tables whose rows depend on rows of this table, children before parents."""
+    """Return the tables whose rows depend on rows of the given table, children before parents."""
     needing = {table}
     for child in LEGAL:
         if any(key.column.table.name in needing for key in child.foreign_keys):

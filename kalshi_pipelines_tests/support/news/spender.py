@@ -1,4 +1,4 @@
-"""A process that searches until the budget is exhausted. Tests start it and kill it at any moment."""
+"""A process that searches for news until the budget is exhausted. Tests start the process and kill it at any moment."""
 
 import ctypes
 import time

@@ -47,7 +47,7 @@ _ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
 _FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
 _WRITE_LIMITS: Final = 10
 _ROWS_OF_0004: Final = 40
-_SNAPSHOTS: Final = 120  # enough rows for COPY on Postgres
+_SNAPSHOTS: Final = 120  # enough rows that a bulk write to Postgres uses COPY
 _SECONDS_FOR_SESSIONS_TO_END: Final = 20
 
 Reached = Callable[[str], None]
@@ -63,7 +63,7 @@ class Picture:
 
 @dataclass
 class Summary:
-    """The counts of tried points and their results, with a message for each point at which a check failed."""
+    """The counts of tried kill points and their results, with a message for each point at which a check failed."""
 
     points: int = 0
     statements: int = 0
@@ -138,7 +138,7 @@ class SqliteTarget:
 
 
 class PostgresTarget:
-    """A Postgres database, copied from a template, with an optional legacy file to adopt."""
+    """A Postgres database as the target of upgrades, copied from a template, with an optional legacy file to adopt."""
 
     def __init__(self, name: str, url: str, make: Callable[[str], object], adopt_from: Path | None) -> None:
         self._admin = psycopg.connect(_conninfo(url), autocommit=True)
@@ -296,7 +296,7 @@ def _target(case: str, folder: Path, url: str) -> Iterator[UpgradeTarget]:
 
 
 class _Points:
-    """A counter of the points that a process reaches. It kills the process at the fatal point."""
+    """A counter of the kill points that a process reaches. The counter kills the process at the point ``fatal``."""
 
     def __init__(self, fatal: int | None = None, largest_file: Callable[[], int] | None = None) -> None:
         self.labels: list[str] = []
@@ -389,7 +389,7 @@ def _run_in_child(work: Callable[[], None]) -> int:
 
 
 def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
-    """Return the labels of all points of a completed upgrade, and the size of the largest file during the upgrade."""
+    """Return the labels of all kill points of a completed upgrade, and the size of the largest file that it wrote."""
     file = folder / "points.json"
 
     def write_points() -> None:
@@ -407,7 +407,7 @@ def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
 
 
 def _choose_points(labels: Sequence[str], most: int) -> list[int]:
-    """Return the numbers of the points to kill at, from 1: all notable points, and others spread evenly."""
+    """Return the numbers of the chosen kill points, counted from 1: all notable points, and others spread evenly."""
     last = len(labels)
     always = {1, last}
     for number, label in enumerate(labels, start=1):

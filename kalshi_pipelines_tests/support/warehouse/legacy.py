@@ -606,7 +606,7 @@ def leave_a_hot_journal(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = DELETE")
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA cache_size = 1")  # changed pages are written to the file before the commit
+        database.execute("PRAGMA cache_size = 1")  # SQLite writes changed pages to the file before the commit
         database.execute("BEGIN")
         database.execute("DELETE FROM price_snapshots")
         database.execute("DELETE FROM events")

@@ -26,7 +26,7 @@ _POSTGRES_KINDS: Final = {
 
 
 class ConstraintRefusal(NamedTuple):
-    """The kind of constraint that refused a statement, and its name. For NOT NULL, the name of the column.
+    """The kind and name of the constraint that refused a statement. For NOT NULL, the name is that of the column.
 
     The name is None for foreign keys and unique keys, because SQLite does not report the names of their constraints.
     """
