@@ -1,6 +1,6 @@
 """Text for people about orders, caps and positions, shared by the command line and Dagster.
 
-Text that comes from agents and vendors is made harmless here. Nothing is decided here.
+Texts from agents and vendors are made safe for terminals and logs. This module makes no decisions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,17 +20,20 @@ _UNNAMED = {ScopeKind.ROLLING: "last 24 hours", ScopeKind.ACCOUNT: "account"}
 
 
 def safe_line(text: str, most: int = _WIDEST) -> str:
-    """Return a text that others wrote as one short line without control characters."""
+    """Return a text from agents or vendors as one short line without control characters."""
     return shortened(visible(text), most)
 
 
 def format_count(number: int, thing: str) -> str:
-    """Return a number with its noun: 1 proposal, 2 proposals."""
+    """Return a number with its noun, such as "1 proposal" or "2 proposals"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
 def format_instant(at_us: int) -> str:
-    """Return an instant to the second in UTC, or the number itself if the calendar has no such year."""
+    """Return an instant in UTC to the second.
+
+    If the calendar cannot express the instant, its number of microseconds is returned.
+    """
     try:
         return instant(at_us).strftime("%Y-%m-%d %H:%M:%S UTC")
     except OverflowError:
@@ -42,7 +45,7 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
     return {
         "proposal": str(row["proposal_id"]),
         "by": safe_line(f"{row['actor_kind']} {row['actor_name']}", 60),
-        # Any login that may insert proposals chose these values, so they may be impossible.
+        # Any database login that may insert proposals can choose these values, so they may be impossible.
         "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
         f"{safe_line(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
         "signal": safe_line(f"{row['strategy']}: {row['signal']}", 80),
@@ -78,7 +81,7 @@ def status_lines(reading: JournalReading, account: Account, now_us: int) -> Iter
 
 
 def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
-    """Yield one line for each cap: how many orders, how much notional and how much worst loss it has used."""
+    """Yield one line for each scope: the orders, the notional and the worst loss that it counts, with their caps."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
         named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)
@@ -93,7 +96,7 @@ def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
 
 
 def position_lines(markets: Sequence[MarketStanding], most_contracts: int) -> Iterator[str]:
-    """Yield one line for each market: its position and its open orders."""
+    """Yield a heading, and one line for each market with the account's position and open orders."""
     yield f"positions        {format_count(len(markets), 'market')}, at most {most_contracts:,} contracts each"
     for market in markets:
         held = market.position_centicontracts

@@ -1,4 +1,4 @@
-"""Waits with a time limit: a disk or a database that hangs must not delay the kill switch."""
+"""Calls with a time limit: a disk or database that hangs must not delay the kill switch."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -21,9 +21,9 @@ class BoundedWait:
         self._asked: Thread | None = None
 
     def __call__(self, ask: Callable[[], Result]) -> Result:
-        """Return the result of the call.
+        """Run the call and return its result.
 
-        A call that takes too long continues in its thread. Until it ends, every further call fails at once.
+        A call that takes too long continues in its thread. Until that call ends, every further call fails at once.
 
         Raises:
             TimeoutError: The call did not end in time, or an earlier call still runs.
@@ -39,7 +39,7 @@ class BoundedWait:
             except BaseException as error:  # noqa: BLE001  # the waiting thread raises this error
                 answered.set_exception(error)
 
-        # A daemon thread: the process can end while the call hangs.
+        # A daemon thread does not keep the process alive while the call hangs.
         self._asked = Thread(target=run, name=f"waits for {self._what}", daemon=True)
         self._asked.start()
         try:

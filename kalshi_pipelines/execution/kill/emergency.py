@@ -1,8 +1,9 @@
-"""The emergency file: it stops trading while the journal cannot be written.
+"""The emergency file, which stops trading while the journal cannot be written.
 
-The file holds one JSON line for each engagement and is written before the journal. The kill switch is engaged while the
-file has a line. Once the journal has recorded the lines, the file is moved aside under a name that ends in a dot and 32
-digits. If a crash leaves such a file behind, it still counts like the emergency file itself.
+The file holds one JSON line for each engagement of the kill switch and is written before the journal. The kill switch
+is engaged while the file has a line. Once the journal has recorded the lines, the file is moved aside under a name that
+ends in a dot and 32 hexadecimal digits. If a crash leaves such a file behind, it still counts like the emergency file
+itself.
 """
 
 import json
@@ -19,7 +20,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
-#: The end of the file's name while it is moved aside.
+#: The suffix of the emergency file's name while the file is moved aside.
 _SUFFIX_PUT_AWAY: Final = re.compile(r"\.[0-9a-f]{32}")
 
 
@@ -45,25 +46,26 @@ class EmergencyFile:
     path: Path
 
     def append(self, line: EmergencyLine) -> None:
-        """Append a line and flush it to the disk.
+        """Append a line to the emergency file and flush it to the disk.
 
         Raises:
             OSError: The file cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # The leading newline separates this line from one that a crash cut short.
+        # The leading newline separates the new line from an incomplete line that a crash left behind.
         text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
-        # Another process may move the file aside during the write; then the line is written again.
+        # Another process may move the file aside while the line is written. Then the line is written again to the new
+        # file.
         while not self._append_once(text):
             pass
 
     def lines(self) -> tuple[EmergencyLine, ...]:
-        """Return every engagement in the file. A line that cannot be parsed counts as an engagement, too.
+        """Return every engagement in the emergency file. A line that cannot be parsed counts as an engagement, too.
 
         Raises:
             EmergencyFileUnreadable: The file exists but cannot be read.
         """
-        # The file is read again at the end, because another process may have moved a line back into it meanwhile.
+        # The file is read twice, because another process may move lines aside and back while the other files are read.
         found = [
             *_lines(self.path),
             *(line for aside in self._files_put_away() for line in _lines(aside)),
@@ -72,9 +74,9 @@ class EmergencyFile:
         return tuple(dict.fromkeys(found))
 
     def put_away(self, recorded: Sequence[EmergencyLine]) -> None:
-        """Empty the file once the journal has recorded these lines.
+        """Remove lines from the emergency file after the journal has recorded them.
 
-        The recorded lines are kept in a file beside it. Newer lines stay in the emergency file.
+        The recorded lines are archived in a file in the same folder. Newer lines stay in the emergency file.
 
         Raises:
             OSError: The file cannot be moved.
@@ -82,12 +84,13 @@ class EmergencyFile:
         with suppress(FileNotFoundError):
             self.path.rename(self.path.with_suffix(f"{self.path.suffix}.{uuid.uuid4().hex}"))
         for aside in self._files_put_away():
-            # Another process may archive the file at the same time. Each process removes only lines it has recorded.
+            # Another process may archive the same file at the same time. Each process drops only lines that it has
+            # recorded.
             with suppress(FileNotFoundError):
                 self._archive(aside, recorded)
 
     def _files_put_away(self) -> list[Path]:
-        """Return the files that are moved aside but not yet archived, also by a process that died."""
+        """Return the files that were moved aside and not archived yet. A crashed process may have left some of them."""
         try:
             beside = sorted(self.path.parent.iterdir())
         except FileNotFoundError:
@@ -111,7 +114,7 @@ class EmergencyFile:
         aside.unlink()
 
     def _append_once(self, text: bytes) -> bool:
-        """Write the text. Return whether the file is still at its path, where readers look for it."""
+        """Append the text once. Return whether the file is still at its path, where readers look for it."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, text)
@@ -141,7 +144,10 @@ def _unreadable(path: Path, error: OSError) -> EmergencyFileUnreadable:
 
 
 def _line(text: bytes) -> EmergencyLine:
-    """Return the engagement in a line. A line that cannot be parsed is a level 1 engagement by ``unknown``."""
+    """Return the engagement that a line records.
+
+    A line that cannot be parsed is a level 1 engagement by ``unknown``.
+    """
     try:
         return _parsed_line(json.loads(text))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):

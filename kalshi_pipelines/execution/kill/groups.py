@@ -1,6 +1,6 @@
-"""The order groups that a halt must fence: those in the journal and those at the exchange.
+"""The order groups that a halt must fence: those in the journal and those that the exchange lists.
 
-If one of the two cannot be read, all groups of the other are fenced.
+If either source cannot be read, the halt still fences all groups of the other source.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +20,15 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import DAY_US, now_us
 
-#: Sessions end earlier than this, and a delayed order of an older session can no longer arrive.
+#: The journal's groups of older sessions are left out. No session lasts this long, and a delayed order of an older
+#: session can no longer arrive.
 _SESSIONS_SINCE_US: Final = 2 * DAY_US
-#: The longest wait for the journal's groups. After that the halt fences the groups that the exchange lists.
+#: The longest wait for the journal's order groups, in seconds. After that, the halt fences only the groups that the
+#: exchange lists.
 _MOST_SECONDS: Final = 5.0
 
 Group = tuple[str, int]
-"""The id of an order group and the number of its shard."""
+"""An order group: its id and the number of its shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,11 @@ class GroupsToFence:
     from_journal: BoundedWait = field(default_factory=lambda: BoundedWait("the journal", _MOST_SECONDS))
 
     def __call__(self) -> Iterator[tuple[OrderId, int]]:
-        """Yield the groups that are not fenced yet, each with its shard: the journal's first, then the exchange's.
+        """Yield the order groups that are not fenced yet, each with its shard.
 
         Raises:
-            KalshiError: The exchange's list could not be read, so more groups may exist. The error is raised after
-                the journal's groups were yielded.
+            KalshiError: The exchange's list could not be read, so more groups may exist. This error is raised after the
+                journal's groups were yielded.
             InvalidTerms: A group's id is malformed.
         """
         listed: list[Group] = []

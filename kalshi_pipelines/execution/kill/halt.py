@@ -1,7 +1,7 @@
-"""Level 2 of the kill switch: cancel all orders and repeat until a complete reading proves that none rests.
+"""Level 2 of the kill switch: cancel all orders until a complete reading proves that no order rests.
 
-Lost answers, pauses of the exchange and late orders only cause further rounds. The halt cancels at the exchange before
-it needs the journal, and waits a limited time for it: a cancel never waits for a record.
+Lost answers, pauses of the exchange and late orders only cause further rounds. The halt cancels orders before it uses
+the journal, and its wait for the journal is limited. So the journal never delays a cancel for long.
 """
 
 import time
@@ -24,12 +24,13 @@ _SECONDS_BETWEEN_ROUNDS: Final = 1.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
 _MARGIN_US: Final = 2 * SECOND_US
-#: The longest wait for the emergency file's disk. After that the halt cancels all orders without the file.
+#: The longest wait for writing the emergency file, in seconds. After that, the halt cancels all orders without the
+#: file.
 _MOST_SECONDS_TO_WRITE: Final = 5.0
 
 
 class CancelTransport(Protocol):
-    """The requests of a halt, which only reduce risk. ``OrderTransport`` implements them."""
+    """The requests that a halt sends, all of which only reduce risk. ``OrderTransport`` implements them."""
 
     def cancel_all(self) -> OrderAnswer:
         """Cancel all orders of the sub-account."""
@@ -40,7 +41,7 @@ class CancelTransport(Protocol):
         ...
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
-        """Cancel a group's orders and refuse new ones."""
+        """Cancel the orders of a group, and make the exchange refuse new orders of the group."""
         ...
 
 
@@ -53,7 +54,7 @@ It may raise ``KalshiError``, also after it has yielded some groups.
 
 @dataclass(frozen=True, slots=True)
 class HaltReport:
-    """The result of a halt. If ``flat`` is false, orders may still rest."""
+    """The result of a halt. ``flat`` means that no order rests; otherwise orders may still rest."""
 
     flat: bool
     rounds: int
@@ -69,11 +70,11 @@ class HaltReport:
 
 
 class Halt:
-    """Level 2 of the kill switch.
+    """Level 2 of the kill switch, which engages the switch and cancels all orders.
 
     Args:
-        switch: The kill switch, engaged by the halt.
-        emergency: The emergency file, written first because no other process can lock it.
+        switch: The kill switch, which the halt engages.
+        emergency: The emergency file. It is written first, because no other process can lock it.
         transport: Sends the cancels and triggers.
         account: Reads the account to prove that no order rests.
         groups: Yields the order groups to fence.
@@ -118,9 +119,10 @@ class Halt:
         return HaltReport(flat, rounds, resting, tuple(problems), engaged)
 
     def _round(self, problems: list[str]) -> tuple[bool, tuple[str, ...]]:
-        """Fence the order groups, read the account and cancel each resting order.
+        """Run one round: fence the order groups, read the account and cancel each resting order.
 
-        The request to cancel all orders is repeated until the exchange confirms it, also if the account cannot be read.
+        The request to cancel all orders is repeated in each round until the exchange confirms it, even if the account
+        cannot be read.
 
         Returns:
             Whether it is proved that no order rests, and the ids of the orders that rested.
@@ -144,7 +146,10 @@ class Halt:
         return is_fenced and not resting, tuple(order.order_id for order in resting)
 
     def _write_emergency_file(self, by: str, reason: str, problems: list[str]) -> bool:
-        """Write the emergency file, and return whether it was written. A full or missing disk stops no cancel."""
+        """Write the emergency file, and return whether it was written.
+
+        A full or missing disk does not stop the halt from canceling orders.
+        """
         line = EmergencyLine(by, reason, CANCELS_EVERYTHING, "operator", self._clock_us())
         try:
             self._within_disk_limit(lambda: self._emergency.append(line))
@@ -162,7 +167,7 @@ class Halt:
             )
 
     def _wait_for_reads(self) -> bool:
-        """Wait a few seconds for the exchange's reads. Return whether they now include the last cancel or trigger."""
+        """Wait a few seconds until the exchange's reads include the last cancel or trigger. Return whether they do."""
         for _ in range(_LOOKS_AT_WATERMARK):
             if self._account.as_of_us() >= self._acted_us:
                 return True
@@ -170,15 +175,18 @@ class Halt:
         return False
 
     def _record_act(self, answer: OrderAnswer) -> OrderAnswer:
-        """Remember when this request was answered, because only later reads are proof.
+        """Remember when a cancel or trigger was answered. Only reads of a later state prove that no order rests.
 
-        The time is the exchange's own if the answer contains it.
+        The time is taken from the exchange's clock if the answer contains it.
         """
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer
 
     def _fence(self, problems: list[str]) -> bool:
-        """Trigger every order group. Return whether all triggers were confirmed, so that no late order can arrive."""
+        """Trigger every order group, so that no late order can arrive.
+
+        Return whether the exchange confirmed all triggers.
+        """
         confirmed = True
         try:
             for group, shard in self._groups():
@@ -203,6 +211,7 @@ class Halt:
         except InvalidTerms as error:
             problems.append(str(error))
             return
-        # 404: the order no longer rests, or its shard is down. The next round shows which.
+        # A status of 404 means that the order no longer rests or that its shard is down. The next round shows which is
+        # true.
         if answer.status not in (200, 404):
             problems.append(f"order {order.order_id} was not canceled ({answer.status or answer.detail})")

@@ -1,7 +1,7 @@
 """The sources of the kill switch: the journal, two files, the data folder and an environment variable.
 
-One engaged source stops trading, and a source that cannot be read counts as engaged. The status of the exchange is no
-source: it is checked for each order, together with the order's market.
+One engaged source stops trading, and a source that cannot be read counts as engaged. The status of the exchange is not
+a source of the kill switch. It is checked for each order, together with the order's market.
 """
 
 import os
@@ -18,14 +18,14 @@ from kalshi_pipelines.execution.journal.errors import (
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable
 
-#: Values of the variable that do not engage the switch.
+#: Values of the environment variable that do not engage the kill switch.
 CLEAR_VALUES: Final = ("", "0")
 VARIABLE: Final = "KALSHI_TRADE_KILL"
 
 
 @dataclass(frozen=True, slots=True)
 class KillReading:
-    """The state of one source. Level 0 is clear, 1 stops new orders, 2 also cancels all orders."""
+    """The state of one kill-switch source. Level 0 is clear, 1 stops new orders, 2 also cancels all orders."""
 
     source: str
     level: int
@@ -33,29 +33,29 @@ class KillReading:
 
     @property
     def engaged(self) -> bool:
-        """Whether this source stops trading."""
+        """Whether this kill-switch source stops trading."""
         return self.level > 0
 
 
 @dataclass(frozen=True, slots=True)
 class KillStatus:
-    """The states of all sources."""
+    """The states of all sources of the kill switch."""
 
     readings: tuple[KillReading, ...]
 
     @property
     def engaged(self) -> bool:
-        """Whether any source stops trading."""
+        """Whether any source of the kill switch stops trading."""
         return any(reading.engaged for reading in self.readings)
 
     @property
     def level(self) -> int:
-        """The highest level of all sources."""
+        """The highest level among all sources of the kill switch."""
         return max((reading.level for reading in self.readings), default=1)
 
     @property
     def why(self) -> str:
-        """The engaged sources and their reasons, in one line."""
+        """The engaged sources of the kill switch with their reasons, in one line."""
         return "; ".join(f"{reading.source}: {reading.why}" for reading in self.readings if reading.engaged)
 
 
@@ -69,12 +69,12 @@ class KillSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class JournalSource:
-    """The journal's newest kill event. A journal that cannot be opened or read counts as engaged."""
+    """The source that reads the journal's newest kill event. A journal that cannot be read counts as engaged."""
 
     journal: Callable[[], Journal]
 
     def read(self) -> KillReading:
-        """Return the state after the newest kill event."""
+        """Return the kill switch's state after the newest kill event in the journal."""
         try:
             with self.journal().reading() as reading:
                 kill = reading.halts.kill_state()
@@ -87,14 +87,14 @@ class JournalSource:
 
 @dataclass(frozen=True, slots=True)
 class FileSource:
-    """A file that engages the kill switch by existing. Its content does not matter."""
+    """A file that engages the kill switch if it exists. The content of the file does not matter."""
 
     path: Path
     needs_folder: bool = False
-    """Whether a missing folder engages the switch, too: a disk that is not mounted would hide the file."""
+    """Whether a missing folder also engages the kill switch. A disk that is not mounted would hide the file."""
 
     def read(self) -> KillReading:
-        """Return whether the file exists. A file that cannot be looked for counts as existing."""
+        """Return whether the file exists. If that cannot be found out, the file counts as existing."""
         try:
             self.path.lstat()
         except FileNotFoundError:
@@ -108,14 +108,17 @@ class FileSource:
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """The folder of the emergency file. A missing folder engages the switch, because it may hide the file."""
+    """The folder of the emergency file.
+
+    If it is missing, the kill switch is engaged, because the file may be hidden.
+    """
 
     path: Path
     needs_absolute_path: bool = False
-    """Whether a relative path engages the switch, too: it names another folder in each working directory."""
+    """Whether a relative path also engages the kill switch. It would mean another folder for each working directory."""
 
     def read(self) -> KillReading:
-        """Return whether the folder is missing or, where that matters, relative."""
+        """Return whether the folder engages the kill switch: it is missing, or its path is relative and must not be."""
         if self.needs_absolute_path and not self.path.is_absolute():
             return KillReading(
                 "data folder", 1, f"{self.path} depends on the folder a run starts in: make KALSHI_DATA_DIR absolute"
@@ -131,12 +134,12 @@ class FolderSource:
 
 @dataclass(frozen=True, slots=True)
 class EmergencySource:
-    """The emergency file, whose lines the journal has not recorded yet."""
+    """The source that reads the emergency file, whose lines the journal has not recorded yet."""
 
     file: EmergencyFile
 
     def read(self) -> KillReading:
-        """Return the highest level and the newest line of the file."""
+        """Return the highest level in the emergency file and the text of its newest line."""
         try:
             lines = self.file.lines()
         except EmergencyFileUnreadable as error:
@@ -150,9 +153,9 @@ class EmergencySource:
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSource:
-    """The environment variable ``KALSHI_TRADE_KILL``: any value except ``0`` and the empty one engages the switch.
+    """The environment variable ``KALSHI_TRADE_KILL``. Any value except ``0`` and empty text engages the kill switch.
 
-    Upper and lower case letters of the name are equal, as in all settings.
+    The variable's name may be written in upper or lower case, as for all settings.
     """
 
     variable: str = VARIABLE
@@ -166,7 +169,7 @@ class EnvironmentSource:
 
 
 def read_sources(sources: Sequence[KillSource]) -> KillStatus:
-    """Return the states of all sources. An empty list of sources counts as engaged."""
+    """Return the states of all kill-switch sources. An empty list of sources counts as engaged."""
     if not sources:
         return KillStatus((KillReading("nobody", 1, "there is no source to ask"),))
     return KillStatus(tuple(source.read() for source in sources))

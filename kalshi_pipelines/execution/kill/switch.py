@@ -38,25 +38,26 @@ from kalshi_pipelines.execution.kill.sources import (
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.units import MINUTE_US, now_us
 
-#: OpenAPI 3.34.0: "newly placed orders may also be cancelled during the minute after".
+#: The exchange may cancel orders that are placed within this time after a cancel-all. OpenAPI 3.34.0: "newly placed
+#: orders may also be cancelled during the minute after".
 TAIL_OF_CANCEL_ALL_US: Final = MINUTE_US
 CANCELS_EVERYTHING: Final = 2
-#: Errors that keep an engagement out of the journal. ``TimeoutError`` means that the journal hangs.
+#: Errors that prevent the journal from recording an engagement. ``TimeoutError`` means that the journal hangs.
 NOT_WRITTEN: Final = (JournalUnavailable, JournalOutdated, JournalOfAnotherEnvironment, JournalRefused, TimeoutError)
-#: The longest wait for a journal or disk before it counts as hanging. It is longer than the wait for a database lock.
+#: The longest wait for the journal or a disk, in seconds. It is longer than the wait for a lock in the database.
 MOST_SECONDS: Final = 10.0
 
 
 class NotReleased(ExpectedError):
-    """A precondition of the release is not met, so the kill switch stays engaged."""
+    """A precondition for releasing the kill switch is not met, so the switch stays engaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngagementRecord:
-    """Where an engagement is recorded: in the journal, only in the emergency file, or nowhere.
+    """The place where an engagement of the kill switch is recorded: the journal, only the emergency file, or nowhere.
 
     Attributes:
-        seq: The number of the journal's event; None if the journal does not have the engagement.
+        seq: The number of the kill event in the journal; None if the journal has not recorded the engagement.
         problem: Why the journal could not be written, or why the emergency file could not be emptied.
         is_on_record: Whether the journal or the emergency file has the engagement.
     """
@@ -70,10 +71,11 @@ class KillSwitch:
     """The kill switch of one journal.
 
     Args:
-        journal: Opens the journal; may fail.
-        emergency: The emergency file, written before the journal and emptied once the journal has its lines.
+        journal: Opens the journal, and may fail.
+        emergency: The emergency file. It is written before the journal, and emptied once the journal has recorded its
+            lines.
         others: The other sources of the switch.
-        account: The account whose reconciliation a release names first.
+        account: The account whose reconciliation is named first in the record of a release.
         clock_us: Returns the present instant in microseconds.
         most_seconds: The longest wait, for the journal and for the file's disk each.
     """
@@ -94,23 +96,25 @@ class KillSwitch:
         self._within_disk_limit = BoundedWait(f"the disk of {emergency.path}", most_seconds)
 
     def status(self) -> KillStatus:
-        """Return the present state of every source."""
+        """Return the present state of every kill-switch source."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency), *self._others))
 
     def is_on_record(self) -> bool:
-        """Return whether the journal or the emergency file is engaged or cannot be read.
-
-        Unlike the other sources, these two stay engaged until a release.
-        """
+        """Return whether the journal or the emergency file stops trading. Both stay engaged until a release."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency))).engaged
 
     def why_engaged(self) -> str | None:
-        """Return the engaged sources and their reasons, or None. The executor asks before each step of an order."""
+        """Return the engaged sources and their reasons, or None if the kill switch is clear.
+
+        The executor calls this before each step of an order.
+        """
         status = self.status()
         return status.why if status.engaged else None
 
     def engage(self, by: str, reason: str, level: int = 1, source: str = "operator") -> EngagementRecord:
-        """Record an engagement in the emergency file, then in the journal. Each call adds another record.
+        """Engage the kill switch: record the engagement in the emergency file, then in the journal.
+
+        Each call adds another record.
 
         Raises:
             OSError: Neither the emergency file nor the journal can be written.
@@ -124,14 +128,14 @@ class KillSwitch:
         return EngagementRecord(None, taken) if isinstance(taken, str) else taken
 
     def import_emergency_file(self, by: str) -> EngagementRecord:
-        """Record the lines of the emergency file in the journal. If that fails, they stay in the file."""
+        """Record the lines of the emergency file in the journal. If that fails, the lines stay in the file."""
         taken = self._try_import()
         if isinstance(taken, str):
             return EngagementRecord(None, f"only {self._emergency.path} has the engagement by {by}: {taken}")
         return taken
 
     def _try_import(self, written: EmergencyLine | None = None) -> EngagementRecord | str:
-        """Return where the engagement is recorded, or why only the file has it."""
+        """Return where the engagement is recorded, or why only the emergency file has it."""
         try:
             return self._within_journal_limit(lambda: self._import_lines(written))
         except Exception as error:  # noqa: BLE001  # the file stops trading, so no error may end the halt
@@ -140,7 +144,8 @@ class KillSwitch:
     def _import_lines(self, written: EmergencyLine | None) -> EngagementRecord:
         lines = self._emergency.lines()
         if written is not None and written not in lines:
-            # Another process has moved the line into the journal, perhaps to release. This engagement counts as later.
+            # Another process has moved this engagement's line into the journal, perhaps before a release. The
+            # engagement is recorded again, so that it takes effect after that release.
             lines = (*lines, written)
         with self._journal().writing() as transaction:
             seq = _record_lines(transaction, lines)
@@ -165,11 +170,13 @@ class KillSwitch:
             ) from why
 
     def release(self, by: str, reason: str) -> int:
-        """Permit new sessions, and return the number of the journal's event. Stopped sessions stay stopped.
+        """Release the kill switch for new sessions, and return the number of the journal's event.
+
+        Sessions that were stopped stay stopped.
 
         Raises:
             NotReleased: A precondition of the release is not met.
-            JournalUnavailable: The journal cannot be written. A release is recorded nowhere else.
+            JournalUnavailable: The journal cannot be written. Only the journal can record a release.
         """
         if not reason.strip() or not by.strip():
             raise NotReleased("A release needs a name and a reason.", "Give both.")
@@ -197,7 +204,7 @@ class KillSwitch:
     def _reconciliations_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
         """Return the id of the newest clean reconciliation of each sub-account ever traded live.
 
-        The switch stops the whole journal, so every sub-account traded from the journal must match it.
+        The kill switch stops all trading from the journal, so every sub-account traded from it must match the journal.
 
         Raises:
             NotReleased: A reconciliation is missing, began before the engagement, or has a time in the future.
@@ -222,7 +229,7 @@ class KillSwitch:
 
 
 def _require_tail_over(engagements: Sequence[KillState], now: int) -> None:
-    """Check that the last cancel-all can no longer cancel new orders.
+    """Check that the exchange can no longer cancel new orders because of the last cancel-all.
 
     Raises:
         NotReleased: The last cancel-all is less than a minute ago.
@@ -246,7 +253,10 @@ def _record_lines(transaction: JournalTransaction, lines: Sequence[EmergencyLine
 
 
 def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping[str, object]) -> int:
-    """Record an engagement. Name, reason and source are shortened and cleaned, so that no text can prevent it."""
+    """Record an engagement.
+
+    Its name, reason and source are shortened and cleaned, so that no text can prevent the record.
+    """
     by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
     return transaction.halts.engage(max(1, min(3, line.level)), source, by, reason, facts)
 

@@ -1,1 +1,1 @@
-"""The values and the arithmetic of orders. Nothing here uses a database, the network or a clock."""
+"""The values and the arithmetic of orders. Code in this package uses no database, no network and no clock."""

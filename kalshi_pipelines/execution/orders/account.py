@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One sub-account of one environment; orders, caps, leases and reconciliations belong to an account.
+    """An account that trades: one sub-account of one environment.
+
+    Orders, caps, leases and reconciliations belong to an account.
 
     ``environment`` is the value of a ``settings.Environment``, as the journal stores it.
     """

@@ -1,4 +1,7 @@
-"""Prices, money and counts formatted for people, in checks, denials and reports. Stored values stay integers."""
+"""Prices, money and counts formatted for people, in checks, denials and reports.
+
+Only these texts are formatted; stored values are integers.
+"""
 
 from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, contracts, dollars
 
@@ -10,10 +13,10 @@ def money(microdollars: int) -> str:
 
 
 def price(centicents: int) -> str:
-    """Format the price of a contract: ``$0.56``, ``$0.5625``."""
+    """Format the price of a contract with at least two decimals: ``$0.56``, ``$0.5625``."""
     return money(centicents * MICRODOLLARS_PER_CENTICENT)
 
 
 def count(centicontracts: int) -> str:
-    """Format a number of contracts: ``1,000.00 contracts``."""
+    """Format a number of contracts with two decimals: ``1,000.00 contracts``."""
     return f"{contracts(centicontracts):,f} contracts"

@@ -23,37 +23,37 @@ from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeI
 from kalshi_pipelines.units import InexactValue, centicontracts
 
 _ACCEPTED: Final = range(200, 300)
-#: HTTP statuses that prove that the order was not taken.
+#: HTTP statuses that prove that the exchange did not accept the order.
 REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410})
 _MOST_TEXT: Final = 300
 
 
 class SendFailure(StrEnum):
-    """Why a request has no answer."""
+    """Why a request got no answer from the exchange."""
 
     NOT_SENT = "not_sent"
-    """The failure came before any byte of the request left: name resolution, connection, TLS or signature."""
+    """The request failed before any byte was sent: at name resolution, connection, TLS or signature."""
     LOST = "lost"
-    """The failure came after bytes of the request may have left."""
+    """The request failed after bytes may have been sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderAnswer:
-    """The exchange's answer to one write, or why there is none."""
+    """The exchange's answer to one write, or the reason why there is no answer."""
 
     status: int | None
-    """The HTTP status; None without an answer."""
+    """The answer's HTTP status, or None if there is no answer."""
     body: bytes = b""
     failure: SendFailure | None = None
     detail: str = ""
-    """The failure, as text for people. It never contains a header, a signature or a key."""
+    """A description of the failure for people. It never contains a header, a signature or a key."""
     server_us: int | None = None
-    """The end of the second that the answer's ``Date`` names, on the exchange's clock."""
+    """The time of the answer on the exchange's clock: the end of the second named in its ``Date`` header."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerVerdict:
-    """The state of an order that an answer proves.
+    """The state of an order that the exchange's answer proves.
 
     ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order. ``ts_ms`` is the time of
     the order on the exchange's clock.
@@ -68,7 +68,10 @@ class AnswerVerdict:
 
 
 def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
-    """Return the state of an order that this answer proves, ``UNKNOWN`` in doubt. This never raises."""
+    """Return the state of an order that this answer proves, or ``UNKNOWN`` if the answer proves nothing.
+
+    This function never raises an error.
+    """
     if answer.failure is SendFailure.NOT_SENT:
         return AnswerVerdict(OrderState.REJECTED, f"not sent: {answer.detail}"[:_MOST_TEXT])
     if answer.status is None or answer.failure is not None:
@@ -116,7 +119,7 @@ def _unknown(answer: OrderAnswer, why: str) -> AnswerVerdict:
 
 
 def error_text(body: bytes) -> str:
-    """Return the code and message of an error body in any of the exchange's formats, or the beginning of the body."""
+    """Return the code and message of an error answer in any of the exchange's formats, or the beginning of the body."""
     try:
         document = json.loads(body)
         error = document.get("error", document) if isinstance(document, dict) else document
@@ -132,6 +135,6 @@ def error_text(body: bytes) -> str:
 
 
 def printable(body: bytes) -> str:
-    """Return the beginning of a body as one short line without control characters."""
+    """Return the beginning of an answer's body as one short line without control characters."""
     text = body[: 4 * _MOST_TEXT].decode("utf-8", "replace")
     return "".join(sign if sign.isprintable() else " " for sign in text)[:_MOST_TEXT]

@@ -1,4 +1,4 @@
-"""Canonical JSON after RFC 8785: equal audit records have the same text, and so the same hash, on every computer.
+"""Canonical JSON after RFC 8785: equal audit records have the same text and hash on every computer.
 
 Allowed are objects with ASCII keys, arrays, text in the Unicode form NFC, booleans, and integers that every JSON reader
 holds exactly. Floats are not allowed. Unknown values are left out instead of written as null.
@@ -11,17 +11,18 @@ from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
 
-#: RFC 8785 writes numbers as IEEE 754 doubles, which do not hold larger integers exactly.
+#: The largest integer in canonical JSON. RFC 8785 writes numbers as IEEE 754 doubles, which do not hold larger integers
+#: exactly.
 LARGEST_INTEGER: Final = 2**53 - 1
 _SMALL: Final = 2**53
 
 
 class NotCanonical(ExpectedError, ValueError):
-    """A value that is not allowed in an audit record."""
+    """A value cannot be written as canonical JSON, so it is not allowed in an audit record."""
 
 
 def canonical_json(value: Mapping[str, object]) -> str:
-    """Return the canonical text of an object, without members that are ``None``.
+    """Return the canonical JSON of an object, leaving out members that are ``None``.
 
     Raises:
         NotCanonical: The object contains a float, an integer that is too large, a key that is not ASCII, or text that
@@ -31,7 +32,7 @@ def canonical_json(value: Mapping[str, object]) -> str:
 
 
 def is_canonical(text: str) -> bool:
-    """Return whether a text is the canonical JSON of its own content."""
+    """Return whether a text is canonical JSON: its content, written again, gives the same text."""
     try:
         value = json.loads(text)
         return isinstance(value, dict) and canonical_json(value) == text
@@ -40,9 +41,9 @@ def is_canonical(text: str) -> bool:
 
 
 def _is_plain(value: object) -> bool:
-    """Return whether a value can be written unchanged.
+    """Return whether a value can be written to canonical JSON without further checks.
 
-    Most members are ASCII text or small integers, so this check saves time while an order waits for its record.
+    Most values are ASCII text or small integers. This shortcut saves time while an order waits for its audit record.
     """
     return (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL)
 

@@ -1,21 +1,21 @@
-"""Named points between the steps of an order. Tests end the process exactly there."""
+"""Named checkpoints between the steps of an order, at which tests end the process."""
 
 from collections.abc import Callable
 from enum import StrEnum
 
 
 class Checkpoint(StrEnum):
-    """A point between two steps, passed right after the step in its name."""
+    """A checkpoint between two steps of an order. It is passed right after the step that it is named after."""
 
     INPUTS_READ = "inputs_read"
     ADMITTED = "admitted"
-    """The intent is committed with its reservation or its denial."""
+    """The checkpoint after an order's intent is committed with its reservation or denial."""
     SENDING_COMMITTED = "sending_committed"
     ANSWERED = "answered"
-    """The request was made, and its answer is not stored yet."""
+    """The checkpoint after the exchange answered a request and before the answer is stored."""
     ANSWER_COMMITTED = "answer_committed"
     LEFTOVERS_MARKED = "leftovers_marked"
-    """Orders that an earlier process left behind are recorded as abandoned or unknown."""
+    """The checkpoint after orders that an earlier process left behind are recorded as abandoned or unknown."""
     FENCED = "fenced"
     FENCE_COMMITTED = "fence_committed"
     SWEPT = "swept"
@@ -27,5 +27,5 @@ PassCheckpoint = Callable[[Checkpoint], None]
 
 
 def ignore_checkpoint(checkpoint: Checkpoint) -> None:
-    """Do nothing. This is the default outside tests."""
+    """Do nothing at a checkpoint. This is the default outside tests."""
     del checkpoint

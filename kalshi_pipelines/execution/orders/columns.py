@@ -1,7 +1,8 @@
-"""Terms of orders as columns of the journal, and back.
+"""Conversion of an order's terms to columns of the journal and back.
 
-The name and the type of a term decide its column: a ``YesPrice`` called ``price`` is the column ``price_centicents``.
-So no table needs a mapping of its own. Nested terms, such as ``Leg``, become columns of the same row.
+The name and the type of a term determine its column: a ``YesPrice`` called ``price`` is stored in the column
+``price_centicents``. Therefore no table needs its own mapping. Nested terms, such as ``Leg``, become columns of the
+same row.
 """
 
 import datetime as dt
@@ -21,7 +22,7 @@ Terms = TypeVar("Terms")
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How terms of one type are stored: the suffix of the column's name, and both conversions."""
+    """How terms of one type are stored: the suffix of the column's name, and the conversions to and from the column."""
 
     suffix: str
     store: Callable[[Any], object]
@@ -44,7 +45,7 @@ _FORMS: Final[Mapping[type, _Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A field of a class of terms. ``form`` is None for a nested class of terms."""
+    """One term of an order: a field of a dataclass. ``form`` is None if the field's type has terms of its own."""
 
     name: str
     kind: type
@@ -56,12 +57,12 @@ class _Term:
         return self.name + (self.form.suffix if self.form else "")
 
 
-#: The terms of each class, worked out once, because orders are stored while all other writers wait.
+#: The terms of each class. They are worked out only once, because all other writers wait while an order is stored.
 _KNOWN: Final[dict[type, tuple[_Term, ...]]] = {}
 
 
 def to_columns(terms: object) -> dict[str, Any]:
-    """Return the columns in which these terms are stored; a missing term is None."""
+    """Return the columns that store these terms of an order. A term that is not given is stored as None."""
     columns: dict[str, Any] = {}
     for term in _terms_of(type(terms)):
         value = getattr(terms, term.name)
@@ -73,7 +74,7 @@ def to_columns(terms: object) -> dict[str, Any]:
 
 
 def from_columns(kind: type[Terms], columns: Mapping[Any, Any]) -> Terms:
-    """Return the terms that these columns store.
+    """Return the terms of an order that are stored in these columns.
 
     Raises:
         ValueError, OverflowError: A column holds a value that no such term can have.

@@ -1,4 +1,7 @@
-"""Every reason to deny an order, with its cause and its remedy. ``docs/denials.md`` is generated from this list."""
+"""Every reason to deny an order, with its cause and its remedy.
+
+``docs/denials.md`` is generated from the list in this module.
+"""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,16 +10,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The cause of a denial and its remedy, as text for people."""
+    """The cause of a denial and the next step for a person, both as text."""
 
     cause: str
     remedy: str
 
 
 class DenialReason(Enum):
-    """The reasons to deny an order. Each value explains its reason; ``code`` is stored and shown."""
+    """The reasons to deny an order. Each value holds the explanation for people; ``code`` is stored and shown."""
 
-    # --- the proposal itself
+    # --- reasons in the proposal itself
     INVALID_PROPOSAL = Explanation(
         "A term of the proposal is missing or impossible.", "Correct the proposal and propose it again."
     )
@@ -37,7 +40,7 @@ class DenialReason(Enum):
     TICKER_NOT_ALLOWED = Explanation(
         "The market's series is not in KALSHI_TRADE_SERIES.", "Add the series, or choose another market."
     )
-    # --- the gates
+    # --- reasons from the gates of a session
     NOT_ARMED = Explanation("No person has armed this run.", "Arm the run: see `docs/trading.md`.")
     ARM_TOKEN_INVALID = Explanation(
         "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",
@@ -84,7 +87,7 @@ class DenialReason(Enum):
     ORIGIN_NOT_LIVE = Explanation(
         "A retried, re-executed, backfilled, automated or late run never trades live.", "Start a run manually."
     )
-    # --- the market
+    # --- reasons in the market
     EXCHANGE_NOT_TRADING = Explanation(
         "The exchange or the market's shard is not trading, or its status cannot be read.",
         "Wait until the exchange trades again.",
@@ -124,7 +127,7 @@ class DenialReason(Enum):
     CLOCK_SKEWED = Explanation(
         "This computer's clock differs from the exchange's by more than 2 seconds.", "Synchronise the clock (NTP)."
     )
-    # --- the caps
+    # --- reasons from the caps
     CAP_ORDER_COUNT = Explanation(
         "The order would exceed the cap on the number of orders.", "Run `status` to see how much of each cap is used."
     )
@@ -146,7 +149,7 @@ class DenialReason(Enum):
         "Recorded fills, fees or foreign orders exceed a cap, so no order is admitted.",
         "Run `reconcile`, find the reason, then clear the cap with `accept`.",
     )
-    # --- this program
+    # --- reasons in this program
     RATE_BUDGET_SPENT = Explanation(
         "The remaining write requests are reserved for cancels.", "Wait a second, and send fewer orders at a time."
     )
@@ -161,17 +164,17 @@ class DenialReason(Enum):
 
     @property
     def code(self) -> str:
-        """The stable name of the reason, as stored and shown."""
+        """The stable name of the denial reason, as it is stored and shown."""
         return self.name.lower()
 
     @property
     def cause(self) -> str:
-        """The cause of the denial."""
+        """The cause of the denial, as text for people."""
         return self.value.cause
 
     @property
     def remedy(self) -> str:
-        """The next step for a person."""
+        """What a person can do about the denial."""
         return self.value.remedy
 
 

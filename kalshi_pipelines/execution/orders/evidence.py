@@ -1,4 +1,4 @@
-"""Orders, settlements and holdings as read from the exchange, in exact units.
+"""Orders, settlements and positions as the exchange reports them, converted to exact units.
 
 Prices are in centi-cents of YES, counts in centi-contracts, money in micro-dollars. Instants are microseconds since
 1970 UTC.
@@ -31,7 +31,7 @@ STATE_OF: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOrder:
-    """An order as the exchange lists it. ``client_order_id`` is empty if the order has none."""
+    """An order in the exchange's lists. ``client_order_id`` is empty if the order has no such id."""
 
     order_id: str
     client_order_id: str
@@ -52,26 +52,29 @@ class ExchangeOrder:
 
     @property
     def did_nothing(self) -> bool:
-        """Whether the order ended without a fill."""
+        """Whether the order has ended without any fill."""
         return not self.is_resting and self.filled_centicontracts == 0
 
 
 @dataclass(frozen=True, slots=True)
 class OrderSweep:
-    """Every order of a market or of the account, by the exchange's id, from all pages of all lists."""
+    """A sweep: every order of a market or an account, by the exchange's order id.
+
+    The sweep covers all pages of all lists of orders.
+    """
 
     orders: dict[str, ExchangeOrder]
     pages: int
     pages_sha256: str
 
     def of_client(self, client_order_id: str) -> list[ExchangeOrder]:
-        """Return the orders with one of our client order ids. More than one is a difference."""
+        """Return the orders that have this client order id. Two or more such orders are reported as a difference."""
         return [order for order in self.orders.values() if order.client_order_id == client_order_id]
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """A position, positive for YES, and its cost."""
+    """A position in a market and its cost. The position is positive for YES and negative for NO."""
 
     ticker: str
     position_centicontracts: int
@@ -79,13 +82,13 @@ class Holding:
 
     @property
     def spent_microdollars(self) -> int:
-        """The net amount paid, if NO contracts are counted as sold YES contracts, as the journal counts them."""
+        """The net amount paid for the position, as the journal counts it: NO contracts count as sold YES contracts."""
         return self.cost_microdollars + min(0, self.position_centicontracts) * 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The payout of a market in centi-cents for one YES contract."""
+    """The settlement of a market, with the payout of one YES contract in centi-cents."""
 
     ticker: str
     event_ticker: str
@@ -94,12 +97,12 @@ class Settlement:
 
     @property
     def dedupe(self) -> str:
-        """The key under which the journal records this settlement only once."""
+        """The key that ensures that the journal records this settlement only once."""
         return f"{self.ticker}:{self.settled_us}"
 
 
 def merge_orders(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
-    """Return the orders by id. If an order was read twice while it changed, the later state counts."""
+    """Return the orders by id. If an order changed between two reads, its later state is returned."""
     found: dict[str, ExchangeOrder] = {}
     for order in orders:
         known = found.get(order.order_id)
@@ -109,7 +112,7 @@ def merge_orders(orders: Iterable[ExchangeOrder]) -> dict[str, ExchangeOrder]:
 
 
 def combine_digests(digests: Iterable[str]) -> str:
-    """Return one SHA-256 digest of several digests."""
+    """Return a single SHA-256 digest of several digests."""
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 

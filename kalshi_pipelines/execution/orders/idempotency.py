@@ -1,4 +1,4 @@
-"""The ids of an order, derived from its signal: every proposal of the same signal gets the same ids.
+"""The ids of an order, derived from its signal. Every proposal of the same signal gets the same ids.
 
 Time, run and price are not part of the ids, so a retry finds the earlier order instead of placing another one.
 """
@@ -17,9 +17,9 @@ _DIGEST_BYTES: Final = 20
 
 
 def idempotency_key(account: Account, signal: Signal) -> str:
-    """Return the SHA-256, as 64 hexadecimal digits, of the account and the signal.
+    """Return the idempotency key of an order: the SHA-256 of its account and signal, as 64 hexadecimal digits.
 
-    Each part is written with its length, so that no two signals have the same text.
+    Each part of the hashed text is written with its length, so that no two signals give the same text.
     """
     parts = (
         _VERSION,
@@ -37,6 +37,6 @@ def idempotency_key(account: Account, signal: Signal) -> str:
 
 
 def client_order_id(key: str) -> ClientOrderId:
-    """Return the client order id of an idempotency key: 36 characters that the exchange allows."""
+    """Return the client order id for an idempotency key: 36 characters that the exchange allows."""
     digest = bytes.fromhex(key)[:_DIGEST_BYTES]
     return ClientOrderId(_PREFIX + base64.b32encode(digest).decode().lower())

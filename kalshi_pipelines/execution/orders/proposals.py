@@ -1,6 +1,6 @@
-"""A proposed order: the data with which a person, a strategy or an agent asks for an order.
+"""A proposed order, with which a person, a strategy or an agent asks for an order.
 
-No check reads the free text of a proposal (``reason``). It is only stored and shown.
+No check reads the free text of a proposal (``reason``). This text is only stored and shown.
 """
 
 import datetime as dt
@@ -20,21 +20,24 @@ class ActorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """The identity of an order: proposals with the same signal are the same order. See ``idempotency``."""
+    """The signal that identifies an order: proposals with the same signal are the same order. See ``idempotency``."""
 
     strategy: str
     strategy_version: str
     partition: str
-    """The time window of the signal, such as a date; empty if there is none."""
+    """The time window of the signal, such as a date. It is empty if the signal has none."""
     signal: str
     leg: str = "1"
     attempt: int = 1
-    """The number of the attempt. A second attempt is allowed once the first ended without a fill."""
+    """The number of the attempt for this signal.
+
+    Another attempt is allowed if the previous attempt ended without a fill.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ProposedOrder:
-    """An order that was proposed and not decided yet.
+    """An order that was proposed and has not been decided about yet.
 
     Attributes:
         as_of: The time of the data behind the proposal.

@@ -1,4 +1,4 @@
-"""The request of a new order. It is fixed when the order is planned: the same bytes are approved, recorded and sent.
+"""The request for a new order. It is fixed when the order is planned: the same bytes are approved, recorded and sent.
 
 The format is ``CreateOrderV2Request`` of OpenAPI 3.34.0. Prices are YES prices in dollars with four decimals, counts
 are contracts with two decimals.
@@ -22,13 +22,13 @@ from kalshi_pipelines.execution.orders.terms import (
 )
 from kalshi_pipelines.units import SECOND_US
 
-#: The exchange cancels an incoming order that would trade with one of our own.
+#: The mode of self-trade prevention: the exchange cancels a new order that would trade with one of our own orders.
 SELF_TRADE_PREVENTION: Final = "taker_at_cross"
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest:
-    """A new order with the exchange's terms. Only a dry run has no ``order_group_id``."""
+    """The terms of a new order, as the exchange needs them. ``order_group_id`` is None only in a dry run."""
 
     client_order_id: ClientOrderId
     ticker: MarketTicker
@@ -46,12 +46,18 @@ class OrderRequest:
 
     @property
     def json(self) -> str:
-        """The canonical body of the request. It always asks the exchange to cancel the order on a trading pause."""
+        """The canonical text of the request body.
+
+        It always asks the exchange to cancel the order if trading pauses.
+        """
         return request_text(to_columns(self))
 
 
 def request_text(columns: Mapping[str, Any]) -> str:
-    """Return the request body of an order stored in these columns, so that the terms checked by the caps are sent."""
+    """Return the request body of an order that is stored in these columns.
+
+    The caps are checked with the same columns, so an order is sent with exactly the checked terms.
+    """
     expires_us, price, count = (columns[name] for name in ("expires_us", "price_centicents", "count_centicontracts"))
     return canonical_json(
         {
@@ -74,5 +80,5 @@ def request_text(columns: Mapping[str, Any]) -> str:
 
 
 def request_sha256(request_json: str) -> str:
-    """Return the SHA-256 of a request body. Approvals and records of sending refer to it."""
+    """Return the SHA-256 of a request body, by which approvals and records of sent orders refer to the request."""
     return hashlib.sha256(request_json.encode()).hexdigest()

@@ -33,7 +33,7 @@ class OrderState(StrEnum):
 
 
 class Writer(StrEnum):
-    """The component that may record a transition."""
+    """The component that records a transition of an order."""
 
     EXECUTOR = "executor"
     RECONCILER = "reconciler"
@@ -50,16 +50,19 @@ LEGAL_TRANSITIONS: Final[dict[OrderState, tuple[OrderState, ...]]] = {
 }
 
 FINAL_STATES: Final = frozenset(state for state in OrderState if state not in LEGAL_TRANSITIONS)
-"""States that an intent never leaves."""
+"""Final states, which an intent never leaves."""
 
 UNRESOLVED_STATES: Final = frozenset({_S.SENDING, _S.UNKNOWN})
-"""States in which it is unknown whether the exchange has the order. Such an order blocks its market."""
+"""States in which it is unknown whether the exchange has the order.
+
+An order in such a state blocks its market for other orders.
+"""
 
 TRIED_IN_VAIN: Final = frozenset({_S.DENIED, _S.ABANDONED, _S.REJECTED, _S.ABSENT, _S.CANCELED})
 """Final states after which the same signal may be tried again, if the order has no fills."""
 
 OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
-"""States in which the order's reservation is kept."""
+"""Open states, in which the order's reservation is still held."""
 
 NEVER_THERE: Final = frozenset({_S.PLANNED, _S.DENIED, _S.RESERVED, _S.ABANDONED, _S.SIMULATED, _S.REJECTED, _S.ABSENT})
-"""States in which the exchange cannot have the order."""
+"""States in which the exchange cannot have the order, because it was never sent or was not accepted."""

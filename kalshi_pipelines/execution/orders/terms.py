@@ -1,8 +1,8 @@
-"""The terms of an order, each with a type of its own, so that none is confused with another or with a float.
+"""The terms of an order. Each term has its own type, so that it cannot be confused with another term or a float.
 
 Prices are YES prices in centi-cents (0.0001 dollar), counts are centi-contracts (0.01 contract). The product of the two
-is an exact number of micro-dollars. Dollars and contracts are read from text only: an ``int`` or ``float`` there is a
-``TypeError``.
+is an exact number of micro-dollars. Amounts in dollars and contracts are parsed from text only. Passing an ``int`` or
+``float`` raises a ``TypeError``.
 """
 
 import re
@@ -15,18 +15,18 @@ from typing import Final, Self
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, MICRODOLLARS_PER_CENTICENT, centicontracts, microdollars
 
-#: The most centi-contracts of an order. The journal's table of intents has the same limit.
+#: The largest count of an order, in centi-contracts. The journal's table of intents has the same limit.
 MOST_CENTICONTRACTS: Final = 100_000_000
 
-# docs.kalshi.com/fix/order-entry, October 2026: at most 64 characters of this alphabet.
+# A client order id has at most 64 characters of this alphabet. Source: docs.kalshi.com/fix/order-entry, October 2026.
 _CLIENT_ORDER_ID: Final = re.compile(r"[\w:+=/-]{8,64}", re.ASCII)
-# Ids of the exchange are UUIDs. Characters that could change the path of a request are refused.
+# The exchange's ids are UUIDs. Other characters are refused, because they could change the path of a request.
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")
 _TICKER: Final = re.compile(r"[A-Z0-9](?:[A-Z0-9._-]{0,118}[A-Z0-9])?")
 
 
 class InvalidTerms(ExpectedError, ValueError):
-    """A price, count, ticker or id that no order can have."""
+    """A price, count, ticker or id is not possible for any order."""
 
 
 class Side(StrEnum):
@@ -44,14 +44,14 @@ class Action(StrEnum):
 
 
 class Outcome(StrEnum):
-    """The outcome whose contracts are traded."""
+    """The outcome (YES or NO) whose contracts are traded."""
 
     YES = "yes"
     NO = "no"
 
 
 class TimeInForce(StrEnum):
-    """How long an order lives: OpenAPI 3.34.0, ``CreateOrderV2Request.time_in_force``."""
+    """How long an order stays valid at the exchange: OpenAPI 3.34.0, ``CreateOrderV2Request.time_in_force``."""
 
     FILL_OR_KILL = "fill_or_kill"
     IMMEDIATE_OR_CANCEL = "immediate_or_cancel"
@@ -82,7 +82,7 @@ class YesPrice:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the price written as dollars, such as ``"0.5600"``.
+        """Return the price that a text states in dollars, such as ``"0.5600"``.
 
         Raises:
             TypeError: The value is not text.
@@ -95,7 +95,7 @@ class YesPrice:
 
     @property
     def complement(self) -> Self:
-        """The price of the other outcome: a dollar minus this price."""
+        """The price of a contract of the opposite outcome: a dollar minus this price."""
         return type(self)(DOLLAR_CENTICENTS - self.centicents)
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class YesPrice:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Contracts:
-    """A positive number of contracts: an integer of centi-contracts."""
+    """A positive number of contracts, held as an integer of centi-contracts."""
 
     centi: int
 
@@ -117,7 +117,7 @@ class Contracts:
 
     @classmethod
     def from_text(cls, text: str) -> Self:
-        """Return the count written as contracts, such as ``"10"`` or ``"0.50"``.
+        """Return the count that a text states in contracts, such as ``"10"`` or ``"0.50"``.
 
         Raises:
             TypeError: The value is not text.
@@ -131,7 +131,7 @@ class Contracts:
 
 @dataclass(frozen=True, slots=True)
 class MarketTicker:
-    """The ticker of a market, in the characters that the exchange allows."""
+    """The ticker of a market, which has only characters that the exchange allows."""
 
     text: str
 
@@ -145,7 +145,7 @@ class MarketTicker:
 
 @dataclass(frozen=True, slots=True)
 class ClientOrderId:
-    """Our own id of an order, with 8 to 64 characters."""
+    """The id that we give to an order, with 8 to 64 characters."""
 
     text: str
 
@@ -178,16 +178,19 @@ class Leg:
     action: Action
     outcome: Outcome
     price: YesPrice
-    """The price of a contract of ``outcome``."""
+    """The price of a contract of the traded outcome."""
 
     @property
     def side(self) -> Side:
-        """The side of the YES book. Source: docs.kalshi.com "Order direction", October 2026."""
+        """The side of the YES book on which the order stands.
+
+        Source: docs.kalshi.com "Order direction", October 2026.
+        """
         return Side.BID if (self.action is Action.BUY) == (self.outcome is Outcome.YES) else Side.ASK
 
     @property
     def yes_price(self) -> YesPrice:
-        """The price as the book quotes it: the YES price is a dollar minus the NO price."""
+        """The price in YES, as the orderbook quotes it. For NO it is a dollar minus the NO price."""
         return self.price if self.outcome is Outcome.YES else self.price.complement
 
 

@@ -1,8 +1,9 @@
 """The worst case of open orders and a position: the largest possible loss, in exact micro-dollars.
 
-Each market has two numbers: the loss if YES pays nothing (``if_no``) and the loss if YES pays a dollar (``if_yes``). A
-payout in between (a scalar market) mixes both losses, so one of the two is the largest. Prices are in centi-cents,
-counts in centi-contracts. The tests compare the formulas with brute force over all fills and outcomes.
+Each market has two numbers: the loss if YES pays nothing (``if_no``) and the loss if YES pays a dollar (``if_yes``). In
+a scalar market the payout lies in between, and the loss lies between these two losses. So the larger of the two is the
+worst case. Prices are in centi-cents, counts in centi-contracts. The tests compare the formulas with brute force over
+all fills and outcomes.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """The losses in micro-dollars if YES pays nothing and if YES pays a dollar. Negative losses are gains."""
+    """The losses in micro-dollars in two cases: YES pays nothing, or YES pays a dollar. A negative loss is a gain."""
 
     if_no: int = 0
     if_yes: int = 0
@@ -27,14 +28,17 @@ class Exposure:
 
     @property
     def worst(self) -> int:
-        """The largest possible loss, at least 0."""
+        """The larger of the two losses, at least 0."""
         return max(0, self.if_no, self.if_yes)
 
     @classmethod
     def of_resting(cls, side: Side, price: int, count: int, fee_bound: int) -> Self:
-        """Return the losses that a resting order may add. The order may not fill at all, so it never counts as a gain.
+        """Return the losses that a resting order may add.
 
-        The whole fee bound counts if the order wins, too: rounding can charge nearly all of it for a tiny fill.
+        Its possible gains do not count, because the order may never be filled.
+
+        The whole fee bound counts even for the case in which the order wins. Rounding can charge nearly the whole bound
+        for a tiny fill.
 
         Args:
             side: The side of the order.
@@ -48,7 +52,7 @@ class Exposure:
 
     @classmethod
     def of_fill(cls, side: Side, price: int, count: int, fee: int) -> Self:
-        """Return how a fill changes the losses: money spent or received, and contracts won or owed."""
+        """Return how a fill changes the losses, from its price, count and fee."""
         paid, won = price * count, (DOLLAR_CENTICENTS - price) * count
         if side is Side.BID:
             return cls(paid + fee, fee - won)
@@ -56,7 +60,7 @@ class Exposure:
 
     @classmethod
     def of_position(cls, signed_count: int, spent: int) -> Self:
-        """Return the losses of a position for which ``spent`` micro-dollars net were paid.
+        """Return the losses of a position that cost ``spent`` micro-dollars net.
 
         The count is in signed centi-contracts; positive is YES.
         """

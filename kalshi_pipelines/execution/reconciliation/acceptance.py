@@ -17,12 +17,12 @@ ACCEPTABLE: Final = frozenset({DifferenceKind.POSITION_DRIFT, DifferenceKind.SCO
 
 
 class NotAccepted(ExpectedError):
-    """The differences cannot be accepted as named, so nothing was accepted."""
+    """The differences that a person named cannot be accepted, so nothing was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """The correction of each market's position in centi-contracts, and the number of breached caps cleared."""
+    """The result of an acceptance: each market's correction in centi-contracts, and the number of cleared breaches."""
 
     corrections: dict[str, int]
     breaches: int
@@ -39,13 +39,14 @@ def accept(
 
     Args:
         context: The inputs of the reconciliation.
-        report: A reconciliation made just now.
+        report: The report of a reconciliation that was made just now.
         tickers: All markets whose positions drifted, and no other market.
         by: The person who accepts.
         why: The person's reason, for the audit.
 
     Raises:
-        NotAccepted: Nothing differs, there are other differences, or other markets drifted.
+        NotAccepted: Nothing differs, there are differences of other kinds, or the drifted markets are not those in
+            ``tickers``.
         KalshiError, UnreadableAccount: The positions cannot be read.
         JournalUnavailable: The journal cannot be written.
     """

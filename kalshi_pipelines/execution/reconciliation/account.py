@@ -1,7 +1,7 @@
-"""Reads of one sub-account at the exchange: complete and in exact units, or an error.
+"""Reads of one sub-account at the exchange. A read returns complete data in exact units, or raises an error.
 
 The fields are those of OpenAPI 3.34.0. Live orders are read before past orders. An order that ends between the two
-requests is therefore in at least one of the lists.
+requests is therefore in at least one of the two lists.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,14 +31,15 @@ from kalshi_pipelines.units import (
     microseconds,
 )
 
-#: The longest tickers, ids and other texts of the exchange that the journal stores.
+#: The most characters of the exchange's tickers, ids and other texts that the journal can store.
 _LONGEST_TICKER: Final = 120
 _LONGEST_ID: Final = 64
 _LONGEST_TEXT: Final = 200
-#: A billion contracts, and the most they can cost. The audit cannot store numbers much larger.
+#: The largest amounts that are accepted from the exchange: a billion contracts, and the most they can cost. The audit
+#: log cannot store much larger numbers.
 _MOST_CENTICONTRACTS: Final = 10**11
 _MOST_MICRODOLLARS: Final = 10**15
-#: Reads begin this much earlier, because the exchange filters by whole seconds of its own clock.
+#: Seconds by which reads begin earlier than asked, because the exchange filters by whole seconds of its own clock.
 _EARLIER_SECONDS: Final = 5
 
 R = TypeVar("R")
@@ -50,33 +51,33 @@ class UnreadableAccount(ExpectedError, ValueError):
 
 
 class AccountReader(Protocol):
-    """The reads of a reconciliation.
+    """Reads the account at the exchange for a reconciliation.
 
     Every method raises ``KalshiError`` or ``UnreadableAccount`` rather than return an incomplete result.
     """
 
     def clock_difference_ms(self) -> int | None:
-        """Return by how much the exchange's clock is ahead of this computer's, or None if no answer has a date."""
+        """Return by how many milliseconds the exchange's clock is ahead of this computer's, or None if unknown."""
         ...
 
     def as_of_us(self) -> int:
-        """Return the instant, on the exchange's clock, up to which the other reads are complete."""
+        """Return the instant, on the exchange's clock, up to which the exchange's reads of the account are complete."""
         ...
 
     def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
-        """Return every resting order and every order created since an instant, of one market or of all."""
+        """Return every resting order and every order created since an instant, of one market or of all markets."""
         ...
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Return every fill since an instant, oldest first."""
+        """Return every fill of the account since an instant, oldest first."""
         ...
 
     def holdings(self) -> dict[str, Holding]:
-        """Return the positions other than 0 in markets that have not paid out, by ticker."""
+        """Return the positions other than 0 by ticker, in markets that have not paid out yet."""
         ...
 
     def settlements(self, since_us: int) -> list[Settlement]:
-        """Return every settlement since an instant, oldest first."""
+        """Return every settlement of the account since an instant, oldest first."""
         ...
 
     def event_of(self, ticker: str) -> str:
@@ -85,23 +86,23 @@ class AccountReader(Protocol):
 
 
 class ExchangeAccount:
-    """Reads one sub-account with the key of the given client."""
+    """Reads one sub-account at the exchange with the key of a client."""
 
     def __init__(self, client: KalshiClient, subaccount: int) -> None:
         self._client, self._read = client, client.portfolio
         self._subaccount = subaccount
 
     def clock_difference_ms(self) -> int | None:
-        """Ask the exchange now, and return by how much its clock is ahead according to the answer's ``Date``."""
+        """Ask the exchange for its time, and return by how many milliseconds its clock is ahead of this computer's."""
         self.as_of_us()
         return self._client.clock_difference_ms
 
     def as_of_us(self) -> int:
-        """Return the instant up to which the other reads are complete."""
+        """Return the instant, on the exchange's clock, up to which the exchange's reads of the account are complete."""
         return self._read.user_data_timestamp_us()
 
     def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
-        """Return every resting order and every order created since an instant: all pages of three lists."""
+        """Return every resting order and every order created since an instant, from all pages of three lists."""
         since = _seconds(since_us)
         lists = (
             self._read.orders(self._subaccount, ticker=ticker, status="resting"),
@@ -121,7 +122,7 @@ class ExchangeAccount:
         return OrderSweep(orders, sum(rows.pages for rows in lists), combine_digests(rows.sha256 for rows in lists))
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Return every fill since an instant, oldest first."""
+        """Return every fill of the account since an instant, oldest first."""
         since = _seconds(since_us)
         rows = [
             *self._read.fills(self._subaccount, min_ts=since).records,
@@ -131,17 +132,17 @@ class ExchangeAccount:
         return sorted(fills.values(), key=lambda fill: (fill.at_us, fill.fill_id))
 
     def holdings(self) -> dict[str, Holding]:
-        """Return the positions other than 0, by ticker."""
+        """Return the account's positions other than 0, by ticker."""
         held = _each(_holding, self._read.positions(self._subaccount).records)
         return {each.ticker: each for each in held if each.position_centicontracts}
 
     def settlements(self, since_us: int) -> list[Settlement]:
-        """Return every settlement since an instant, oldest first."""
+        """Return every settlement of the account since an instant, oldest first."""
         rows = self._read.settlements(self._subaccount, min_ts=_seconds(since_us)).records
         return sorted(_each(_settlement, rows), key=lambda each: (each.settled_us, each.ticker))
 
     def event_of(self, ticker: str) -> str:
-        """Return the event of a market. The event of an archived market is derived from its ticker."""
+        """Return the event ticker of a market. For an archived market, it is derived from the market's ticker."""
         try:
             event_ticker = self._client.market(ticker).event_ticker
         except NotFound:
@@ -150,7 +151,10 @@ class ExchangeAccount:
         return event
 
     def _is_ours(self, subaccount: int | None) -> bool:
-        """Return whether a row belongs to our sub-account. A row without a number does, because we asked for ours."""
+        """Return whether a row belongs to our sub-account.
+
+        A row without a sub-account number does, because only our sub-account was asked for.
+        """
         return subaccount in (None, self._subaccount)
 
 
@@ -218,7 +222,10 @@ def _settlement(row: SettlementRecord) -> Settlement:
 
 
 def _text(text: str, what: str, longest: int) -> str:
-    """Return the text if the journal can store it: no control character and no half of a surrogate pair."""
+    """Return the text if the journal can store it.
+
+    A text with a control character or half of a surrogate pair cannot be stored.
+    """
     if not (0 < len(text) <= longest and text.isprintable()):
         raise ValueError(f"the {what} {text[:80]!a} is empty, too long or not printable")
     return text

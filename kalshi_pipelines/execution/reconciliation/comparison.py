@@ -1,7 +1,7 @@
 """The comparison of the whole account with the journal: orders, fills, positions and settlements.
 
-New facts are recorded in the journal, each once. A fact that the journal cannot explain is a difference. The exchange's
-lists are not read at one instant, so the account is read again before a difference counts.
+Each new fact is recorded in the journal once. A fact that the journal cannot explain is reported as a difference. The
+exchange's lists are not read at one instant. The account is therefore read again before a difference is reported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot:
-    """One reading of the whole account at the exchange."""
+    """A snapshot of the whole account at the exchange, from one reading."""
 
     as_of_us: int
     orders: OrderSweep
@@ -38,12 +38,12 @@ class AccountSnapshot:
     settlements: Sequence[Settlement]
     holdings: Mapping[str, Holding]
     events: Mapping[str, str]
-    """The event of every market in this reading that the journal does not know."""
+    """The events of markets in the snapshot that the journal does not know, by the market's ticker."""
 
 
 @dataclass
 class Comparison:
-    """The differences between account and journal, the orders that were resolved, and counts for the report."""
+    """The result of a comparison: differences between account and journal, resolved orders, and several counts."""
 
     as_of_us: int | None = None
     differences: list[AccountDifference] = field(default_factory=list)
@@ -51,12 +51,15 @@ class Comparison:
     figures: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
-        """Add a number to one of the counts of the report."""
+        """Add a number to the report's count of this name."""
         self.figures[name] = self.figures.get(name, 0) + number
 
 
 def compare(context: ReconciliationContext) -> Comparison:
-    """Read the account and record new facts, again while a difference may come from lists read at different times."""
+    """Read the account, record new facts, and return the differences.
+
+    This is repeated while a difference may only come from lists that were read at different times.
+    """
     result = Comparison()
     for number in range(context.limits.rounds):
         if number:
@@ -78,7 +81,7 @@ def compare(context: ReconciliationContext) -> Comparison:
 
 
 def _carry_over(before: Comparison, result: Comparison) -> None:
-    """Carry over the facts that an earlier round recorded, because a later round does not find them again."""
+    """Add the facts that earlier rounds recorded to the result. A later round does not find recorded facts again."""
     result.resolved[:0] = before.resolved
     for name in ("fills_posted", "settlements_posted", "positions_adopted"):
         if name in before.figures:
@@ -99,9 +102,11 @@ def _compare_once(context: ReconciliationContext) -> Comparison:
 
 
 def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
-    """Return the start of the reading: an hour before the oldest open order and the last clean reconciliation.
+    """Return the instant since which the account is read.
 
-    It never begins before the account's first live session.
+    It is an hour before the oldest open order and the last clean reconciliation.
+
+    It is never before the account's first live session.
     """
     if first_us is None:
         return context.clock_us()
@@ -114,7 +119,7 @@ def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
 
 
 def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
-    # The instant is asked for first, so that the lists are at least as new.
+    # The instant of completeness is read first, so that the lists read afterwards are at least as new.
     as_of_us = context.exchange.as_of_us()
     orders = context.exchange.orders(since_us)
     holdings = context.exchange.holdings()
@@ -129,7 +134,8 @@ def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnaps
         ours |= {fill.order_id for fill in recent_fills if reading.orders.intent_id_of_order(fill.order_id) is not None}
         counted = {market.ticker for market in reading.ledger.markets(context.account)}
         foreign = {each.ticker for each in reading.ledger.foreign_orders(context.account)}
-    # A fill of our own order counts even if it is older: the exchange's clock may be behind ours.
+    # A fill of our own order counts even if it seems older than the start of the reading, because the exchange's clock
+    # may be behind ours.
     fills = [fill for fill in recent_fills if fill.at_us >= since_us or fill.order_id in ours]
     strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
     strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
@@ -140,7 +146,7 @@ def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnaps
 
 
 class _SnapshotPosting:
-    """Records one reading of the account in the journal, in one transaction."""
+    """Records a snapshot of the account in the journal, in one transaction."""
 
     def __init__(
         self,
@@ -152,11 +158,11 @@ class _SnapshotPosting:
         self._account = context.account
         self._transaction, self._snapshot, self._result = transaction, snapshot, result
         self._too_long_us = context.limits.unknown_too_long_us
-        # Without a live session nothing was traded, and there are no caps to compare facts with.
+        # Before the account's first live session nothing was traded, and there are no caps to compare facts with.
         self._has_ledger = transaction.reading.sessions.first_live_session_us(context.account) is not None
 
     def post(self) -> None:
-        """Record new facts, update orders that ended, and collect the differences."""
+        """Record new facts, update orders that have ended, and collect the differences."""
         for fill in self._snapshot.fills:
             self._post_fill(fill)
         for order in self._snapshot.orders.orders.values():
@@ -211,7 +217,8 @@ class _SnapshotPosting:
         never = end_contradiction(intent, order)
         wrong += [] if never is None else [never]
         posted = intent.filled_centicontracts
-        # An order that has ended at the exchange has arrived, so no fence is needed if all its fills are recorded.
+        # An unknown order that has ended at the exchange cannot arrive any more. If all its fills are recorded, its
+        # outcome is proved without a fence.
         is_proved = intent.state is OrderState.UNKNOWN and posted == order.filled_centicontracts
         if wrong:
             self._add_difference(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
@@ -251,7 +258,7 @@ class _SnapshotPosting:
         self._add_difference(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
 
     def _report_missing_orders(self) -> None:
-        """Report orders that rest in the journal but are missing from the exchange's complete list."""
+        """Report orders that rest according to the journal but are missing from the exchange's complete list."""
         there = {order.client_order_id for order in self._snapshot.orders.orders.values()}
         for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
             if intent.client_order_id not in there:
@@ -285,7 +292,10 @@ class _SnapshotPosting:
         return counted_positions(self._transaction, self._account)
 
     def _adopt_positions(self) -> None:
-        """Record, once, the positions from before the first session that no fill since then explains."""
+        """Record the positions from before the first live session, once.
+
+        No fill since then explains these positions.
+        """
         counted = self._positions()
         for ticker, holding in self._snapshot.holdings.items():
             taken = take_over(

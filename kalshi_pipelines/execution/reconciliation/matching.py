@@ -1,4 +1,7 @@
-"""Whether an order at the exchange is the one we sent. These functions judge a sweep and read nothing themselves."""
+"""Decides whether an order at the exchange is the order that was sent.
+
+These functions judge the result of a sweep and read nothing themselves.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -11,24 +14,24 @@ from kalshi_pipelines.execution.orders.states import NEVER_THERE, OrderState
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The exchange has exactly one order of the intent, with the terms that were sent."""
+    """A match: the exchange has exactly one order of the intent, with the terms that were sent."""
 
     order: ExchangeOrder
 
     @property
     def state(self) -> OrderState:
-        """The state that the order proves."""
+        """The state of the intent that the order at the exchange proves."""
         return STATE_OF[self.order.status]
 
 
 @dataclass(frozen=True, slots=True)
 class NotThere:
-    """A complete sweep does not contain an order of the intent."""
+    """No match: a complete sweep does not contain any order of the intent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """The orders at the exchange contradict the order we sent."""
+    """A contradiction: the orders at the exchange do not agree with the order that was sent."""
 
     why: str
 
@@ -54,9 +57,10 @@ def match_intent(intent: Intent, sweep: OrderSweep) -> Match:
 
 
 def _may_be_order_of(intent: Intent, order: ExchangeOrder) -> bool:
-    """Return whether an order without a client order id came through the intent's group.
+    """Return whether an order without a client order id belongs to the intent's order group.
 
-    Such an order may be the intent's own, so the intent's absence is not proved.
+    Such an order may be the order of this intent. In that case the sweep does not prove that the intent's order is
+    absent.
     """
     return (
         not order.client_order_id and order.order_group_id is not None and order.order_group_id == intent.order_group_id
@@ -64,7 +68,7 @@ def _may_be_order_of(intent: Intent, order: ExchangeOrder) -> bool:
 
 
 def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
-    """List the terms in which an order at the exchange differs from the order that was sent."""
+    """Return the terms in which an order at the exchange differs from the order that was sent."""
     terms: dict[str, tuple[object, object]] = {
         "client order id": (order.client_order_id, intent.client_order_id),
         "market": (order.ticker, intent.ticker),
@@ -84,10 +88,10 @@ def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
 
 
 def end_contradiction(intent: Intent, order: ExchangeOrder) -> str | None:
-    """Return how an order at the exchange contradicts its final state in the journal, or None.
+    """Return how an order at the exchange contradicts the order's final state in the journal, or None.
 
-    The exchange may list an order it refused as canceled; recordings show this for post-only orders. Such an order
-    contradicts nothing, because it has no fills.
+    The exchange may list an order that it refused as canceled; recordings show this for post-only orders. A canceled
+    order without fills therefore does not contradict a refusal.
     """
     if intent.state in NEVER_THERE and not order.did_nothing:
         return f"it is {intent.state.value} in the journal, but {order.status.value} at the exchange"

@@ -7,7 +7,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
 def counted_positions(transaction: JournalTransaction, account: Account) -> dict[str, int]:
-    """Return the positions that the journal has counted, other than 0: signed centi-contracts by ticker."""
+    """Return the positions other than 0 that the journal has counted: signed centi-contracts by ticker."""
     held = transaction.reading.ledger.markets(account)
     return {market.ticker: market.position_centicontracts for market in held if market.position_centicontracts}
 
@@ -22,14 +22,17 @@ def take_over(
     counted: int,
     dedupe: str = "",
 ) -> int:
-    """Record the part of a position that the journal does not explain, once for each ``dedupe``.
+    """Record the part of a position that the journal does not explain.
+
+    The correction is recorded only once for each value of ``dedupe``.
 
     Returns:
         The correction in centi-contracts; 0 if the journal explains the whole position.
     """
     unexplained = (holding.position_centicontracts if holding else 0) - counted
     if unexplained:
-        # The exchange states the cost of the whole position only. Its unexplained part is given the highest cost.
+        # The exchange states only the cost of the whole position. The unexplained part is counted with the highest
+        # possible cost.
         dearest = max(0, unexplained) * DOLLAR_CENTICENTS
         transaction.positions.record_opening(
             account,

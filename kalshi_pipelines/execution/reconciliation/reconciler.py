@@ -1,4 +1,4 @@
-"""One reconciliation from start to end.
+"""A reconciliation from start to end. Repeating a reconciliation changes nothing more.
 
 A repeated reconciliation changes nothing more. A reconciliation ends even if the exchange does not answer.
 """
@@ -28,13 +28,13 @@ from kalshi_pipelines.execution.reconciliation.resolution import (
 )
 from kalshi_pipelines.units import now_us
 
-#: The name under which a reconciliation engages the kill switch. A person releases it.
+#: The name under which a reconciliation engages the kill switch. Only a person can release the switch.
 RECONCILER = "reconciler"
 _MOST_TEXT = 3_500
 
 
 class Reconciler:
-    """Reconciles one sub-account with the journal.
+    """Reconciles one sub-account at the exchange with the journal.
 
     Args:
         journal: The journal of the account's environment.
@@ -66,12 +66,12 @@ class Reconciler:
     def reconcile(self, *, own_session: str | None = None) -> ReconciliationReport:
         """Resolve unknown orders, compare the account with the journal, and record and return a report.
 
-        If this computer's clock differs from the exchange's, nothing is judged or recorded, and the report has that one
-        difference. Failures of the exchange make the report unclean and raise no error.
+        If this computer's clock differs too much from the exchange's, no order is judged and no fact is recorded. The
+        report then has only this difference. Failures of the exchange make the report unclean and raise no error.
 
         Args:
-            own_session: The caller's session, which sends nothing meanwhile, so that its orders in progress are
-                leftovers. The session ends if one of its order groups has to be fenced.
+            own_session: The caller's session. It sends nothing during the reconciliation, so its unfinished orders
+                count as left behind. The session ends if one of its order groups has to be fenced.
 
         Raises:
             JournalUnavailable: The journal cannot be read or written. The next reconciliation finds the same facts.
@@ -111,11 +111,17 @@ class Reconciler:
         )
 
     def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Acceptance:
-        """Accept drifted positions and clear breached caps: see ``acceptance.accept``."""
+        """Accept the positions of drifted markets and clear breached caps.
+
+        ``acceptance.accept`` describes the details.
+        """
         return accept(self._context, report, tickers, by, why)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
-        """Return the client order ids of unknown orders. Orders that a live session is sending now do not count."""
+        """Return the client order ids of unknown orders.
+
+        Orders that another live session may be sending now are left out.
+        """
         found = self._context.open_intents(transaction.reading, UNRESOLVED_STATES)
         return tuple(
             intent.client_order_id
@@ -124,7 +130,7 @@ class Reconciler:
         )
 
     def _halt(self, transaction: JournalTransaction, differences: Sequence[AccountDifference]) -> None:
-        """Engage the kill switch if there is a halting difference and the switch is not engaged yet."""
+        """Engage the kill switch if a difference requires it and the switch is not engaged yet."""
         halting = [str(difference) for difference in differences if difference.halts]
         if halting and not transaction.reading.halts.kill_state().engaged:
             more = f" and {len(halting) - 3} more" if len(halting) > 3 else ""
@@ -133,9 +139,9 @@ class Reconciler:
 
 
 def _clock_difference(context: ReconciliationContext) -> AccountDifference | None:
-    """Return the difference between this computer's clock and the exchange's if it is too large, or None.
+    """Return a difference if this computer's clock differs too much from the exchange's clock, or None.
 
-    If the exchange cannot be read, the following reads report that.
+    If the exchange cannot be read, this returns None, because later reads report the failure.
     """
     try:
         ahead_ms = context.exchange.clock_difference_ms()

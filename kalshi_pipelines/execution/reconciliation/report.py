@@ -11,32 +11,35 @@ from kalshi_pipelines.units import instant
 
 
 class DifferenceKind(StrEnum):
-    """The kinds of difference between account and journal. The kinds in ``HALTING`` engage the kill switch."""
+    """The kinds of difference between account and journal.
+
+    The kinds in ``HALTING`` engage the kill switch.
+    """
 
     CLOCK_SKEWED = "clock_skewed"
-    """This computer's clock differs too much from the exchange's, so nothing was judged or recorded."""
+    """The clocks of this computer and the exchange differ too much, so nothing was judged or recorded."""
     EXCHANGE_UNREADABLE = "exchange_unreadable"
-    """Orders, fills, positions or settlements could not be read completely."""
+    """The account's orders, fills, positions or settlements could not be read completely."""
     FENCE_NOT_CONFIRMED = "fence_not_confirmed"
-    """The exchange did not confirm that an order group is triggered."""
+    """The exchange did not confirm the trigger of an order group."""
     WATERMARK_BEHIND = "watermark_behind"
-    """The exchange's reads did not include the time of the fence before the wait ended."""
+    """The exchange's reads stayed older than a fence until the time to wait for them was over."""
     UNRESOLVED = "unresolved"
-    """The outcome of an order is still unknown; its reservation is held and its market blocked."""
+    """The outcome of an order is still unknown. Its reservation is held and its market is blocked."""
     UNKNOWN_TOO_LONG = "unknown_too_long"
     ORDER_DIVERGED = "order_diverged"
-    """Two orders share a client order id, an order has other terms than were sent, or an order must not exist."""
+    """An order at the exchange contradicts the journal: by its client order id, its terms, or its existence."""
     ORDER_MISSING = "order_missing"
-    """An order that rests in the journal is missing from the exchange's lists."""
+    """An order that rests according to the journal is missing from the exchange's lists."""
     FILLS_MISSING = "fills_missing"
-    """An order's filled count is larger than the sum of its fills."""
+    """The filled count of an order at the exchange is larger than the sum of its recorded fills."""
     FOREIGN_ORDER = "foreign_order"
     FOREIGN_FILL = "foreign_fill"
     POSITION_DRIFT = "position_drift"
     FEE_ABOVE_BOUND = "fee_above_bound"
     SCOPE_BREACHED = "scope_breached"
     FACT_REFUSED = "fact_refused"
-    """The journal cannot store a value of the exchange, so nothing of that reading was recorded."""
+    """The journal cannot store a value of the exchange, so no fact of that reading was recorded."""
 
 
 HALTING = frozenset(
@@ -52,7 +55,8 @@ HALTING = frozenset(
         DifferenceKind.FACT_REFUSED,
     }
 )
-#: Differences that may disappear when the account is read again, because the exchange's lists are not of one instant.
+#: Kinds of difference that may disappear when the account is read again. The exchange's lists are not read at one
+#: instant.
 MAY_SETTLE = frozenset(
     {
         DifferenceKind.ORDER_DIVERGED,
@@ -68,7 +72,10 @@ _MOST_DETAIL = 1_000
 
 @dataclass(frozen=True, slots=True)
 class AccountDifference:
-    """One difference between account and journal. The subject names an order, market, order group or scope."""
+    """One difference between account and journal.
+
+    ``subject`` names the order, market, order group or scope that differs.
+    """
 
     kind: DifferenceKind
     subject: str
@@ -95,9 +102,10 @@ class ResolvedOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationReport:
-    """The result of a reconciliation.
+    """The report of a reconciliation.
 
-    ``as_of_us`` is the instant up to which the exchange's reads were complete, or None if the exchange gave none.
+    ``as_of_us`` is the instant up to which the exchange's reads were complete, or None if that instant could not be
+    read.
     """
 
     account: Account
@@ -113,12 +121,12 @@ class ReconciliationReport:
 
     @property
     def clean(self) -> bool:
-        """Whether everything could be read and nothing differs."""
+        """Whether the whole account could be read, no difference was found and no order is unknown."""
         return not self.differences and not self.unresolved and self.as_of_us is not None
 
     @property
     def alerts(self) -> tuple[str, ...]:
-        """The differences that engage the kill switch, as one line each."""
+        """The differences that engage the kill switch, one line of text for each."""
         return tuple(str(difference) for difference in self.differences if difference.halts)
 
     def __str__(self) -> str:

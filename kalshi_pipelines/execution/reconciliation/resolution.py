@@ -1,7 +1,10 @@
-"""The resolution of unknown outcomes: fence the order group, wait for the reads to catch up, then sweep the market.
+"""The resolution of orders with an unknown outcome, in three steps.
 
-An order that is not found may still arrive later. A triggered order group refuses it, so a complete sweep that is newer
-than the confirmed trigger proves the order's outcome. A triggered group is never used again, and its session ends.
+The reconciliation fences the order group, waits until the exchange's reads include the fence, and sweeps the market.
+
+Without a fence, an order that is not found might still arrive later. A triggered order group refuses late orders. A
+complete sweep that is newer than the confirmed trigger therefore proves the order's outcome. A triggered group is never
+used again, and its session ends.
 """
 
 import time
@@ -29,17 +32,17 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors of reading the exchange. One is the warehouse's, because it keeps the rate budget of reads.
+#: Errors that reading the exchange can raise. The warehouse can fail, too, because it keeps the rate budget of reads.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
-#: Errors of storing a value of the exchange in a journal that is available.
+#: Errors that mean that the journal, although available, cannot store a value of the exchange.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
 _CONFIRMED: Final = 200
-#: The margin added to our own clock when the exchange's answer has no ``Date``.
+#: The margin that is added to this computer's time if the exchange's answer has no ``Date`` header.
 _CLOCK_DOUBT_US: Final = 10 * SECOND_US
 
 
 class FenceTransport(Protocol):
-    """The only write of a reconciliation. ``OrderTransport`` implements it."""
+    """The only write to the exchange that a reconciliation makes. ``OrderTransport`` implements it."""
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         """Cancel the orders of a group, and make the exchange refuse new orders of the group forever."""
@@ -48,17 +51,17 @@ class FenceTransport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationLimits:
-    """The limits of time and of attempts in a reconciliation."""
+    """The limits on waiting and on repetitions in a reconciliation."""
 
     margin_us: int = SECOND_US
-    """How much newer than the fence the exchange's reads must be."""
+    """How much newer than the fence the exchange's reads must be, in microseconds."""
     watermark_seconds: float = 30.0
     fence_attempts: int = 5
     pause_seconds: float = 0.5
     rounds: int = 4
-    """The most readings of the account while the exchange's lists contradict each other."""
+    """The most times that the account is read while the exchange's lists contradict each other."""
     left_behind_us: int = MINUTE_US
-    """An order in the state ``sending`` for longer counts as left behind, even if its session holds the lease."""
+    """After this time, an order in the state ``sending`` counts as left behind, even if its session holds the lease."""
     unknown_too_long_us: int = 10 * MINUTE_US
 
 
@@ -67,7 +70,7 @@ DEFAULT_LIMITS: Final = ReconciliationLimits()
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationContext:
-    """The inputs of a reconciliation: journal, exchange, account and limits."""
+    """The inputs of a reconciliation: journal, exchange, transport, account and limits."""
 
     journal: Journal
     exchange: AccountReader
@@ -79,13 +82,13 @@ class ReconciliationContext:
     checkpoint: PassCheckpoint = ignore_checkpoint
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
-        """Return the account's live orders in any of these states."""
+        """Return the account's open live orders that are in one of these states."""
         return reading.orders.open_intents(self.account, states=list(states))
 
 
 @dataclass
 class Resolution:
-    """The result of resolving the unknown orders."""
+    """The result of resolving unknown orders: resolved orders, differences, and counts of fences and sweeps."""
 
     resolved: list[ResolvedOrder] = field(default_factory=list)
     differences: list[AccountDifference] = field(default_factory=list)
@@ -94,10 +97,10 @@ class Resolution:
 
 
 def mark_leftovers(context: ReconciliationContext, own_session: str | None) -> list[ResolvedOrder]:
-    """Close orders that an earlier process left behind, and return them.
+    """Close the orders that an earlier process left behind, and return them.
 
-    Orders that were never sent become abandoned, orders that may have been sent become unknown. A recent order is left
-    alone while its session holds the lease.
+    Orders that were never sent become abandoned; orders that may have been sent become unknown. A recent order is not
+    closed while its session holds the lease.
     """
     marked = []
     with context.journal.writing() as transaction:
@@ -105,7 +108,8 @@ def mark_leftovers(context: ReconciliationContext, own_session: str | None) -> l
         for intent in context.open_intents(transaction.reading, (OrderState.RESERVED, OrderState.SENDING)):
             holds = held is not None and held.session_id == intent.session_id and held.until_us > transaction.now_us
             is_young = transaction.now_us - intent.state_us < context.limits.left_behind_us
-            # A reserved order may wait for a person's approval until it expires.
+            # A reserved order may wait for a person's approval until the order expires, so until then it counts as
+            # recent.
             is_young |= intent.state is OrderState.RESERVED and transaction.now_us <= intent.valid_until_us
             if holds and is_young and intent.session_id != own_session:
                 continue
@@ -127,7 +131,7 @@ def _close_leftover(transaction: JournalTransaction, intent: Intent) -> OrderSta
 
 
 def resolve_unknown(context: ReconciliationContext) -> Resolution:
-    """Fence the groups of all unknown orders, then sweep their markets and record the outcomes."""
+    """Resolve all unknown orders: fence their groups, then sweep their markets and record the outcomes."""
     resolution = Resolution()
     with context.journal.reading() as reading:
         unknown = context.open_intents(reading, (OrderState.UNKNOWN,))
@@ -144,10 +148,10 @@ def resolve_unknown(context: ReconciliationContext) -> Resolution:
 
 
 def _ensure_fence(context: ReconciliationContext, intent: Intent, resolution: Resolution) -> tuple[int, int] | None:
-    """Fence an order's group unless it is fenced already.
+    """Fence an order's group, unless the group is fenced already.
 
     Returns:
-        The number of the fence and the instant of its confirmation on the exchange's clock, or None without a fence.
+        The number of the fence and the instant of its confirmation on the exchange's clock, or None if fencing failed.
     """
     group = intent.order_group_id or ""
     with context.journal.reading() as reading:
@@ -175,7 +179,7 @@ class FenceNotConfirmed(ExpectedError):
 
 
 def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int) -> int:
-    """Trigger a group until the exchange confirms it.
+    """Trigger an order group until the exchange confirms it.
 
     Returns:
         The instant of the confirmation on the exchange's clock: the end of the second that its ``Date`` names.
@@ -186,15 +190,15 @@ def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int
             context.pause(context.limits.pause_seconds * 2**attempt)
         answer = context.transport.trigger_order_group(group, exchange_index)
         if answer.status == _CONFIRMED and answer.failure is None:
-            # The exchange's reads are dated by its own clock. If ours were a year ahead, no read would be new enough
-            # for a year.
+            # The confirmation is dated by the exchange's clock, because the exchange's reads are dated by it, too. If
+            # our clock were used and were a year ahead, no read would be new enough for a year.
             return context.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us
         problem = f"{answer.status} {error_text(answer.body)}" if answer.status else answer.detail
     raise FenceNotConfirmed(f"The exchange did not confirm the trigger of the order group: {problem}.")
 
 
 def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: Resolution) -> bool:
-    """Wait until the reads include the time of the fence and a margin. Return whether they do."""
+    """Wait until the exchange's reads include the time of the fence and a margin. Return whether they do."""
     wanted, waited, pause = fenced_us + context.limits.margin_us, 0.0, context.limits.pause_seconds
     while True:
         try:
@@ -219,7 +223,8 @@ def _resolve(
     try:
         as_of_us, sweep = _sweep(context, intent)
         if isinstance(match_intent(intent, sweep), NotThere):
-            # The exchange may read from several copies of its data, so two sweeps must agree that an order is absent.
+            # The exchange may serve reads from several copies of its data. Two sweeps must therefore agree that an
+            # order is absent.
             context.pause(context.limits.pause_seconds)
             earlier = sweep
             as_of_us, sweep = _sweep(context, intent)
@@ -256,7 +261,7 @@ def _resolve(
 
 
 def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSweep]:
-    # The instant is asked for before the sweep, so that the sweep is at least as new.
+    # The instant of completeness is read before the sweep, so that the sweep is at least as new.
     as_of_us = context.exchange.as_of_us()
     return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 

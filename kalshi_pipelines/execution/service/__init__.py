@@ -1,1 +1,1 @@
-"""Entry points for people and Dagster: the command line, trading sessions, the kill switch and the audit."""
+"""Entry points of trading for people and Dagster: command line, trading sessions, kill switch and audit."""

@@ -1,4 +1,4 @@
-"""Verification of the configured journal; a journal that is corrupt stops trading.
+"""Verification of the configured journal. If the journal is corrupt, the kill switch is engaged.
 
 With a trade key the journal is also compared with the exchange's orders. ``audit.verification`` lists all checks.
 """
@@ -27,7 +27,7 @@ _MOST_TEXT: Final = 1_000
 def verify_or_stop(
     settings: Settings, trade: TradeSettings, engine: sa.Engine, warehouse: Callable[[], sa.Engine]
 ) -> AuditReport:
-    """Verify the journal, and engage the kill switch if the journal is corrupt.
+    """Verify the journal. If the journal is corrupt, engage the kill switch.
 
     Args:
         settings: Settings of the environment.
@@ -68,9 +68,9 @@ def _orders(
 
 
 def _without_exchange(report: AuditReport, why: str) -> AuditReport:
-    """Return the report of a journal that could not be compared with the exchange.
+    """Return the report of a verification that could not read the exchange's orders.
 
-    The verification then could not run, even if the journal agrees with itself.
+    Its verdict is "could not run" even if no problem was found in the journal itself.
     """
     verdict = AuditVerdict.COULD_NOT_RUN if report.ok else report.verdict
     return replace(

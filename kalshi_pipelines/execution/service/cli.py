@@ -1,12 +1,12 @@
-"""The parser of ``python -m kalshi_pipelines.execution``: propose, trade, inspect, stop and verify without Dagster.
+"""The parser of ``python -m kalshi_pipelines.execution``, the command line of trading without Dagster.
 
 Environment variables that are not set are read from the file ``.env`` in the current folder.
 
 Exit statuses:
 
-- 0: the command did what it was asked to do.
+- 0: the command succeeded.
 - 1: an order was denied, the audit is corrupt, the reconciliation is not clean, or orders may still rest.
-- 2: the command could not be done.
+- 2: the command could not be carried out.
 - 130: the command was interrupted by Ctrl-C.
 """
 
@@ -24,12 +24,12 @@ from kalshi_pipelines.execution.service import inbox_commands, inspection_comman
 from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
 
-#: The largest integer that the database stores.
+#: The largest integer that a column of the database can store.
 _LARGEST = 2**63 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command of the command line and return its exit status."""
+    """Run one command of the command line of trading, and return its exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
@@ -162,7 +162,7 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
 
 
 def _whole(least: int, most: int) -> Callable[[str], int]:
-    """Return a reader of whole numbers between two limits, for ``argparse``."""
+    """Return a converter for ``argparse`` that accepts whole numbers between two limits."""
 
     def read(text: str) -> int:
         try:

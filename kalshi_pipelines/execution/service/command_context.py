@@ -25,17 +25,20 @@ from kalshi_pipelines.warehouse.engine import (
 )
 from kalshi_pipelines.warehouse.migrations import require_head
 
-#: The longest name and the longest reason that an armed run or a session can store, in characters.
+#: The most characters of a person's name and of a reason that an armed run or a session can store.
 LONGEST_TEXT: Final = 200
 
 
 class CommandRefused(ExpectedError):
-    """A command cannot be done in the present state of the journal or the settings."""
+    """A command cannot be carried out in the present state of the journal or the settings."""
 
 
 @dataclass(frozen=True)
 class CommandContext:
-    """Settings, databases and client of one command. Databases open when first used and close at the end."""
+    """Settings, databases and client of one command.
+
+    Each database is opened when it is first used and closed after the command.
+    """
 
     settings: Settings
     _open: ExitStack
@@ -43,7 +46,7 @@ class CommandContext:
     @classmethod
     @contextmanager
     def from_environment(cls) -> Iterator[Self]:
-        """Yield a context with the settings of the environment variables, and close its databases afterwards.
+        """Yield a context with the settings from the environment variables, and close its databases afterwards.
 
         Raises:
             InvalidSettings: A variable's value cannot be used.
@@ -61,9 +64,9 @@ class CommandContext:
         return TradeSettings.from_environment()
 
     def whereabouts(self) -> str:
-        """Return the environment, sub-account and journal that a command acts on, as one line.
+        """Return one line that names the environment, sub-account and journal that a command acts on.
 
-        Nothing is opened, and wrong settings raise no error, so that ``kill`` always works.
+        This opens no database, and wrong settings raise no error, so that the ``kill`` command always works.
         """
         try:
             subaccount = str(self.trade.subaccount)
@@ -81,7 +84,7 @@ class CommandContext:
             return "not known"
 
     def journal_engine(self) -> sa.Engine:
-        """Open the journal's database."""
+        """Open the journal's database. It is closed after the command."""
         engine = open_journal(journal_url(self.settings))
         self._open.callback(engine.dispose)
         return engine
@@ -101,7 +104,7 @@ class CommandContext:
         return engine
 
     def client(self, warehouse: sa.Engine) -> KalshiClient:
-        """Open a client that reads the exchange."""
+        """Open a client for reading the exchange. It is closed after the command."""
         if self.settings.sandbox_url is None and self.trade.url is not None:
             client = KalshiClient.from_settings(self.settings, warehouse, self.trade.url, "KALSHI_TRADE_URL")
         else:
@@ -110,7 +113,7 @@ class CommandContext:
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:
-    """Check that the name and the reason can be stored; an armed run and a session accept no others.
+    """Check that the person's name and the reason can be stored with an armed run or a session.
 
     Raises:
         CommandRefused: ``--by`` or ``--why`` is empty, too long, or has characters that cannot be printed.

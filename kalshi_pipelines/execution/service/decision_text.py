@@ -8,14 +8,14 @@ from kalshi_pipelines.execution.text import safe_line
 
 
 def format_decision(decision: Decision) -> str:
-    """Return a decision as one line."""
+    """Return a decision of the executor as one line of text."""
     why = [text for text in (decision.reason.code if decision.reason else "", safe_line(decision.detail)) if text]
     line = f"{decision.outcome.value.replace('_', ' ')}: {_format_order(decision.order)}"
     return f"{line} ({': '.join(why)})" if why else line
 
 
 def decision_rows(decisions: Iterable[Decision]) -> list[dict[str, str]]:
-    """Return decisions as rows of a table."""
+    """Return decisions of the executor as rows of a table."""
     return [
         {
             "decision": each.outcome.value.replace("_", " "),

@@ -1,4 +1,4 @@
-"""Commands that put proposals into the inbox. None of them sends an order."""
+"""Commands that put proposals into the inbox. None of these commands sends an order."""
 
 import argparse
 import datetime as dt

@@ -1,4 +1,4 @@
-"""Commands that show the state of trading, reconcile the account, and verify the audit."""
+"""Commands that show the state of trading, reconcile the account, and verify the journal."""
 
 import argparse
 import sys
@@ -24,12 +24,12 @@ from kalshi_pipelines.execution.text import (
 )
 from kalshi_pipelines.units import HOUR_US, now_us, trading_day
 
-#: The reason with which ``journal.initialise`` halts trading on a new journal.
+#: The reason with which ``journal.initialise`` engages the kill switch of a new journal.
 _NEW_JOURNAL: Final = "a new journal"
 
 
 def status(context: CommandContext, given: argparse.Namespace) -> int:
-    """Print the kill switch, sessions, open orders, the inbox, caps and positions."""
+    """Print the state of trading: kill switch, session, open orders, inbox, caps and positions."""
     del given
     now, account = now_us(), context.trade.account(context.settings.environment)
     switch = kill_switch(context.settings, context.trade, context.journal).status()
@@ -60,7 +60,7 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
-    """Compare the account with the journal, and print the report."""
+    """Reconcile the account with the journal, and print the report."""
     del given
     print(context.whereabouts())
     journal = context.journal()
@@ -71,7 +71,7 @@ def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def accept(context: CommandContext, given: argparse.Namespace) -> int:
-    """Correct the journal's positions to the exchange's and clear breached caps, once a person has checked them."""
+    """Accept differences that a person has checked: take over the exchange's positions and clear breached caps."""
     print(context.whereabouts())
     journal = context.journal()
     with live_account(context.settings, context.trade, context.warehouse()) as account:

@@ -33,30 +33,33 @@ OpenJournal = Callable[[], Journal]
 
 
 class _UnsharedBudget(RateBudget):
-    """A rate budget that never makes a halt wait. The shared budget is in the warehouse, which may be broken."""
+    """A rate budget that never makes a halt wait.
+
+    The shared rate budget is in the warehouse, which may be broken.
+    """
 
     def acquire(self, cost: int, bucket: Bucket = Bucket.READ) -> float:
-        """Let a request go at once, and return a wait of 0 seconds."""
+        """Permit a request at once by returning a wait of 0 seconds."""
         del cost, bucket
         return 0.0
 
 
 def emergency_file(settings: Settings) -> EmergencyFile:
-    """Return the file in which a kill is recorded before the journal records it."""
+    """Return the emergency file, in which a kill is recorded before the journal records it."""
     return EmergencyFile(settings.environment_dir / "kill.emergency.jsonl")
 
 
 def kill_file(settings: Settings, trade: TradeSettings) -> Path:
-    """Return the file whose presence stops trading."""
+    """Return the path of the kill file, whose presence stops trading."""
     return trade.kill_file or settings.environment_dir / "KILL"
 
 
 def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> KillSwitch:
     """Return the kill switch with all its sources: journal, emergency file, environment variable, file and data folder.
 
-    A source that cannot be read stops trading. A missing data folder does so too, because a stop may be recorded in
-    it. On demo and production, trading also stops if the folder's path is relative: such a path names another folder
-    wherever a process starts.
+    A source that cannot be read stops trading. A missing data folder also stops trading, because a kill may be recorded
+    in it. On demo and production, trading also stops if the folder's path is relative: such a path means a different
+    folder for each working directory.
     """
     is_real = trade.mode is Mode.LIVE and settings.environment is not Environment.SANDBOX
     return KillSwitch(
@@ -91,7 +94,7 @@ def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> En
 def halt_now(
     settings: Settings, journal: OpenJournal, by: str, reason: str, patience_seconds: float = 300.0
 ) -> HaltReport:
-    """Engage the kill switch and cancel all orders, until it is proved that none rests or the time is over.
+    """Engage the kill switch and cancel all orders until it is proved that no order rests, or the time is over.
 
     Raises:
         NothingCanceled: The trade key cannot be used. The kill switch is engaged all the same.
@@ -107,7 +110,7 @@ def halt_now(
 
 @contextmanager
 def halt(settings: Settings, trade: TradeSettings, journal: OpenJournal) -> Iterator[Halt]:
-    """Yield the halt, which cancels all orders and proves that none rests; close its connections afterwards.
+    """Yield a halt, which can cancel all orders and prove that no order rests. Close its connections afterwards.
 
     Raises:
         InvalidSettings: The settings name no trade key or no address.

@@ -1,4 +1,4 @@
-"""The traded account, opened with the trade key: order transport, client and reconciler.
+"""The traded account, opened with the trade key: its order transport, its client and its reconciler.
 
 This is the only module that opens the trade key's file to send orders. ``trading_session`` and ``kill_switch`` use it.
 """
@@ -24,7 +24,7 @@ from kalshi_pipelines.settings import InvalidSettings, Settings
 
 @dataclass(frozen=True)
 class LiveAccount:
-    """A sub-account at the exchange, opened with the trade key."""
+    """A sub-account at the exchange, opened for trading with the trade key."""
 
     transport: OrderTransport
     client: KalshiClient
@@ -32,7 +32,7 @@ class LiveAccount:
     subaccount: int
 
     def key_checks(self) -> tuple[Check, ...]:
-        """Check the key's scopes and sub-account with the exchange."""
+        """Ask the exchange for the trade key's scopes and sub-account, and check them."""
         return key_checks(self.client.portfolio, self.key_id, self.subaccount)
 
     def available_balance(self, exchange_index: int) -> int | None:
@@ -46,7 +46,7 @@ class LiveAccount:
 
 
 def has_trade_key(settings: TradeSettings) -> bool:
-    """Return whether the settings name a trade key and an address."""
+    """Return whether the settings name a trade key and the exchange's address."""
     return None not in (settings.api_key_id, settings.private_key_file, settings.url)
 
 

@@ -22,14 +22,14 @@ from kalshi_pipelines.execution.service.trading_session import TradingContext, t
 from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
-#: The exit status after Ctrl-C: 128 plus the number of SIGINT, as in shells.
+#: The exit status after Ctrl-C: 128 plus the number of the signal SIGINT, as in shells.
 INTERRUPTED: Final = 130
 APPROVED_FOR: Final = dt.timedelta(minutes=10)
 _SHORTEST_DIGEST: Final = 12
 
 
 def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
-    """Open a session, decide about every proposal in the inbox, and close the session."""
+    """Open a trading session, decide about every proposal in the inbox, and close the session."""
     require_by_and_why(given)
     print(f"{context.whereabouts()}, mode {context.trade.mode.value}")
     warehouse = context.warehouse()
@@ -47,7 +47,7 @@ def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def _describe_what_is_open(context: CommandContext) -> str:
-    """Return one sentence about the session and the orders that an interrupted session left open."""
+    """Return a text about what an interrupted command left open: its session and its orders."""
     account = context.trade.account(context.settings.environment)
     try:
         with context.journal().reading() as reading:
@@ -61,7 +61,7 @@ def _describe_what_is_open(context: CommandContext) -> str:
 
 
 def approve(context: CommandContext, given: argparse.Namespace) -> int:
-    """Approve the exact bytes of one order's request for ten minutes."""
+    """Record a person's approval of exactly one order's request, valid for ten minutes."""
     print(context.whereabouts())
     with context.journal().writing() as transaction:
         try:
@@ -90,7 +90,7 @@ def approve(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def _require_countable(transaction: JournalTransaction, intent: Intent, by: str) -> None:
-    """Check that an approval of this order will count, so that no useless approval is recorded.
+    """Check that a person's approval of this order would count, before it is recorded.
 
     Raises:
         CommandRefused: The order does not wait for approval, has expired, or was proposed by the same person.
@@ -114,7 +114,10 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
 
 
 def arm(context: CommandContext, given: argparse.Namespace) -> int:
-    """Print the operator's token, and write the config of one run if a file is named."""
+    """Print an arm token for a live session.
+
+    If a file is named, also write the config of an armed Dagster run to it.
+    """
     require_by_and_why(given)
     minutes_us = given.minutes * MINUTE_US
     if not 0 < minutes_us <= LONGEST_US:
@@ -147,7 +150,7 @@ def _write_run(file: Path, by: str, why: str, now: int) -> None:
 
 
 def close_session(context: CommandContext, given: argparse.Namespace) -> int:
-    """End the live session of the sub-account, and leave its resting orders to the reconciliation."""
+    """End the live session of the sub-account. Its resting orders are left for a reconciliation."""
     print(context.whereabouts())
     journal = context.journal()
     with journal.writing() as transaction:

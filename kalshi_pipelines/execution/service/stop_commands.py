@@ -12,7 +12,7 @@ from kalshi_pipelines.settings import Environment
 
 
 def kill(context: CommandContext, given: argparse.Namespace) -> int:
-    """Engage the kill switch; at level 2 also cancel all orders, until it is proved that none rests."""
+    """Engage the kill switch. At level 2, also cancel all orders until it is proved that no order rests."""
     print(context.whereabouts(), flush=True)
     if given.level == 1:
         engaged = engage(context.settings, context.journal, given.by, given.why)
@@ -35,7 +35,10 @@ def kill(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def drill(context: CommandContext, given: argparse.Namespace) -> int:
-    """Practise a level-2 halt on the sandbox or demo exchange. The kill switch stays engaged until its release."""
+    """Practise a level-2 halt on the sandbox or demo exchange.
+
+    The kill switch stays engaged until a person releases it.
+    """
     if context.settings.environment is Environment.PROD:
         raise CommandRefused(
             "A drill cancels every order, so it does not run on the real exchange.", "Run it on the sandbox or demo."

@@ -1,7 +1,7 @@
 """One trading session from its opening to its end, shared by Dagster, the command line and the demo.
 
-This module only connects the parts. ``executor.session`` decides whether a session opens, and ``executor.executor``
-decides about each order.
+This module only connects the parts of a session. ``executor.session`` decides whether a session opens, and
+``executor.executor`` decides about each order.
 """
 
 import time
@@ -37,10 +37,10 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import HOUR_US, instant, now_us
 
-#: Proposals that expired longer ago than this are ignored; a session does not even deny them.
+#: Proposals that expired more than this time ago are ignored. A session does not record denials for them.
 FORGOTTEN_AFTER_US: Final = HOUR_US
 _MOST_PROPOSALS: Final = 100
-#: How many pending proposals a session reads at most, before it sorts those of agents behind the others.
+#: The most pending proposals that a session reads. It then sorts the proposals of agents behind all others.
 _MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
@@ -58,7 +58,7 @@ class TradingContext:
         trade: Settings of trading.
         journal: The journal of orders.
         warehouse: The warehouse, which holds the results of the vendor's contract checks.
-        client: A client that reads markets in a dry run. A live session opens its own client with the trade key.
+        client: A client that reads markets in a dry run. A live session opens another client with the trade key.
         say: A function that shows progress to people, line by line.
         clock_us: A function that returns the present instant in microseconds.
         pause: A function that waits for a number of seconds.
@@ -81,15 +81,15 @@ class TradingRun:
     session: TradeSession
     decisions: tuple[Decision, ...] = ()
     reconciliations: tuple[ReconciliationReport, ...] = ()
-    """Reports from before and after a live session, and from the start of an account's first one; none in a dry run."""
+    """The reports of the reconciliations before, at the start of and after a live session. A dry run has none."""
 
     @property
     def is_clean(self) -> bool:
-        """Whether no order is unknown and the last reconciliation was clean, so that no person has to act."""
+        """Whether no order is unknown and the last reconciliation was clean. Otherwise a person has to act."""
         return not self.count(DecisionOutcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
 
     def count(self, outcome: DecisionOutcome) -> int:
-        """Return the number of decisions with this outcome."""
+        """Return how many decisions of the session had this outcome."""
         return sum(decision.outcome is outcome for decision in self.decisions)
 
     def __str__(self) -> str:
@@ -98,11 +98,11 @@ class TradingRun:
 
 
 def trade(context: TradingContext, opening: Opening) -> TradingRun:
-    """Open a session, decide about every pending proposal, and close the session.
+    """Open a trading session, decide about every pending proposal, and close the session.
 
     The session is live only if the settings say so and a person started the run; otherwise it is a dry run. A live
-    session begins and ends with a reconciliation. The first live session of an account first takes over the positions
-    that the account holds, and decides nothing if that fails.
+    session begins and ends with a reconciliation. The first live session of an account begins by taking over the
+    account's positions. If that fails, no proposal is decided.
 
     Raises:
         SessionRefused: A check of a live session failed; nothing was sent.
@@ -145,7 +145,7 @@ def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount)
 def _reconcile_first_session(
     context: TradingContext, session: TradeSession, reconciler: Reconciler
 ) -> ReconciliationReport | None:
-    """Reconcile an account in its first session, which takes over its positions; return None in later sessions."""
+    """In an account's first live session, reconcile and take over its positions. In later sessions, return None."""
     with context.journal.reading() as reading:
         if reading.reconciliations.has_any_since_first_session(session.account):
             return None
@@ -173,7 +173,8 @@ def _run_session(
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 context.say(f"after the session: {made[-1]}")
     except BaseException as error:
-        # The first failure is the one to raise. This reconciliation, or the next one, resolves what it left open.
+        # The error of the session is raised, even if this reconciliation fails as well. This reconciliation or the next
+        # one resolves the orders that the session left open.
         if reconciler is not None and isinstance(error, Exception):
             with suppress(Exception):
                 context.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
@@ -205,10 +206,11 @@ def _decide_inbox(
 
 
 def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
-    """Return the proposals that are still valid, those of agents last, and a few expired ones.
+    """Return the proposals to decide: valid proposals, with those of agents last, and a limited number of expired ones.
 
-    A denial counts as an attempt. Expired proposals are therefore denied last, and at most a quarter of a minute's
-    attempts goes to them. So they cannot use up the attempts that valid proposals need.
+    Denying an expired proposal also counts as an attempt, and attempts per minute are capped. Therefore expired
+    proposals are denied last, with at most a quarter of the cap. The attempts that valid proposals need are not used
+    up.
     """
     now = context.clock_us()
     with context.journal.reading() as reading:
@@ -232,7 +234,7 @@ def _orders_of(
 
 
 def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, problem: str) -> None:
-    """Deny a stored row that cannot become an order. Other proposals are decided all the same."""
+    """Deny a stored proposal that cannot become an order, so that the other proposals are still decided."""
     reason = DenialReason.INVALID_PROPOSAL
     with context.journal.writing() as transaction:
         facts = Details(facts={"detail": safe_line(problem)})
@@ -243,7 +245,7 @@ def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, 
 def _decide_after_approval(
     context: TradingContext, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
 ) -> dict[int, Decision]:
-    """Wait for approvals while the orders are valid; decide again about each order once it is approved or expired."""
+    """Wait until each order is approved or has expired, then decide again about the order."""
     decisions = {}
     for admitted in waiting.values():
         intent = admitted.intent

@@ -1,1 +1,1 @@
-"""The only code that can write to the exchange: the allowed writes, the permit of an order, and the single request."""
+"""The only code that can write to the exchange: the allowed writes, the permit for an order, and the request itself."""

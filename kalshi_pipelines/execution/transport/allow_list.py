@@ -1,4 +1,4 @@
-"""The writes that this program can make. The vendor's API has 38 writes, and no other one can be reached.
+"""The writes to the exchange that this program can make. The exchange's API has 38 writes; no others can be reached.
 
 Four kinds are left out on purpose:
 
@@ -15,12 +15,12 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 
 
 class WriteNotAllowed(Exception):
-    """A request that is not one of the allowed writes. It was not sent."""
+    """A request is not one of the allowed writes, so it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The method, the path below the API root and the cost in write tokens of a request (OpenAPI 3.34.0)."""
+    """The route of a write: its method, its path below the API root and its cost in write tokens (OpenAPI 3.34.0)."""
 
     method: str
     path: str
@@ -28,7 +28,7 @@ class Route:
 
 
 class AllowedWrite(Enum):
-    """The allowed writes. All except ``PLACE_ORDER`` and ``CREATE_ORDER_GROUP`` reduce risk."""
+    """The writes that this program may send. All except ``PLACE_ORDER`` and ``CREATE_ORDER_GROUP`` reduce risk."""
 
     PLACE_ORDER = Route("POST", "/portfolio/events/orders", 10)
     CREATE_ORDER_GROUP = Route("POST", "/portfolio/order_groups/create", 10)
@@ -38,11 +38,11 @@ class AllowedWrite(Enum):
     CANCEL_ALL_ORDERS = Route("DELETE", "/portfolio/events/orders", 2)
 
     def path(self, identifier: OrderId | None = None) -> str:
-        """Return the path below the API root.
+        """Return the path of a write below the API root, with its id filled in.
 
         Raises:
-            WriteNotAllowed: A needed id is missing, or an id is given to a write that has none. Without its id, a
-                cancel would cancel all orders.
+            WriteNotAllowed: The write needs an id and none is given, or it takes no id. Without an id, the request to
+                cancel one order would cancel all orders.
         """
         template = self.value.path
         if ("{id}" in template) != isinstance(identifier, OrderId):

@@ -1,4 +1,6 @@
-"""A time limit for a whole request. httpx's own timeouts limit only single reads, which can add up without end.
+"""A time limit for a whole request.
+
+httpx's own timeouts limit only each single read, and the reads of a slow answer can go on without end.
 
 The deadline learns the connection of its request from httpx's ``trace`` extension (python-httpx.org, "Extensions").
 """
@@ -14,7 +16,7 @@ _CONNECTED: Final = frozenset({"connection.connect_tcp.complete", "connection.st
 
 
 class Deadline:
-    """Breaks off the connection of one request when its time is over.
+    """Closes the connection of a request when its time limit is over.
 
     Make the request inside a ``with`` block of the deadline, and pass the deadline as the request's ``trace``
     extension. After the time limit the request fails as if the server had closed the connection.
@@ -37,7 +39,7 @@ class Deadline:
         self._timer.cancel()
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
-        """Remember the connection of the request."""
+        """Remember the connection of the request, which httpx passes when the connection is made."""
         if event in _CONNECTED:
             with self._lock:
                 self._socket = info["return_value"].get_extra_info("socket")
@@ -45,7 +47,7 @@ class Deadline:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time was over before the ``with`` block ended."""
+        """Whether the time limit was reached before the ``with`` block ended."""
         return self._is_over
 
     def _end(self) -> None:

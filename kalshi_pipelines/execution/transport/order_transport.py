@@ -1,7 +1,7 @@
-"""Writes to the exchange. Each write is one request on a new connection and is never retried here.
+"""Writes to the exchange. Each write is one request on a new connection, and this module never retries it.
 
-There is no default host, no proxy, no redirect and no HTTP/2. Connections are not reused, because a dying connection
-would leave it uncertain whether a request was sent. ``orders.answers`` judges the answers.
+There is no default host, no proxy, no redirect and no HTTP/2. Connections are not reused, because if an old connection
+breaks, it is uncertain whether the request was sent. ``orders.answers`` judges the answers.
 """
 
 import email.utils
@@ -29,18 +29,19 @@ from kalshi_pipelines.units import SECOND_US
 logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=10, write=5, pool=5)
-#: The most bytes of an answer. Real answers to writes have a few hundred bytes.
+#: The most bytes of the exchange's answer that are read. Real answers to writes have a few hundred bytes.
 _MOST_BYTES: Final = 1_000_000
 _MOST_SECONDS: Final = 15.0
 _HEADERS: Final = {
     "Accept": "application/json",
-    # A compressed answer could unpack to any size.
+    # Compression is not accepted, because a small compressed answer could unpack to any size.
     "Accept-Encoding": "identity",
     "Connection": "close",
     "User-Agent": "kalshi-pipelines",
 }
 _ONE_USE: Final = httpx.Limits(max_keepalive_connections=0)
-#: The errors that httpx raises before the first byte of a request leaves, on a new connection without a proxy.
+#: Errors that httpx raises only before the first byte of a request is sent. This holds for new connections without a
+#: proxy.
 _FAILED_BEFORE_SENDING: Final = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -51,11 +52,11 @@ _FAILED_BEFORE_SENDING: Final = (
 
 
 class OrderTransport:
-    """Writes to one exchange with one key.
+    """Writes to one exchange with one trade key.
 
     Args:
-        account: The account of every request.
-        url: The API's address, which must belong to the account's environment. It has no default.
+        account: The account that every request is for.
+        url: The API's address, which must belong to the account's environment. There is no default address.
         signer: Signs with the trade key.
         budget: The account's write tokens.
         answer_seconds: The time limit of a request. An answer that is incomplete by then counts as lost.
@@ -98,12 +99,12 @@ class OrderTransport:
         self.close()
 
     def close(self) -> None:
-        """Close the network connections."""
+        """Close the network connections to the exchange."""
         self._http.close()
 
     @property
     def host(self) -> str:
-        """Host and port of the exchange."""
+        """The host and port of the exchange's API."""
         return urlsplit(self._root).netloc
 
     @property
@@ -112,23 +113,24 @@ class OrderTransport:
         return self._signer.fingerprint
 
     def take_order_tokens(self) -> bool:
-        """Take the write tokens of a new order. Return whether enough were left beside those kept for cancels."""
+        """Take the write tokens for a new order. Return whether enough were left besides those kept for cancels."""
         return self._budget.spend_on_risk(AllowedWrite.PLACE_ORDER.value.tokens)
 
     def place(self, permit: SendPermit) -> OrderAnswer:
-        """Send the order of a permit with exactly one request, even if that request fails.
+        """Send the permitted order with exactly one request, which is not repeated if it fails.
 
         Raises:
-            PermitRefused: The permit was used already, or is for another host, key or request. Nothing was sent.
+            PermitRefused: The permit was used already, or it is for another host, key or request. Nothing was sent.
         """
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
         return self._send(AllowedWrite.PLACE_ORDER, body=body)
 
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
-        """Create an order group on a shard. ``contracts_limit`` is the most whole contracts in any 15 seconds.
+        """Create an order group on a shard.
 
-        Nothing is sent if only the write tokens kept for cancels are left.
+        ``contracts_limit`` is the most whole contracts filled in any 15 seconds. Nothing is sent if only the write
+        tokens kept for cancels are left.
         """
         if not self._budget.spend_on_risk(AllowedWrite.CREATE_ORDER_GROUP.value.tokens):
             return OrderAnswer(
@@ -146,16 +148,19 @@ class OrderTransport:
         return self._reduce(AllowedWrite.TRIGGER_ORDER_GROUP, order_group_id, shard, b"{}")
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
-        """Cancel an order. The exchange finds the order's shard by the ticker."""
+        """Cancel one order. The exchange finds the order's shard by the market's ticker."""
         return self._reduce(AllowedWrite.CANCEL_ORDER, order_id, {"market_ticker": str(ticker)})
 
     def decrease(self, order_id: OrderId, ticker: MarketTicker, reduce_to: Contracts) -> OrderAnswer:
-        """Reduce an order to at most ``reduce_to`` contracts. A repeated request changes nothing more."""
+        """Reduce an order to at most ``reduce_to`` contracts. Repeating the request changes nothing more."""
         body = f'{{"market_ticker":"{ticker}","reduce_to":"{reduce_to}"}}'
         return self._reduce(AllowedWrite.DECREASE_ORDER, order_id, {}, body.encode())
 
     def cancel_all(self) -> OrderAnswer:
-        """Cancel all orders of the sub-account. The exchange may also cancel orders placed in the next minute."""
+        """Cancel all orders of the sub-account.
+
+        The exchange may also cancel orders that are placed in the following minute.
+        """
         return self._reduce(AllowedWrite.CANCEL_ALL_ORDERS, None, {})
 
     def _reduce(
@@ -213,7 +218,10 @@ def _format_error(error: Exception) -> str:
 
 
 def _date_us(text: str | None) -> int | None:
-    """Return the end of the second that a ``Date`` header names, or None if a record cannot hold the header's time."""
+    """Return the end of the second that a ``Date`` header names, in microseconds.
+
+    Return None if the header is missing, malformed or too large to be stored.
+    """
     try:
         ends = int(email.utils.parsedate_to_datetime(text or "").timestamp()) + 1
     except (ValueError, OverflowError):

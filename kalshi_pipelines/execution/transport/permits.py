@@ -1,4 +1,4 @@
-"""The permit to send one order once. It is made from the committed record that the order is being sent."""
+"""The permit to send one order once. It is made from the committed record that the order is about to be sent."""
 
 import hashlib
 import threading
@@ -7,13 +7,14 @@ from kalshi_pipelines.execution.journal.records import Sent
 
 
 class PermitRefused(Exception):
-    """A permit that was used before, or that is for another request. Nothing was sent."""
+    """A permit was used before, or it is for another request. Nothing was sent."""
 
 
 class SendPermit:
-    """Permits one order to be sent once, by the process that committed the record of sending.
+    """Permits the process that recorded an order as being sent to send the order once.
 
-    A permit cannot be copied, pickled or created again from the database. After a crash no process has it.
+    A permit cannot be copied, pickled or created again from the database. After a crash, no process has the permit any
+    more.
     """
 
     def __init__(self, sent: Sent) -> None:
@@ -22,7 +23,7 @@ class SendPermit:
         self._used = False
 
     def consume(self, *, host: str, key_fingerprint: str, body: bytes) -> None:
-        """Use up the permit for one request.
+        """Use up the permit for one request, after comparing the request with the record.
 
         Raises:
             PermitRefused: The permit was used already, or host, key or body differ from the record.

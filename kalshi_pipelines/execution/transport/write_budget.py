@@ -1,7 +1,7 @@
 """The account's budget of write tokens. Some tokens are always kept for cancels.
 
-Only one live session trades a sub-account, so a token bucket in its process is enough. The exchange enforces its own
-limit as well.
+Only one live session trades a sub-account, so a token bucket in the session's process is enough. The exchange enforces
+its own limit as well.
 """
 
 import threading
@@ -9,16 +9,17 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-#: Tokens a second and the most tokens of the lowest published level ("basic", docs.kalshi.com "Rate limits", October
-#: 2026).
+#: The refill per second and the capacity in write tokens of the lowest published level. Source: docs.kalshi.com "Rate
+#: limits", level "basic", October 2026.
 BASIC_REFILL_PER_SECOND: Final = 100
 BASIC_CAPACITY: Final = 100
-#: Tokens that only reductions of risk may use: enough for a trigger, a cancel-all and several cancels.
+#: Write tokens that only requests which reduce risk may use. They are enough for a trigger, a cancel-all and several
+#: cancels.
 KEPT_FOR_REDUCTIONS: Final = 40
 
 
 class WriteBudget:
-    """A token bucket that counts thousandths of a token."""
+    """A bucket of write tokens, counted in thousandths of a token."""
 
     def __init__(
         self,
@@ -35,11 +36,17 @@ class WriteBudget:
         self._lock = threading.Lock()
 
     def spend_on_risk(self, tokens: int) -> bool:
-        """Take tokens for a new order, without waiting. Return whether there were more than those kept for cancels."""
+        """Take tokens for a request that adds risk, without waiting.
+
+        Return whether enough tokens were left besides the reserve.
+        """
         return self._spend(tokens, self._kept)
 
     def spend_on_reduction(self, tokens: int) -> None:
-        """Take tokens for a reduction of risk, which is never held back. Its caller tries again after a 429."""
+        """Take tokens for a request that reduces risk. Such a request is never held back.
+
+        If the exchange answers 429, the caller tries again.
+        """
         if not self._spend(tokens, 0):
             with self._lock:
                 self._milli = 0

@@ -6,7 +6,7 @@
 -- further orders. A review also ends the breach.
 
 -- name: count_reservation
--- Count a reservation in its scope. If the market is new to the scope, its worst loss is that of the reservation alone.
+-- Count a reservation in its scope. If the market is new to the scope, the reservation is the market's worst loss.
 UPDATE scopes SET
 (orders_cap, notional_cap_microdollars, worst_cap_microdollars) =
 (SELECT its.orders_cap, its.notional_cap_microdollars, its.worst_cap_microdollars
