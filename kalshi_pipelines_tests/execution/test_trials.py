@@ -1,4 +1,4 @@
-"""A few of the randomized trials. ``python -m kalshi_pipelines_tests.tools.trials`` runs all 2,000."""
+"""A few of the randomized trials of the executor. ``python -m kalshi_pipelines_tests.tools.trials`` runs all 2,000."""
 
 import json
 import subprocess

@@ -28,7 +28,7 @@ REPORTED = {
 
 
 def sent_unguarded(steps: OrderSteps, intent: Intent, version: str = VERSION) -> None:
-    """Record an order as sent with the guards removed, and put the guards back."""
+    """Remove the journal's guards, record an order as sent, and restore the guards."""
     with steps.journal._writing.begin() as connection:
         lower_guards(connection)
         for statement in ONLY_THE_CHAIN:

@@ -24,7 +24,7 @@ from kalshi_pipelines_tests.support.execution.golden import GOLDEN, audit_of_a_s
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, EVENT, NOON, TICKER, order_steps
 from kalshi_pipelines_tests.support.execution.tampering import tamper
 
-#: Statements that change the journal of a session, and every problem that the verification reports, in its order.
+#: Statements that change a session's journal, each with all problems that the verification then reports, in order.
 TAMPERED: list[tuple[list[str], list[str]]] = [
     (
         ["UPDATE journal_identity SET environment='demo'"],

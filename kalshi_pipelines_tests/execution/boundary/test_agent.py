@@ -34,7 +34,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 )
 
 ROLES = CHECKOUT / "deploy" / "postgres" / "roles.sql"
-#: Attempts that only an unprivileged user is kept from; root may read any file.
+#: Attempts that fail only for an unprivileged user. Root may read any file.
 OF_THE_COMPUTER = ("reads_the_trade_key",)
 
 

@@ -12,9 +12,9 @@ from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 PACKAGE = Path(kalshi_pipelines.__file__).parent
 EXECUTION = PACKAGE / "execution"
-#: Modules that an agent's process imports.
+#: Modules that the process of a proposing agent imports.
 INBOX = ("kalshi_pipelines.execution.inbox.proposals", "kalshi_pipelines.execution.inbox.files")
-#: Rooms that an agent's process must never have in memory.
+#: Modules that the process of a proposing agent must never have in memory.
 OUT_OF_REACH = (
     "kalshi_pipelines.execution.transport",
     "kalshi_pipelines.execution.executor",
@@ -31,7 +31,7 @@ OUT_OF_REACH = (
     "requests",
     "dagster",
 )
-#: Rooms of ``execution/`` that can send or cancel orders or decide about them.
+#: Packages of ``execution/`` that can send or cancel orders or decide about them.
 SENDING = ("transport", "executor", "kill", "reconciliation", "service")
 _WRITES = {"post", "put", "patch", "delete"}
 _SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
@@ -89,7 +89,7 @@ def test_F39_import_contracts_name_every_room_that_sends() -> None:
 
 
 def test_F39_execution_imports_nothing_by_name_at_run_time() -> None:
-    """No import contract sees an import whose name is a text, so none may exist."""
+    """Import contracts cannot see an import by a name in a string, so there must be none."""
     for file, tree in sources(EXECUTION):
         assert not {"importlib", "runpy", "pickle", "marshal", "shelve"} & set(imported(tree)), file
         named = {node.func.id for node in calls(tree) if isinstance(node.func, ast.Name)}

@@ -1,1 +1,1 @@
-"""Tests of the checks of an order."""
+"""Tests of the checks that an order and a session must pass."""

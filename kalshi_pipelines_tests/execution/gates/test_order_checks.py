@@ -1,4 +1,4 @@
-"""Order checks: each check denies with its own reason, and an unknown value fails its check."""
+"""Each check of an order denies with its own reason, and a check of an unknown value fails."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -369,10 +369,10 @@ def test_file_that_is_too_large_or_unreadable_is_refused(tmp_path: Path) -> None
 
 @pytest.fixture
 def proposer_journal(postgres_url: str) -> Iterator[sa.Engine]:
-    """Return the journal, connected with a login that has only the role of a proposer."""
+    """Open the journal with a login that has only the proposer role."""
     owner = open_journal(postgres_url)
     with psycopg.connect(sa.engine.make_url(postgres_url).set(drivername="postgresql").render_as_string(False)) as psql:
-        for _ in range(2):  # a repeated grant is harmless
+        for _ in range(2):  # running the script that creates the roles twice is harmless
             psql.execute(ROLES.read_text())
         psql.execute("CREATE ROLE test_agent LOGIN IN ROLE kalshi_proposer")
     url = sa.engine.make_url(postgres_url).set(username="test_agent")

@@ -87,12 +87,12 @@ def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
     assert reasons == {reason.code for reason in DenialReason}
 
 
-#: The newest revision, and a digest of the guards that belong to it.
+#: The newest revision of the journal, and a digest of the guards that this revision installs.
 GUARDS = "0002 b7cbaf0241fee126"
 
 
 def test_changed_guards_come_with_a_migration() -> None:
-    """Otherwise a journal in use would look as if a person had changed its guards."""
+    """Without a migration, a journal in use would look as if a person had changed its guards."""
     text = "\n".join((*guard_statements("sqlite"), *guard_statements("postgresql")))
     assert f"{journal_head()} {hashlib.sha256(text.encode()).hexdigest()[:16]}" == GUARDS, "add a migration"
 

@@ -1,4 +1,4 @@
-"""Tests of readings: each returns rows of the requested account only, and the newest row where one is wanted."""
+"""Tests of the journal's read methods: they return rows of the given account only, and the newest of them."""
 
 from dataclasses import replace
 

@@ -53,7 +53,7 @@ Attempt = Callable[[JournalTransaction, OrderSteps], object]
 
 
 def refused(steps: OrderSteps, attempt: Attempt) -> str:
-    """Return the rule that refused an attempt, after checking that nothing was stored."""
+    """Return the rule by which the database refused a write, after checking that nothing was stored."""
     before = rows_of(steps)
     with pytest.raises(JournalRefused) as raised, steps.journal.writing() as transaction:
         attempt(transaction, steps)
@@ -78,7 +78,7 @@ def audited(transaction: JournalTransaction) -> int:
 
 
 def event(transaction: JournalTransaction, intent: Intent, **changed: object) -> None:
-    """Insert an order event as a program that does not use this code would."""
+    """Insert an order event by plain SQL, as another program could."""
     values: dict[str, Any] = {
         "intent_id": intent.intent_id,
         "seq": intent.state_seq + 1,
@@ -136,7 +136,7 @@ LIFE_CYCLE: dict[str, tuple[dict[str, object], str]] = {
 
 
 def in_state(steps: OrderSteps, state: str) -> Intent:
-    """Return an order in a market of its own, in the given state."""
+    """Return an order in the given state, in a market that no other order uses."""
     market = {"ticker": f"KX{state.upper()}-1", "event_ticker": f"KX{state.upper()}"}
     if state == "planned":
         return steps.plan(**market)
@@ -154,7 +154,7 @@ def in_state(steps: OrderSteps, state: str) -> Intent:
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "keys alone"])
 def test_event_not_allowed_by_the_previous_event_is_refused(steps: OrderSteps, guarded: bool) -> None:
-    """Foreign keys and partial unique indexes refuse the event even when every trigger is removed."""
+    """Foreign keys and partial unique indexes refuse a wrong order event even if every trigger is removed."""
     intents = {state: in_state(steps, state) for state in ("planned", "denied", "reserved", "sending", "unknown")}
     if not guarded:
         with steps.journal._writing.begin() as connection:
@@ -203,7 +203,7 @@ def test_emptying_a_table_is_refused(steps: OrderSteps) -> None:
     sqlite = steps.journal._engine.dialect.name == "sqlite"
     for table in sorted(metadata.tables):
         if sqlite and table in {"leases", "open_intents"}:
-            continue  # Rows of these tables may be deleted. The verification recomputes them.
+            continue  # Tables whose rows may be deleted. The verification of the journal recomputes their rows.
         statement = f"DELETE FROM {table}" if sqlite else f"TRUNCATE {table} CASCADE"
         assert refused(steps, lambda transaction, _: sql(transaction, statement)).startswith("append_only")  # noqa: B023
 
@@ -290,7 +290,7 @@ ELSEWHERE = {
 def test_sending_with_a_reservation_in_another_scope_is_refused(
     steps: OrderSteps, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise a writer could count each order in a new scope with caps of its own."""
+    """A writer must not count each order in a new scope, because each scope has caps of its own."""
     keys = AdmissionFigureReader._keys
     monkeypatch.setattr(AdmissionFigureReader, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
     monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)
@@ -349,7 +349,7 @@ def test_intent_that_cannot_be_an_order_is_refused(steps: OrderSteps) -> None:
 
 
 def with_text(new: NewIntent, text: str) -> NewIntent:
-    """Return an order whose request would be sent as another text."""
+    """Return a copy of an order with another request text."""
     misprinted = type("Misprinted", (OrderRequest,), {"json": text})
     return replace(new, request=forge(misprinted, new.request))
 

@@ -1,1 +1,1 @@
-"""Tests of the kill switch."""
+"""Tests of the kill switch and of halts."""

@@ -1,4 +1,4 @@
-"""Halts report flat only with proof: all groups fenced, reads newer than the last request, and no resting order."""
+"""A halt reports flat only with proof: all order groups fenced, reads newer than its last request, no resting order."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Releases after live trading: a second person and a newer clean reconciliation of each traded sub-account."""
+"""A release after live trading needs a second person and a newer clean reconciliation of each traded sub-account."""
 
 import json
 from pathlib import Path

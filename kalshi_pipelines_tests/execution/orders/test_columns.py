@@ -1,4 +1,4 @@
-"""Terms of orders as columns of the journal's tables, and the same terms read back from the columns."""
+"""An order's terms are written to columns of the journal and read back unchanged."""
 
 import datetime as dt
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Orders and positions as read from the exchange: ended orders, repeated readings, and costs of positions."""
+"""Orders and positions as the exchange lists them: ended orders, orders listed twice, and costs of positions."""
 
 from dataclasses import replace
 from itertools import permutations

@@ -1,4 +1,4 @@
-"""Signals and requests: one signal is one order with one id and one request text."""
+"""A signal always gives the same order, with the same id and the same request text."""
 
 import json
 import re

@@ -269,7 +269,7 @@ def test_F55_settled_market_ends_its_orders_and_its_position(
 ) -> None:
     journal = ready_journal(journal_engine)
     trader = live_trader(member, journal)
-    # This market is settled, so no other test of this module may use it.
+    # The test settles this market, so no other test of this module may use it.
     market = markets(member, 20)[-1 if journal_engine.dialect.name == "sqlite" else -2]
     bought = trader.executor.decide(proposed(market)).intent
     rests = trader.executor.decide(resting(market, market["yes_bid_dollars"])).intent

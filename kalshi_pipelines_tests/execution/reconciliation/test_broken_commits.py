@@ -16,7 +16,7 @@ from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, 
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, live_trader, proposed, ready_journal
 
-#: The commits of an order: its group, its reservation, the lease, that it is being sent, its answer.
+#: Number of commits of an order: order group, reservation, lease, record of the sending, and answer.
 COMMITS = 5
 SENT = 5
 
@@ -35,7 +35,7 @@ def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
 
 @contextmanager
 def breaking(engine: sa.Engine, number: int, *, gets_through: bool) -> Iterator[None]:
-    """Break the connection at one of the writing commits, before or after the database has carried it out."""
+    """Break the connection at the given commit, before or after the database has carried out the commit."""
     commits = 0
 
     def commit(connection: sa.Connection) -> None:

@@ -195,7 +195,7 @@ def test_session_without_its_lease_keeps_no_order(bench: Bench) -> None:
         assert bench.state(intent) is state
 
 
-# --- the fence
+# --- fencing of order groups
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) 
     assert bench.kill() is not None
 
 
-# --- the reads after the fence
+# --- reads of the account after fencing
 
 
 @pytest.mark.parametrize(("lag_us", "resolved"), [(-SECOND, True), (1 - SECOND, False)])
@@ -610,7 +610,7 @@ def test_later_of_two_readings_of_an_order_counts(bench: Bench) -> None:
     assert merge_orders([order, again])[order.order_id] is again
 
 
-# --- the whole account
+# --- comparison of the whole account with the journal
 
 
 def test_F48_end_of_a_resting_order_is_recorded_with_its_fills(bench: Bench) -> None:
@@ -956,7 +956,7 @@ def test_F54_adopted_position_has_the_highest_possible_cost(
     assert posted == ([] if spent is None else [expected])
 
 
-# --- acceptance and reports
+# --- differences that a person accepts, and reports of a reconciliation
 
 
 def test_F54_drifted_positions_must_be_named_one_by_one(bench: Bench) -> None:

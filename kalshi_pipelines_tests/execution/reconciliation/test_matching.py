@@ -1,4 +1,4 @@
-"""Matching: the outcome of an order that a sweep proves."""
+"""Tests of matching: which outcome of an order a sweep of the account proves."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Rows of the account become exact values of our sub-account or an error, and each list has the right filters."""
+"""Rows of the exchange become exact values of our sub-account, or an error. Lists are read with the right filters."""
 
 import datetime as dt
 from dataclasses import dataclass, field

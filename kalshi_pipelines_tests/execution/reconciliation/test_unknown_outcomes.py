@@ -114,7 +114,7 @@ def test_F07_request_that_arrives_after_the_sweep_is_refused_by_the_fence(
     report = reconciler(member, journal).reconcile(own_session=trader.session.session_id)
     assert report.clean, str(report)
     assert states(journal, [intent]) == [OrderState.ABSENT]
-    # The delayed request arrives only now.
+    # The delayed request arrives at the exchange only now.
     assert time.monotonic() - began < 2.5
     time.sleep(max(0.0, began + 3.0 - time.monotonic()))
     assert member.orders_on_exchange() == []
@@ -225,7 +225,7 @@ def test_two_orders_with_one_client_order_id_engage_the_kill_switch(
 
 
 class NeverAsked:
-    """A transport whose trigger must not be called."""
+    """An order transport that fails the test if an order group is fenced."""
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         raise AssertionError(f"{order_group_id} on {exchange_index} was fenced")

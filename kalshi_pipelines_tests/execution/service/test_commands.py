@@ -99,7 +99,7 @@ HERE = "sandbox, sub-account 0, journal /x/journal.db"
 
 
 def fake_context(environment: Environment = Environment.SANDBOX, journal: object = None) -> Any:
-    """Return a context with only the parts that a command may use."""
+    """Return the context of a command, with only the parts that this command may use."""
     made = SimpleNamespace(
         settings=SimpleNamespace(environment=environment),
         trade=TradeSettings(),
@@ -572,7 +572,7 @@ def test_approval_expires_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
 
 @pytest.fixture
 def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A trade key that can be opened, and a clock that shows noon."""
+    """Replaces the trade key by one that can be opened, and the clock by one that shows noon."""
 
     @contextmanager
     def transport(*_: object) -> Iterator[Any]:

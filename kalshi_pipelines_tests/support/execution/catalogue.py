@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r"test((?:_F\d\d)+)_\w+")
 
 @dataclass(frozen=True)
 class Threat:
-    """A failure, and the control that stops it or limits its damage."""
+    """A threat to trading: what can fail, and the control that stops the failure or limits its damage."""
 
     failure: str
     control: str

@@ -26,7 +26,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     order_steps,
 )
 
-#: SHA-256 of the session's audit log. It may change only with the form of the log, together with ``BODY_VERSION``.
+#: SHA-256 of the fixed session's audit log. It may change only with the log's form, together with ``BODY_VERSION``.
 GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
 
 

@@ -58,7 +58,7 @@ class ModelExchange:
     paid: list[Settlement] = field(default_factory=list)
     numbers: int = 0
 
-    # --- order transport
+    # --- the exchange as an order transport
 
     def take_order_tokens(self) -> bool:
         return True
@@ -164,7 +164,7 @@ class ModelExchange:
         self.paid.append(Settlement(ticker, self.event_of(ticker), payoff, self.now_us()))
 
     def cancel_order(self, order_id: str) -> None:
-        """Cancel the rest of an order."""
+        """Cancel what is still open of an order."""
         order = self.orders[order_id]
         if order.is_resting:
             self.orders[order_id] = replace(order, status=OrderStatus.CANCELED, remaining_centicontracts=0)
@@ -172,7 +172,7 @@ class ModelExchange:
     def resting(self) -> list[ExchangeOrder]:
         return [order for order in self.orders.values() if order.is_resting]
 
-    # --- reads of the account
+    # --- the exchange as an account that is read
 
     def clock_difference_ms(self) -> int | None:
         return 0
@@ -201,7 +201,7 @@ class ModelExchange:
     def event_of(self, ticker: str) -> str:
         return ticker.rpartition("-")[0]
 
-    # --- true figures, for assertions
+    # --- true figures of the exchange, for assertions
 
     def tickers(self) -> list[str]:
         return sorted({order.ticker for order in self.orders.values()})

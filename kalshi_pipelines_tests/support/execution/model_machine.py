@@ -98,7 +98,7 @@ class Trading(RuleBasedStateMachine):
 
     template: ClassVar[Path]
     fences: ClassVar[bool] = True
-    """Whether an order group that the journal records as fenced really is fenced."""
+    """Whether order groups are really fenced at the exchange. A test of wrong rules sets this to false."""
 
     @initialize()
     def begin(self) -> None:
@@ -120,7 +120,7 @@ class Trading(RuleBasedStateMachine):
             self.engine.dispose()
             shutil.rmtree(self.folder)
 
-    # --- events
+    # --- random events of the state machine
 
     @rule(
         side=st.sampled_from(Side),
@@ -306,7 +306,7 @@ class Trading(RuleBasedStateMachine):
         if hasattr(self, "engine") and self.halted and self.fences:
             assert self.exchange.resting() == []
 
-    # --- helpers
+    # --- helpers of the state machine
 
     def _is_recorded(self, sent: Sent) -> bool:
         with self.steps.journal.reading() as reading:

@@ -82,7 +82,7 @@ def caps(
 
 @dataclass
 class Clock:
-    """A clock that moves only when a test sets it."""
+    """A clock whose time a test sets."""
 
     now_us: int = NOON
 
@@ -91,7 +91,7 @@ class Clock:
 
 
 def forge(kind: type[Made], like: Made | None = None, **values: object) -> Made:
-    """Return an instance of a class whose checks are not made, with other values than ``like``."""
+    """Return a copy of ``like`` with other values, without running the checks of its class."""
     made = object.__new__(kind)
     for each in fields(cast("Any", kind)):
         object.__setattr__(made, each.name, values[each.name] if each.name in values else getattr(like, each.name))

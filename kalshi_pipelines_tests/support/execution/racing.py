@@ -134,7 +134,7 @@ CASES: dict[str, Callable[[str, int], str]] = {
 
 
 def race(case: str, url: str, processes: int) -> list[str]:
-    """Run a case in several processes that begin together. Return each process's text, or the signal that killed it."""
+    """Run a case in several processes that begin together. Return what each wrote, or the signal that killed it."""
     gate_read, gate_write = os.pipe()
     children = []
     for number in range(processes):
