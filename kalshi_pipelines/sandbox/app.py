@@ -47,7 +47,7 @@ ENDPOINTS: Final = (
 
 def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
     """Return the ASGI application of an exchange, with its API endpoints and its admin routes."""
-    # Match the longest literal paths first, so that /markets/orderbooks is not taken for a ticker.
+    # Match paths without parameters first. Otherwise /markets/orderbooks would match the path of a single market.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
     names = [*(endpoint.name for endpoint in ordered), *(endpoint.name for endpoint in NEWS_ENDPOINTS)]
     exchange.faults.endpoints = exchange.drift.endpoints = names

@@ -35,7 +35,7 @@ _REFUSED: Final = 400
 
 
 class KeyNotCreated(ExpectedError):
-    """No key was created, for the reason in the message."""
+    """No API key was created. The message holds the reason."""
 
 
 def private_pem(key: RSAPrivateKey | Ed25519PrivateKey) -> bytes:

@@ -1,8 +1,8 @@
 """The generated news over HTTP: searches in Exa's format, and feeds.
 
-A request takes nearly the same steps as a request to the exchange (``serving``): record it, apply faults, check the
-key, build the response, apply drift. News requests have no signatures and no token budgets. Does not belong here: the
-articles (``news``).
+The steps of a request are like those of a request to the exchange (``serving``), but without signatures and token
+budgets. They are: record the request, apply faults, check the key, build the response, apply drift. Does not belong
+here: the articles (``news``).
 """
 
 from collections.abc import Callable, Sequence

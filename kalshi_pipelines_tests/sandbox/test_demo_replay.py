@@ -240,9 +240,9 @@ def _learn(stage: Stage, recorded: Any, ours: Any) -> None:
 
 
 def _differences(recorded: Any, ours: Any, path: str, ids: dict[str, str]) -> Iterator[tuple[bool, str]]:
-    """Compare a recorded body with the sandbox's.
+    """Compare a recorded response body with the sandbox's body.
 
-    Yield the place of each expected difference, and a description of any other.
+    Yield the place of each expected difference, and a description of any other difference.
 
     Order ids are translated by ``ids``. Most other identifiers, and instants, count as equal even if they differ.
     """

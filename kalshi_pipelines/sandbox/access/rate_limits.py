@@ -49,7 +49,7 @@ class Tier:
     balance: BucketSize
 
     def size(self, budget: str) -> BucketSize:
-        """Return the bucket size of a budget."""
+        """Return the size of the token bucket for a budget."""
         sizes = {"read": self.read, "balance": self.balance}
         return sizes.get(budget, self.write)
 

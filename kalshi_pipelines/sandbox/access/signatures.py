@@ -143,7 +143,7 @@ class KeyRing:
 def unsigned() -> ErrorResponse:
     """Return the HTTP 401 for an anonymous request to an endpoint that needs a key.
 
-    Like the exchange, it names the signature as the missing header.
+    As on the real exchange, the error names the signature as the missing header.
     """
     return _missing("signature")
 

@@ -12,7 +12,7 @@ def list_drift(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def begin_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Start changing the responses of an ``endpoint`` by ``operations``."""
+    """Start drift: change the responses of the given ``endpoint`` by the given ``operations``."""
     exchange.drift.begin(request.body)
     return {"began": request.body}
 

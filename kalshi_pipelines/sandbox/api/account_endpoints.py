@@ -42,7 +42,7 @@ MOST_SUBACCOUNT_TRANSFERS: Final = 1_000
 MOST_SHARD_TRANSFERS: Final = 500
 LAST_SHARD: Final = 100
 CENTI_CENT: Final = 100
-"""Micro-dollars in a centi-cent."""
+"""One centi-cent (1e-4 dollar) in micro-dollars."""
 _KEY_NUMBERS: Final = 5
 _WITHOUT_SUBACCOUNTS: Final = ("basic",)
 _WITHOUT_OWN_KEYS: Final = ("basic", "advanced", "expert")

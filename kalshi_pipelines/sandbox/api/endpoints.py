@@ -20,7 +20,8 @@ class Call:
     """A request that passed the checks of signature and scope.
 
     ``key`` is None for an unsigned request. ``now_us`` is the instant at which the exchange handles the request.
-    Responses and commands use this instant instead of the clock, because a delayed request may be handled in the past.
+    Responses and commands use this instant instead of the clock. A delayed request is handled at its due time, which
+    may be before the clock's time.
     """
 
     path: Mapping[str, str]

@@ -23,7 +23,7 @@ AUTO_ROUTE: Final = -1
 """Value of ``exchange_index`` that routes an order to the shard of its ticker."""
 INT64: Final = range(-(1 << 63), 1 << 63)
 LAST_SECOND: Final = 253_402_300_799
-"""Last second of the year 9999, the latest that a timestamp can express."""
+"""Last second of the year 9999 in Unix seconds, the latest time that a timestamp can express."""
 _TIMES_IN_FORCE: Final = ("fill_or_kill", "good_till_canceled", "immediate_or_cancel")
 _PREVENTIONS: Final = ("taker_at_cross", "maker")
 _SIDES: Final = ("bid", "ask")

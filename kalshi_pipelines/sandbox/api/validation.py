@@ -38,7 +38,10 @@ def camel_case(name: str) -> str:
 
 @dataclass(frozen=True)
 class Query:
-    """Query of one request to one operation. Its methods raise ``ErrorResponse`` where the exchange refuses a value."""
+    """Query parameters of a request to an endpoint.
+
+    Methods raise ``ErrorResponse`` for a value that the exchange refuses.
+    """
 
     operation: str
     parameters: QueryParams

@@ -62,8 +62,8 @@ class Operation:
     Attributes:
         op: Name of the operation, one of ``OPERATIONS``.
         path: The changed place: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, or ``$`` for the body.
-        to: The new name (``rename``), the outer place that the value moves to (``hoist``) or the address
-            (``redirect``).
+        to: The new name (``rename``), the outer place that the value moves to (``hoist``), or the address to redirect
+            to (``redirect``).
         value: The value that ``set`` writes and ``append`` adds.
         fn: The conversion of ``map``, one of ``FUNCTIONS``.
         n: The number of elements or characters that ``truncate`` leaves.
@@ -173,7 +173,7 @@ class DriftPlan:
         """Apply the active drift to the response of an endpoint, and return the result."""
         for drift in self._drifts:
             if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:
-                continue  # a fault replaced this response, or it is hostile already
+                continue  # a response that a fault replaced, or that is hostile already, does not drift
             operations = [each for each in drift.operations if each.concerns(is_signed)]
             changed = _drifted(response, operations)
             drift.answers += changed is not response

@@ -47,7 +47,7 @@ class Fault:
         status: The HTTP status that ``status_after_apply`` sends.
         hold: Whether ``delay`` keeps the client waiting. Otherwise the client's connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
-        field: The member that ``malformed_record`` and ``wrong_echo`` change instead of the usual one.
+        field: The JSON member that ``malformed_record`` and ``wrong_echo`` change, instead of their default.
         value: The value that ``malformed_record`` and ``wrong_echo`` write. For ``other_cost``, the dollars that a
             search costs.
         record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.

@@ -50,7 +50,7 @@ def tapped_protocol() -> type[asyncio.Protocol]:
     """
 
     def connection_made(self: Any, transport: asyncio.Transport) -> None:  # noqa: ANN401  (the class is chosen by uvicorn)
-        # The server copies this state into the scope of each request of the connection.
+        # uvicorn copies ``app_state`` into the scope of each request, so a request can find its connection there.
         self.app_state = {**self.app_state, _STATE_KEY: Connection(transport)}
         AutoHTTPProtocol.connection_made(self, transport)
 

@@ -1,4 +1,4 @@
-"""Facts about a market of the catalogue that the trading engine needs before the market can be traded.
+"""Opening of a catalogue's market: the facts that the matching engine needs before the market can be traded.
 
 Belongs here: building a ``MarketOpened`` event from a catalogue's rows. Does not belong here: deciding when a market is
 opened (``venue``), and the cost of a trade (``trading.fees``). Source of the fee rates: the vendor's fee schedule of

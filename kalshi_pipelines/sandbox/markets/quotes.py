@@ -1,8 +1,7 @@
 """Price path of a generated market: its quote, book and trades at any instant, computed from deterministic noise.
 
-A path changes at regular instants. The time between two of them is one *epoch*, in which nothing changes. Belongs here:
-quotes, book levels and trades of an epoch. Does not belong here: JSON (``generated``), and lists of markets
-(``listing``).
+A path changes at regular instants. The time between two changes is called an *epoch*. Belongs here: quotes, book levels
+and trades of an epoch. Does not belong here: JSON (``generated``), and lists of markets (``listing``).
 """
 
 from bisect import bisect_left, bisect_right
@@ -56,9 +55,9 @@ NO_QUOTE: Final = Quote(0, 0, DOLLAR_CENTICENTS, 0)
 class QuotePath:
     """Price path of one market.
 
-    ``anchor`` is the central price, ``volatility`` the size of the moves, ``half_spread`` half the bid-ask distance,
-    all in centi-cents. ``period_us`` is the length of an epoch, ``phase_us`` the offset of the first epoch. ``sides``
-    names the book sides that have orders.
+    ``anchor`` is the central price, ``volatility`` is the size of the moves, and ``half_spread`` is half the bid-ask
+    distance, all in centi-cents. ``period_us`` is the time between two moves, and ``phase_us`` is the offset of the
+    first move. ``sides`` names the book sides that have orders.
     """
 
     seed: int
@@ -80,11 +79,11 @@ class QuotePath:
         return self.sides != _EMPTY
 
     def epoch_at(self, instant_us: int) -> int:
-        """Return the epoch that contains an instant."""
+        """Return the number of the price path's epoch that contains an instant."""
         return (instant_us - self.phase_us) // self.period_us
 
     def begins_us(self, epoch: int) -> int:
-        """Return the instant at which an epoch begins."""
+        """Return the instant at which an epoch of the price path begins, in microseconds since 1970."""
         return epoch * self.period_us + self.phase_us
 
     def quote(self, epoch: int, *, as_begun: bool = False) -> Quote:

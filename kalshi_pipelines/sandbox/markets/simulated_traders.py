@@ -112,7 +112,10 @@ class SimulatedTraders:
     def place(
         self, ticker: str, side: Side, price: int, count: int, time_in_force: TimeInForce, *, at_us: int
     ) -> Execution:
-        """Place an order for the admin route. Raises ``RequestRefused`` as for any member."""
+        """Place a simulated order that the admin route requests.
+
+        Raises ``RequestRefused`` if the engine refuses the order.
+        """
         self._join(at_us)
         return self._engine.place(NewOrder(OTHERS, 0, ticker, side, price, count, time_in_force), at_us=at_us)
 

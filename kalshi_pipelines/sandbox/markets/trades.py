@@ -108,9 +108,10 @@ def _place(row: TradeRow) -> SortKey:
 
 
 def _group_trades(group: list[tuple[int, GeneratedMarket]], period: int, begin: int, end: int) -> Iterator[TradeRow]:
-    """Iterate over the trades from ``begin`` until before ``end``, in markets whose epochs have the length ``period``.
+    """Iterate over the trades from ``begin`` (included) to ``end`` (excluded) in markets whose prices change once per
+    ``period``.
 
-    An epoch of a market begins when the time modulo the period equals the market's phase.
+    The price of a market changes when the time modulo the period equals the market's phase.
     """
     for cycle in range(begin // period, end // period + 1):
         low = bisect_left(group, begin - cycle * period, key=itemgetter(0))

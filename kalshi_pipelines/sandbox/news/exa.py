@@ -1,7 +1,7 @@
 """Searches in Exa's format: the JSON of requests, results and refusals.
 
-Sources: recordings of January 2026 (``/search``); the client exa-py 2.28, for the fields that it sends and reads; the
-vendor's page on error codes for refusals.
+Sources: recordings of January 2026 (``/search``), and the fields that the client exa-py 2.28 sends and reads. The
+refusals follow the vendor's page on error codes.
 """
 
 import datetime as dt

@@ -86,7 +86,7 @@ class StoryIndex:
 
     @property
     def topics(self) -> Sequence[Topic]:
-        """All topics, in the order of the catalogue."""
+        """All topics of news stories, in the order of the catalogue's events."""
         self._look()
         return self._topics
 

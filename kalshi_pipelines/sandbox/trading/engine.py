@@ -266,7 +266,7 @@ class MatchingEngine:
         return preview
 
     def _check_amendment(self, amendment: Amendment, order: SandboxOrder, market: TradedMarket, at_us: int) -> int:
-        """Check the new terms of an order and return the count that would remain."""
+        """Check the terms of an amendment and return the order's new remaining count."""
         self.recorder.check_shard(order.shard, trading=True)
         if market.status != "active" or at_us >= market.close_us:
             raise RequestRefused("MARKET_INACTIVE")

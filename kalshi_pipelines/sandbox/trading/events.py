@@ -87,8 +87,8 @@ class MoneyTransferred(TradingEvent, frozen=True, kw_only=True, tag=True):
 class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A market was opened in the matching engine with an empty book. The event contains the facts that matching needs.
 
-    ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the fee rate of the
-    fee formula rate x contracts x P x (1 - P), in units of 1e-8. The series' multiplier is included: a rate of 0.07 at
+    ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the rates in the fee
+    formula rate x contracts x P x (1 - P), in units of 1e-8. The series' multiplier is included: a rate of 0.07 at
     multiplier 1 is 7_000_000.
     """
 

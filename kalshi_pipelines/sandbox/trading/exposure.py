@@ -72,7 +72,9 @@ class RestingExposure:
         self.allowance += allowance
 
     def reserve(self, holding: int) -> int:
-        """Return the reserved micro-dollars while the member holds ``holding`` centi-contracts (negative for NO)."""
+        """Return the micro-dollars that these orders reserve if the member holds ``holding`` centi-contracts (negative
+        for NO).
+        """
         return self.bids.opening_cost(-holding) + self.asks.opening_cost(holding) + self.allowance
 
     def reserve_with(self, side: Side, price: int, count: int, allowance: int, holding: int) -> int:

@@ -39,7 +39,7 @@ class MarketControl:
         """Change the status of a market. Cancel orders and pay out positions as the new status requires.
 
         ``value`` is the centi-cents that one YES pays, and is required to finalize a market. This method does not check
-        whether the change is legal; ``markets.life_cycle`` and the admin routes do.
+        whether the change is legal. ``markets.life_cycle`` and the admin routes do so.
         """
         market = self._state.markets[ticker]
         resumed = market.status == "inactive" and status == "active"

@@ -39,7 +39,7 @@ GROUP_WINDOW_US: Final = 15_000_000
 Source: the vendor's page on order groups.
 """
 CENT: Final = 10_000
-"""Micro-dollars in a cent."""
+"""One cent in micro-dollars."""
 
 
 class TradingState:
