@@ -59,10 +59,8 @@ def is_plausible(multiplier: Decimal) -> bool:
     """Return whether a fee multiplier is plausible: from 0 to ``MOST_MULTIPLIER``, with few decimals."""
     exponent = multiplier.as_tuple().exponent
     return (
-        isinstance(exponent, int)
-        and -_MOST_DIGITS <= exponent <= _MOST_DIGITS
-        and 0 <= multiplier <= MOST_MULTIPLIER
-    )  # fmt: skip
+        isinstance(exponent, int) and -_MOST_DIGITS <= exponent <= _MOST_DIGITS and 0 <= multiplier <= MOST_MULTIPLIER
+    )
 
 
 def _most_expensive_price(side: Side, limit: int) -> int:

@@ -200,9 +200,7 @@ def _fill(row: FillRecord) -> Fill:
 
 
 def _holding(row: PositionRecord) -> Holding:
-    position = _within(
-        "position", centicontracts(row.position_fp), -_MOST_CENTICONTRACTS, _MOST_CENTICONTRACTS
-    )  # fmt: skip
+    position = _within("position", centicontracts(row.position_fp), -_MOST_CENTICONTRACTS, _MOST_CENTICONTRACTS)
     ticker = _text(row.ticker, "ticker", _LONGEST_TICKER)
     return Holding(ticker, position, _money("cost of a position", row.market_exposure_dollars))
 

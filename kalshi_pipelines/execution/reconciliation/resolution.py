@@ -241,7 +241,7 @@ def _resolve(
     context.checkpoint(Checkpoint.SWEPT)
     reading = SweepReading(
         fence_id, intent.ticker, started_us, as_of_us, sweep.pages, sweep.pages_sha256, complete=True
-    )  # fmt: skip
+    )
     try:
         with context.journal.writing() as transaction:
             present = transaction.reading.orders.intent(intent.intent_id)

@@ -386,9 +386,13 @@ def test_F43_halt_on_a_hanging_disk_cancels_and_is_in_the_journal(hall: Hall, mo
     monkeypatch.setattr(EmergencyFile, "append", lambda *_: over.wait(15))
     monkeypatch.setattr("kalshi_pipelines.execution.kill.halt._MOST_SECONDS_TO_WRITE", 0.1)
     hall.switch = KillSwitch(
-        lambda: hall.steps.journal, hall.emergency, (), account=ACCOUNT,
-        clock_us=hall.steps.clock, most_seconds=0.5,
-    )  # fmt: skip
+        lambda: hall.steps.journal,
+        hall.emergency,
+        (),
+        account=ACCOUNT,
+        clock_us=hall.steps.clock,
+        most_seconds=0.5,
+    )
     hall.account.listed = [foreign_order()]
     report = hall.halt()
     over.set()

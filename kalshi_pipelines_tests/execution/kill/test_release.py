@@ -27,9 +27,12 @@ YEAR = 365 * 24 * HOUR
 @pytest.fixture
 def switch(steps: OrderSteps, tmp_path: Path) -> KillSwitch:
     return KillSwitch(
-        lambda: steps.journal, EmergencyFile(tmp_path / "emergency"), (),
-        account=ACCOUNT, clock_us=steps.clock,
-    )  # fmt: skip
+        lambda: steps.journal,
+        EmergencyFile(tmp_path / "emergency"),
+        (),
+        account=ACCOUNT,
+        clock_us=steps.clock,
+    )
 
 
 def reconciled(steps: OrderSteps, *, clean: bool, account: Account = ACCOUNT, took_us: int = 0) -> int:
@@ -103,9 +106,12 @@ def test_F43_release_needs_a_reconciliation_of_every_traded_sub_account(
         )
         open_session(transaction, other, "9b2f2c4e-0000-4000-8000-000000000007")
     switch = KillSwitch(
-        lambda: steps.journal, EmergencyFile(tmp_path / "emergency"), (),
-        account=Account("sandbox", subaccount), clock_us=steps.clock,
-    )  # fmt: skip
+        lambda: steps.journal,
+        EmergencyFile(tmp_path / "emergency"),
+        (),
+        account=Account("sandbox", subaccount),
+        clock_us=steps.clock,
+    )
     switch.engage("ann", "odd fills")
     refused(switch, "sub-account 0 is missing.*KALSHI_TRADE_SUBACCOUNT=0")
     made = {0: reconciled(steps, clean=True)}

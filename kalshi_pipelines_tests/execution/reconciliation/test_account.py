@@ -86,9 +86,13 @@ def test_resting_order_is_followed_to_its_end(member: SandboxMember, journal_eng
     # An order of the sandbox's admin sells into the book until a part of our order is filled.
     ahead = float(places[0]["yes_bid_size_fp"]) + 1
     member.steer(
-        "POST", f"/markets/{first.ticker}/orders", side="ask", price=bid, count=f"{ahead:.2f}",
+        "POST",
+        f"/markets/{first.ticker}/orders",
+        side="ask",
+        price=bid,
+        count=f"{ahead:.2f}",
         time_in_force="immediate_or_cancel",
-    )  # fmt: skip
+    )
     report = work.reconcile()
     assert report.clean, str(report)
     with journal.reading() as reading:

@@ -95,9 +95,15 @@ class Bench:
     def __post_init__(self) -> None:
         self.account = ScriptedAccount(self.steps.clock)
         self.work = Reconciler(
-            self.steps.journal, self.account, self.account, ACCOUNT,
-            clock_us=self.steps.clock, pause=self.paused.append, checkpoint=self._pass, limits=LIMITS,
-        )  # fmt: skip
+            self.steps.journal,
+            self.account,
+            self.account,
+            ACCOUNT,
+            clock_us=self.steps.clock,
+            pause=self.paused.append,
+            checkpoint=self._pass,
+            limits=LIMITS,
+        )
 
     def _pass(self, checkpoint: Checkpoint) -> None:
         self.passed.append(checkpoint)

@@ -59,7 +59,7 @@ def test_F48_ended_order_must_keep_the_fills_of_its_end(steps: OrderSteps) -> No
     with steps.journal.writing() as transaction:
         ended = transaction.orders.record_answer(
             sending, OrderState.CANCELED, order_id="order-0001", filled_centicontracts=300
-        )  # fmt: skip
+        )
     canceled = replace(
         _at_the_exchange(ended), status=OrderStatus.CANCELED, filled_centicontracts=300, remaining_centicontracts=0
     )

@@ -330,9 +330,17 @@ def test_F38_other_writes_of_the_vendor_are_impossible() -> None:
     assert len(published) >= 38
     public = {name for name in vars(OrderTransport) if not name.startswith("_")}
     assert public == {
-        "cancel", "cancel_all", "close", "create_order_group", "decrease", "take_order_tokens", "host",
-        "key_fingerprint", "place", "trigger_order_group",
-    }  # fmt: skip
+        "cancel",
+        "cancel_all",
+        "close",
+        "create_order_group",
+        "decrease",
+        "take_order_tokens",
+        "host",
+        "key_fingerprint",
+        "place",
+        "trigger_order_group",
+    }
 
 
 def test_F35_F37_amendments_batches_and_resets_have_no_route() -> None:
