@@ -52,7 +52,7 @@ def forbidden(details: str) -> ErrorResponse:
 def failed_validation(operation: str, field: str, tag: str) -> ErrorResponse:
     """Return the HTTP 400 for a parameter out of bounds.
 
-    Arguments are for example ``GetMarkets``, ``Limit`` and ``lte``.
+    For example, the arguments are ``GetMarkets``, ``Limit`` and ``lte``.
     """
     reason = f"Key: '{operation}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"
     return ErrorResponse(400, {"msg": f"Parameter validation failed for {operation}: {reason}"})

@@ -250,8 +250,8 @@ class _Writer:
         return event
 
     def _winner(self, shape: EventShape) -> int | None:
-        # An exclusive event has exactly one winning market. In other events each market wins or loses independently,
-        # which None stands for.
+        # An exclusive event has exactly one winning market. In other events, each market wins or loses independently of
+        # the others, and the result is None.
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(

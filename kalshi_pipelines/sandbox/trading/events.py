@@ -211,7 +211,7 @@ class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
 class GroupCreated(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A new order group exists.
 
-    ``limit`` is the most centi-contracts that the group may trade within 15 rolling seconds.
+    The group is triggered when its orders trade ``limit`` centi-contracts within 15 rolling seconds.
     """
 
     group_id: str

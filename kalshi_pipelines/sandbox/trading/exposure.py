@@ -72,8 +72,9 @@ class RestingExposure:
         self.allowance += allowance
 
     def reserve(self, holding: int) -> int:
-        """Return the micro-dollars that these orders reserve if the member holds ``holding`` centi-contracts (negative
-        for NO).
+        """Return the micro-dollars that the resting orders reserve.
+
+        The member holds ``holding`` centi-contracts of the market (negative for NO).
         """
         return self.bids.opening_cost(-holding) + self.asks.opening_cost(holding) + self.allowance
 

@@ -48,8 +48,9 @@ def trade_fee(rate: int, price: int, count: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class FillFee:
-    """Fee of a fill for one of its two orders, in micro-dollars: the net fee, and the change of the order's overpaid
-    rounding.
+    """Net fee of a fill for one of its two orders, in micro-dollars.
+
+    ``rounding`` is the rounding fee that the fill added, less the rounding fees that it returned.
     """
 
     fee: int
