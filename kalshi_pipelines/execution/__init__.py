@@ -1,6 +1,6 @@
 """Trading: the only package that can send orders, with every check that an order must pass first.
 
-Rooms from top to bottom::
+Packages from top to bottom::
 
     service                       command line and trading sessions
     kill                          kill switch and halt
@@ -11,5 +11,5 @@ Rooms from top to bottom::
     orders                        values and arithmetic
 
 This file imports nothing, so that the inbox can be used without loading code that reaches the exchange.
-Dagster does not belong here.
+Dagster code does not belong in this package.
 """

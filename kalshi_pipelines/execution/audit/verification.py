@@ -1,6 +1,7 @@
 """Verification of a whole journal: the audit chain, the rows, the counters, the anchors and the exchange's orders.
 
-The verification only reads. Its verdict is one of three: clean, corrupt, or could not run. Only the first is a success.
+The verification only reads. Its verdict is one of three: clean, corrupt, or could not run. Only a clean verdict is a
+success.
 """
 
 import hashlib
@@ -60,7 +61,7 @@ _DERIVED: Final = {
 
 
 class AuditVerdict(IntEnum):
-    """The result of verifying a journal. The number is the exit status of the ``verify`` command."""
+    """The result of verifying a journal. The number is the exit status of the ``verify-audit`` command."""
 
     CLEAN = 0
     CORRUPT = 1
@@ -186,7 +187,7 @@ class _Chain:
             yield from self._sent_while_stopped(seq, each)
 
     def _sent_while_stopped(self, seq: int, row: Mapping[str, object]) -> Iterator[str]:
-        """Track whether the kill switch is engaged, and yield a problem if an order was recorded as sent meanwhile."""
+        """Track the kill switch, and yield a problem if an order was recorded as sent while the switch was engaged."""
         if row["table"] == "kill_events":
             self._engaged = bool(row["engaged"])
         elif row["table"] == "order_events" and row["to_state"] == "sending" and self._engaged:

@@ -84,7 +84,8 @@ class PlannedOrder:
 def _format_multiplier(multiplier: Decimal) -> str:
     """Return a fee multiplier as text without an exponent.
 
-    An impossible multiplier could be very long, so its text is cut to 40 characters; its order is denied.
+    The order of a market with an impossible multiplier is denied. The text of such a multiplier is cut to 40
+    characters.
     """
     return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 

@@ -47,7 +47,7 @@ GUARD_DENIALS: Final = {
 GROUP_CONTRACTS: Final = 10_000
 #: The kill switch engages after this many orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
-#: The longest time between recording that an order is being sent and sending it. After a longer delay it is not sent.
+#: The longest time between recording that an order is being sent and sending the order. After that it is not sent.
 MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
 #: The type of functions that return why the kill switch forbids orders now, or None if it does not.
 KillReader = Callable[[], str | None]

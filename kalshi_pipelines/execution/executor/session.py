@@ -171,7 +171,7 @@ def renew_lease(journal: Journal, session: TradeSession) -> bool:
 
 
 def close(journal: Journal, session: TradeSession, reason: str) -> None:
-    """End a session, and write the newest hash of the audit chain to the anchor file outside the database."""
+    """End a session, and anchor the newest audit record."""
     with journal.writing() as transaction:
         transaction.sessions.end(session.session_id, reason)
     journal.anchor()

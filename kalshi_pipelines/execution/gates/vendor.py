@@ -14,7 +14,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_fail
 
 #: The longest time since the last successful contract run; after that, live sessions cannot open.
 MOST_AGE_US: Final = DAY_US
-#: The endpoints that checking an order and following its outcome depend on.
+#: The endpoints that this program needs for checking an order and for following its outcome.
 DEPENDS_ON: Final = frozenset(
     {
         "GET /exchange/status",

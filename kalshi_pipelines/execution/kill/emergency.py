@@ -20,7 +20,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 
 _MOST_BYTES: Final = 10_000_000
-#: The suffix of the emergency file's name while the file is moved aside.
+#: The pattern of the suffix that the emergency file's name gets when the file is moved aside.
 _SUFFIX_PUT_AWAY: Final = re.compile(r"\.[0-9a-f]{32}")
 
 

@@ -44,6 +44,8 @@ class GroupsToFence:
     def __call__(self) -> Iterator[tuple[OrderId, int]]:
         """Yield the order groups that are not fenced yet, each with its shard.
 
+        The journal's groups come before the exchange's.
+
         Raises:
             KalshiError: The exchange's list could not be read, so more groups may exist. This error is raised after the
                 journal's groups were yielded.

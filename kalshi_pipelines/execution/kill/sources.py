@@ -115,7 +115,10 @@ class FolderSource:
 
     path: Path
     needs_absolute_path: bool = False
-    """Whether a relative path also engages the kill switch. It would mean another folder for each working directory."""
+    """Whether a relative path also engages the kill switch.
+
+    Such a path means a different folder for each working directory.
+    """
 
     def read(self) -> KillReading:
         """Return whether the folder engages the kill switch: it is missing, or its path is relative and must not be."""

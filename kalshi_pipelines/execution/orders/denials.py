@@ -40,7 +40,7 @@ class DenialReason(Enum):
     TICKER_NOT_ALLOWED = Explanation(
         "The market's series is not in KALSHI_TRADE_SERIES.", "Add the series, or choose another market."
     )
-    # --- reasons from the gates of a session
+    # --- reasons from the gates of a trading session
     NOT_ARMED = Explanation("No person has armed this run.", "Arm the run: see `docs/trading.md`.")
     ARM_TOKEN_INVALID = Explanation(
         "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",

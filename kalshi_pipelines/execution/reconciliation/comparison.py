@@ -58,7 +58,7 @@ class Comparison:
 def compare(context: ReconciliationContext) -> Comparison:
     """Read the account, record new facts, and return the differences.
 
-    This is repeated while a difference may only come from lists that were read at different times.
+    This is repeated while the differences may come only from reading the exchange's lists at different times.
     """
     result = Comparison()
     for number in range(context.limits.rounds):
@@ -104,7 +104,7 @@ def _compare_once(context: ReconciliationContext) -> Comparison:
 def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
     """Return the instant since which the account is read.
 
-    It is an hour before the oldest open order and the last clean reconciliation.
+    It is an hour before the oldest open order or the last clean reconciliation, whichever is earlier.
 
     It is never before the account's first live session.
     """

@@ -20,7 +20,7 @@ class Found:
 
     @property
     def state(self) -> OrderState:
-        """The state of the intent that the order at the exchange proves."""
+        """The intent's state, as the order at the exchange proves it."""
         return STATE_OF[self.order.status]
 
 

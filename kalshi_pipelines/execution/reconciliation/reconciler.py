@@ -1,6 +1,6 @@
 """A reconciliation from start to end. Repeating a reconciliation changes nothing more.
 
-A repeated reconciliation changes nothing more. A reconciliation ends even if the exchange does not answer.
+A reconciliation ends even if the exchange does not answer.
 """
 
 import time

@@ -23,7 +23,7 @@ class SendPermit:
         self._used = False
 
     def consume(self, *, host: str, key_fingerprint: str, body: bytes) -> None:
-        """Use up the permit for one request, after comparing the request with the record.
+        """Use up the permit for one request, and check that the request is the recorded one.
 
         Raises:
             PermitRefused: The permit was used already, or host, key or body differ from the record.

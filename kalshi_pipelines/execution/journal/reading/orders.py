@@ -157,12 +157,15 @@ class OrderReading:
         return Sent(**row)
 
     def actor_of(self, intent: Intent) -> str:
-        """Return the name of the person or program that proposed an intent. Nobody can approve their own proposal."""
+        """Return the name of the person or program that proposed an intent.
+
+        The proposer's own approval does not count.
+        """
         found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
         return str(self._connection.scalar(found))
 
     def is_approved(self, intent: Intent, at_us: int) -> bool:
-        """Return whether a person other than the proposer approved exactly this request, and it is still approved."""
+        """Return whether a person other than the proposer approved exactly this request and the approval is valid."""
         actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
         found = sa.select(approvals.c.approval_id).where(
             approvals.c.request_sha256 == intent.request_sha256,

@@ -69,7 +69,7 @@ journal_identity = sa.Table(
     sa.CheckConstraint("one = 1", name="only_row"),
     text_of("database_id", 16, 64),
     one_of("environment", ENVIRONMENTS),
-    # Key bindings and sessions refer to this column, so all of them belong to the journal's one environment.
+    # Key bindings and sessions refer to the journal's environment, so all of them belong to this one environment.
     sa.UniqueConstraint("environment"),
     sqlite_strict=True,
 )

@@ -97,7 +97,7 @@ sweeps = sa.Table(
     sqlite_strict=True,
 )
 
-#: Proofs that an order is absent: its own order group was fenced, and its market was swept afterwards. Without a row in
+#: Proofs that an order is absent: the order's group was fenced, and its market was swept afterwards. Without a row in
 #: this table, an order cannot get the state "absent".
 resolutions = sa.Table(
     "resolutions",

@@ -149,7 +149,7 @@ intents = sa.Table(
     required("request_sha256", Text),
     sa.UniqueConstraint("mode", "idempotency_key"),
     sa.UniqueConstraint("mode", "client_order_id"),
-    # Foreign keys of other tables refer to an intent by its number together with these columns.
+    # Foreign keys of other tables refer to an intent by its number and mode, or by its number, order group and market.
     sa.UniqueConstraint("intent_id", "mode"),
     sa.UniqueConstraint("intent_id", "order_group_id", "ticker"),
     sa.ForeignKeyConstraint(
