@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, writing
 from kalshi_pipelines.warehouse.tables import ingest_runs, orderbook_snapshots, price_snapshots
 from kalshi_pipelines_tests.support.warehouse.rows import MARKET, ORDERBOOK_SNAPSHOT, PRICE_SNAPSHOT, fill
 
-MIDNIGHT_IN_NEW_YORK_US = 1_795_323_600_000_000  # 2026-11-22T05:00Z
+MIDNIGHT_IN_NEW_YORK_US = 1_795_323_600_000_000  # 2026-11-22T05:00Z in microseconds
 
 
 @given(st.lists(st.integers(min_value=-(10**15), max_value=10**15), min_size=1))
@@ -107,5 +107,5 @@ def test_the_views_show_plain_dollars_contracts_and_times(engine: sa.Engine) -> 
         quote = connection.exec_driver_sql("SELECT yes_bid, yes_bid_size, close_time FROM current_quotes").one()
         level = connection.exec_driver_sql("SELECT side, price, contracts FROM orderbook_levels").one()
     assert [str(value) for value in (*quote[:2], *level)] == ["0.570000", "343.49", "yes", "0.570000", "343.49"]
-    # SQLite has no type for times, so the view shows text there.
+    # SQLite has no type for times, so the view shows a time as text on SQLite.
     assert quote[2] in ("1970-01-01T00:00:00.000001Z", instant(1))

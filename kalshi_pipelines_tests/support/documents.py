@@ -48,7 +48,7 @@ def threats() -> str:
 
 
 def documents() -> Mapping[Path, str]:
-    """Return the path and text of every generated page."""
+    """Return the path and the text of every page of docs/ that is generated."""
     return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats()}
 
 

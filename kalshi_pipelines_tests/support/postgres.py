@@ -85,7 +85,7 @@ class Cluster:
     def database(self, template: str = "template0") -> Iterator[str]:
         """Create a database as a copy of a template, yield its name, and drop it at the end of the block."""
         name = next(self._names)
-        # The default strategy of Postgres would also write the whole copy to the log.
+        # With its default strategy for copies of databases, Postgres would also write the whole copy to its log.
         self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield name

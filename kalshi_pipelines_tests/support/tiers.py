@@ -1,7 +1,7 @@
 """The two tiers of tests, fast and whole suite, and the order in which several workers run the tests.
 
-The fast tier leaves out each test that starts a process, a server or Postgres, opens a socket, migrates a database, or
-runs a state machine. This is decided by the names in the code of the test, its fixtures and its helpers, so there is no
+The fast tier leaves out each test that starts a process or a server, opens a socket, migrates a database, or runs a
+state machine. This is decided by the names in the code of the test, its fixtures and its helpers, so there is no
 list of tests. With ``--fast``, a guard raises an error if a remaining test still starts a process or opens a socket.
 """
 

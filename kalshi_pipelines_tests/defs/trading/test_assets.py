@@ -259,7 +259,7 @@ def test_halt_that_the_journal_does_not_record_fails_the_run(
     level: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If the journal cannot be written, the halt does not reach an executor on another computer."""
+    """If the journal cannot be written, a halt does not reach an executor on another computer."""
     flat = HaltReport(True, 1, (), (), EngagementRecord(None, "permission denied for table audit_head"))
     monkeypatch.setattr(kill_switch, "halt_now", lambda *_: flat)
     monkeypatch.setattr(kill_switch, "engage", lambda *_: flat.engaged)

@@ -223,7 +223,7 @@ def test_F54_accepted_position_lets_another_person_release_the_switch(
     assert accepted.corrections == {ticker: 100}
     assert shifted.reconcile().clean
     switch.release("bob", "ann accepted it")
-    # The reverse: a position that the exchange no longer has is removed, without recording an unknown gain.
+    # Accepting that a position is gone removes it from the journal, without recording an unknown gain.
     back = reconciler(member, journal)
     assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
     assert back.reconcile().clean

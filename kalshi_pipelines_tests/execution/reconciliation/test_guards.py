@@ -332,7 +332,7 @@ def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) 
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
-    # The sweep of the market and the comparison of the account each report the difference.
+    # Both the sweep of a market and the comparison of the account report the difference.
     told = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
     assert report.differences == (told, told)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())

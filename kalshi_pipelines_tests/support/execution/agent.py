@@ -133,7 +133,7 @@ def writes_the_journal() -> str:
 
 
 def approves_itself() -> str:
-    with contextlib.redirect_stdout(sys.stderr):  # stdout is for the JSON lines that the test reads
+    with contextlib.redirect_stdout(sys.stderr):  # stdout is only for JSON lines that the test reads
         status = command_line(["approve", "1", "0" * 64, "--by", "ann"])
     return "approved" if status == 0 else f"ended with {status}"
 

@@ -39,7 +39,7 @@ FAULTS = (
 
 
 class Died(BaseException):
-    """The death of the process at a checkpoint."""
+    """An exception that stands for the death of a process at a checkpoint."""
 
 
 @dataclass

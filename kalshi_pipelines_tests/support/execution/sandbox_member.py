@@ -157,7 +157,7 @@ class Trader:
 
 
 class ProcessEnded(BaseException):
-    """The end of a process at a checkpoint. Product code never catches it."""
+    """An exception that stands for the end of a process at a checkpoint. Product code never catches it."""
 
 
 def end_process() -> None:

@@ -214,7 +214,7 @@ def databases(folder: Path) -> Iterator[tuple[str, list[str]]]:
     durable = {**postgres._SETTINGS, "fsync": "on", "synchronous_commit": "on"}
     with (
         mock.patch.object(postgres, "_SETTINGS", durable),
-        # The data has to be on a disk, not in memory as for the tests.
+        # Postgres keeps its data on a disk here, although tests keep it in memory.
         mock.patch.object(postgres, "memory_or", lambda disk: disk),
         postgres.running_cluster() as cluster,
         cluster.database() as few,
@@ -232,7 +232,7 @@ def in_turns(benches: list[JournalBench], sessions: int) -> list[Timed]:
         for _ in range(ORDERS):
             for bench, each in zip(benches, timed, strict=True):
                 admission, bare = bench.admit(), bench.two_bare_commits()
-                if number:  # The first session only warms up.
+                if number:  # the first session only warms up and is not timed
                     each.admissions.append(admission)
                     each.bares.append(bare)
     return timed

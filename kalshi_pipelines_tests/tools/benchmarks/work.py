@@ -202,7 +202,7 @@ def minimal_adoption(_snapshots: str, folder: Path) -> Measured:
     engine = open_engine(f"sqlite:///{folder / 'minimal.db'}")
     upgrade_to_head(engine)
     with engine.connect() as connection:
-        driver = sqlite_driver(connection)  # It has the cache size and the WAL of the warehouse.
+        driver = sqlite_driver(connection)  # the same cache size and WAL as a warehouse
         driver.execute("PRAGMA foreign_keys = OFF")
         driver.execute("DROP TRIGGER write_guard_price_snapshots_insert")
         driver.execute("ATTACH ? AS old", (str(folder / OLD_DATABASE),))

@@ -28,7 +28,7 @@ LIFE_US: Final = 2 * HOUR_US
 #: 2030-01-06T12:00:00Z lies in the future, because the clock of an exchange that traded cannot be set back. Trials
 #: begin within a week after this instant, so that some include the maintenance on Thursday.
 FIRST_START_US: Final = 1_893_931_200_000_000
-#: A run takes about half a second after its process is ready.
+#: A contract run takes about half a second after its process is ready.
 LONGEST_BEFORE_KILL_SECONDS: Final = 0.8
 
 

@@ -1,4 +1,4 @@
-"""The surroundings of a trial: an exchange whose clock a trial moves, and a receiver of messages."""
+"""The world of a drift trial: a sandbox exchange whose clock the trial moves, and a receiver of messages."""
 
 import json
 import threading
