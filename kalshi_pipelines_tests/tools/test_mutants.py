@@ -45,7 +45,7 @@ def judged(x, y):
     if x and y:
         raise TooMuch("both", x)
     logger.info("so far %s", y)
-    told(x)
+    notify(x)
     return check(REASON, x < y, wanted, f"{x}")
 """
     lines = {line.strip() for mutant in _mutants(source) for line in mutant.splitlines()}
@@ -58,7 +58,7 @@ def judged(x, y):
         "pass",
         'raise TooMuch("both", None)',
         'raise TooMuch("both", )',
-        "told(None)",
+        "notify(None)",
         'return check(None, x < y, wanted, f"{x}")',
         'return check(REASON, None, wanted, f"{x}")',
         'return check(x < y, wanted, f"{x}")',

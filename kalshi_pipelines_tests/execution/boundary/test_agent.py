@@ -95,17 +95,17 @@ def test_F39_hostile_agent_gets_no_further_than_a_proposal(empty_postgres_url: s
             connection.exec_driver_sql("DROP ROLE red_team")
         owner.dispose()
     assert done.returncode == 0, done.stderr
-    told = {each["attempt"]: each["outcome"] for each in map(json.loads, done.stdout.splitlines())}
-    assert told.pop("proposes") == "proposal 1"
-    assert told.pop("reads_the_environment") == "found nothing"
+    outcomes = {each["attempt"]: each["outcome"] for each in map(json.loads, done.stdout.splitlines())}
+    assert outcomes.pop("proposes") == "proposal 1"
+    assert outcomes.pop("reads_the_environment") == "found nothing"
     for name in OF_THE_COMPUTER:
-        told.pop(name)
-    assert told.pop("asks_the_exchange_itself") == "answered 403"
-    assert told.pop("opens_a_socket") == "answered 401"
-    assert told.pop("imports_the_transport") == "answered 403"
-    assert told.pop("approves_itself") == "ended with 2"
-    assert all(outcome.startswith("stopped: ") for outcome in told.values()), told
-    assert len(told) == 3
+        outcomes.pop(name)
+    assert outcomes.pop("asks_the_exchange_itself") == "answered 403"
+    assert outcomes.pop("opens_a_socket") == "answered 401"
+    assert outcomes.pop("imports_the_transport") == "answered 403"
+    assert outcomes.pop("approves_itself") == "ended with 2"
+    assert all(outcome.startswith("stopped: ") for outcome in outcomes.values()), outcomes
+    assert len(outcomes) == 3
     assert orders == []
     assert rows == {"proposals": 1, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
 

@@ -78,8 +78,8 @@ def test_F28_order_of_each_leg_reaches_the_right_side_at_the_right_price(
     before = len(member.orders_on_exchange())
     for leg, _, _ in wanted:
         assert trader.executor.decide(proposed(market, leg=leg)).outcome is DecisionOutcome.PLACED
-    told = [(each["side"], each["price"]) for each in member.orders_on_exchange()[before:]]
-    assert told == [(side, price.centicents) for _, side, price in wanted]
+    placed = [(each["side"], each["price"]) for each in member.orders_on_exchange()[before:]]
+    assert placed == [(side, price.centicents) for _, side, price in wanted]
 
 
 def test_F15_signal_repeated_in_another_session_sends_nothing(member: SandboxMember, journal_engine: sa.Engine) -> None:
@@ -112,8 +112,8 @@ def test_F15_second_attempt_needs_an_earlier_one_without_a_fill(
 
     def decided(attempt: int, price: str) -> tuple[DecisionOutcome, DenialReason | None]:
         leg = Leg(Action.BUY, Outcome.YES, YesPrice.from_text(price))
-        told = trader.executor.decide(proposed(market, leg=leg, signal=Signal("test", "1", "", "it", "1", attempt)))
-        return told.outcome, told.reason
+        decision = trader.executor.decide(proposed(market, leg=leg, signal=Signal("test", "1", "", "it", "1", attempt)))
+        return decision.outcome, decision.reason
 
     placed, undue = (DecisionOutcome.PLACED, None), (DecisionOutcome.DENIED, DenialReason.ATTEMPT_NOT_DUE)
     bid, ask = market["yes_bid_dollars"], market["yes_ask_dollars"]

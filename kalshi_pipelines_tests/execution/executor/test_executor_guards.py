@@ -97,8 +97,8 @@ def test_order_is_planned_reserved_sent_and_recorded_with_all_its_terms(sqlite_j
     assert made.asked == ["KXA-26-B", 2]
     assert made.exchange.groups == [(2, GROUP_CONTRACTS)]
     facts = made.facts()
-    told = [facts.get(name) for name in ("detail", "status", "failure", "exchange_ms", "remaining_centicontracts")]
-    assert told == [decision.detail, 201, None, 1, 200]
+    recorded = [facts.get(name) for name in ("detail", "status", "failure", "exchange_ms", "remaining_centicontracts")]
+    assert recorded == [decision.detail, 201, None, 1, 200]
     assert made.passed == [
         Checkpoint.INPUTS_READ,
         Checkpoint.ADMITTED,

@@ -298,8 +298,8 @@ def test_answer_that_the_journal_refuses_leaves_the_order_unknown(
 
     def of_another_order(transport: OrderTransport, permit: Any) -> Any:
         answer = place(transport, permit)
-        told = json.loads(answer.body)
-        return replace(answer, body=json.dumps({**told, "order_id": first.order_id}).encode())
+        body_fields = json.loads(answer.body)
+        return replace(answer, body=json.dumps({**body_fields, "order_id": first.order_id}).encode())
 
     monkeypatch.setattr(OrderTransport, "place", of_another_order)
     order = proposed(member.tradable())

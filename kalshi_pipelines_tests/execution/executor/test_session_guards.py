@@ -37,7 +37,7 @@ def test_live_session_is_recorded_with_key_host_and_caps(sqlite_journal: sa.Engi
     made = scripted_session(sqlite_journal, session_minutes=30)
     session, settings = made.session, made.settings
     row = _row(sqlite_journal, "sessions")
-    told = {
+    expected = {
         "session_id": session.session_id,
         "environment": "sandbox",
         "subaccount": 0,
@@ -53,7 +53,7 @@ def test_live_session_is_recorded_with_key_host_and_caps(sqlite_journal: sa.Engi
         "config_sha256": settings.config_sha256,
         "caps_sha256": caps_sha256(settings.caps),
     }
-    assert {name: row[name] for name in told} == told
+    assert {name: row[name] for name in expected} == expected
     assert (session.host, session.key_fingerprint, session.caps) == (HOST, KEY, settings.caps)
     assert (session.account, session.origin) == (Account("sandbox", 0), Origin.BY_HAND)
     lease = _row(sqlite_journal, "leases")

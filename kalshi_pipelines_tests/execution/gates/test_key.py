@@ -24,13 +24,13 @@ class _Account:
 
     keys: list[ApiKeyRecord] = field(default_factory=list)
     readable: int = 3
-    told: str = "12.34"
+    available: str = "12.34"
     failure: Exception | None = None
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
         if self.failure or subaccount != self.readable or exchange_index not in (None, 2):
             raise self.failure or KalshiError("not yours", "Ask another.")
-        return Balance(self.told, 0)
+        return Balance(self.available, 0)
 
     def api_keys(self) -> list[ApiKeyRecord]:
         return self.keys
@@ -80,6 +80,6 @@ def test_key_that_cannot_read_the_balance_fails() -> None:
 
 def test_available_balance_is_that_of_sub_account_and_shard() -> None:
     account = cast("PortfolioClient", _Account())
-    told = [available_balance(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
-    assert told == [12_340_000, None, None]
-    assert available_balance(cast("PortfolioClient", _Account(told="12.3456789")), 3, 2) is None
+    balances = [available_balance(account, subaccount, shard) for subaccount, shard in [(3, 2), (3, 1), (4, 2)]]
+    assert balances == [12_340_000, None, None]
+    assert available_balance(cast("PortfolioClient", _Account(available="12.3456789")), 3, 2) is None

@@ -57,8 +57,8 @@ def test_only_breaking_findings_of_needed_endpoints_stop_trading(sqlite_engine: 
     assert _reason(sqlite_engine) is None
     _checked(sqlite_engine, *sorted(DEPENDS_ON)[:6])
     assert _reason(sqlite_engine) is DenialReason.CONTRACTS_BROKEN
-    told = vendor_checks(sqlite_engine, "demo", NOW_US)[1].observed
-    assert told.split(", ") == [f"{endpoint} x" for endpoint in sorted(DEPENDS_ON)[:5]]
+    observed = vendor_checks(sqlite_engine, "demo", NOW_US)[1].observed
+    assert observed.split(", ") == [f"{endpoint} x" for endpoint in sorted(DEPENDS_ON)[:5]]
     assert _reason(sqlite_engine, "prod") is DenialReason.CONTRACTS_NOT_CHECKED
 
 

@@ -317,13 +317,13 @@ def test_file_of_the_largest_allowed_size_is_read(tmp_path: Path) -> None:
     assert len(read_proposals(tmp_path / "most.csv", PERSON)) == MOST_PROPOSALS
 
 
-@pytest.mark.parametrize(("wrong", "told"), [(20, ""), (21, "... and 1 more"), (25, "... and 5 more")])
-def test_error_lists_the_first_problems_of_a_file_and_counts_the_rest(tmp_path: Path, wrong: int, told: str) -> None:
+@pytest.mark.parametrize(("wrong", "rest"), [(20, ""), (21, "... and 1 more"), (25, "... and 5 more")])
+def test_error_lists_the_first_problems_of_a_file_and_counts_the_rest(tmp_path: Path, wrong: int, rest: str) -> None:
     lines = [LINE.replace("0.56", "56").replace("one", f"n{number}") for number in range(wrong)]
     (tmp_path / "wrong.csv").write_text("\n".join([HEADER, *lines]))
     with pytest.raises(InvalidProposals) as caught:
         read_proposals(tmp_path / "wrong.csv", PERSON)
-    assert caught.value.problems[20:] == ((told,) if told else ())
+    assert caught.value.problems[20:] == ((rest,) if rest else ())
     assert [problem.partition(",")[0] for problem in caught.value.problems[:20]] == [f"line {n}" for n in range(2, 22)]
 
 

@@ -120,9 +120,9 @@ def test_F43_release_needs_a_reconciliation_of_every_traded_sub_account(
     switch.release("bob", "looks well")
     with steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)
-    told = json.loads(record.body)
-    assert told["reconciliations"] == [made[0], made[7]]
-    assert told["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])
+    body = json.loads(record.body)
+    assert body["reconciliations"] == [made[0], made[7]]
+    assert body["rows"][0]["reconciliation_id"] == made.get(subaccount, made[0])
 
 
 def test_F43_reconciliation_with_a_future_time_does_not_count(steps: OrderSteps, switch: KillSwitch) -> None:

@@ -46,11 +46,11 @@ def _accepted(**changes: Any) -> OrderAnswer:
 def test_accepted_order_state_follows_its_filled_and_remaining_counts(
     filled: str, remaining: str, state: OrderState
 ) -> None:
-    told = judge_answer(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
-    assert (told.state, told.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
-    assert told.ts_ms == 1_795_385_703_834
-    assert (told.filled, told.remaining) == tuple(int(Decimal(text) * 100) for text in (filled, remaining))
-    assert told.detail == f"201, {filled} contracts filled, {remaining} contracts remaining"
+    verdict = judge_answer(_accepted(fill_count=filled, remaining_count=remaining), REQUEST)
+    assert (verdict.state, verdict.order_id) == (state, OrderId(ACCEPTED["order_id"]))  # type: ignore[arg-type]
+    assert verdict.ts_ms == 1_795_385_703_834
+    assert (verdict.filled, verdict.remaining) == tuple(int(Decimal(text) * 100) for text in (filled, remaining))
+    assert verdict.detail == f"201, {filled} contracts filled, {remaining} contracts remaining"
 
 
 @pytest.mark.parametrize("changes", [{"ts_ms": 0}, {"ts_ms": 2**53 - 1}, {"fill_count": 4.5, "remaining_count": 6}])
@@ -112,11 +112,11 @@ def test_F11_only_refusals_by_the_exchange_itself_are_rejections(status: int) ->
 
 def test_F10_conflicting_client_order_id_is_unknown() -> None:
     assert 409 not in REFUSING_STATUSES
-    told = judge_answer(
+    verdict = judge_answer(
         OrderAnswer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST
     )
-    assert told.state is OrderState.UNKNOWN
-    assert "order_already_exists" in told.detail
+    assert verdict.state is OrderState.UNKNOWN
+    assert "order_already_exists" in verdict.detail
 
 
 def test_F06_missing_answer_is_unknown_unless_no_byte_could_have_left() -> None:
@@ -134,9 +134,9 @@ def test_F06_missing_answer_is_unknown_unless_no_byte_could_have_left() -> None:
 def test_F11_any_answer_gets_a_verdict_with_a_short_detail(
     status: int | None, body: bytes, failure: SendFailure | None, detail: str
 ) -> None:
-    told = judge_answer(OrderAnswer(status, body, failure, detail), REQUEST)
-    assert len(told.detail) <= 300
-    if told.state is OrderState.REJECTED:
+    verdict = judge_answer(OrderAnswer(status, body, failure, detail), REQUEST)
+    assert len(verdict.detail) <= 300
+    if verdict.state is OrderState.REJECTED:
         assert failure is SendFailure.NOT_SENT or (failure is None and status in REFUSING_STATUSES)
 
 

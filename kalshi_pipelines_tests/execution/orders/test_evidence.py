@@ -45,10 +45,10 @@ def test_latest_state_of_an_order_read_several_times_counts() -> None:
         ((RESTING, later, filled), filled),
         ((RESTING, later, filled, canceled), canceled),
     ):
-        for told in permutations(some):
-            assert merge_orders([*told, other]) == {"o-1": counts, "o-2": other}
+        for listed in permutations(some):
+            assert merge_orders([*listed, other]) == {"o-1": counts, "o-2": other}
     again = replace(RESTING, count_centicontracts=999)
-    assert merge_orders([RESTING, again])["o-1"] is again, "of two that are as far the one told last"
+    assert merge_orders([RESTING, again])["o-1"] is again, "of two equally advanced states, the one read last counts"
 
 
 def test_sweep_finds_orders_by_client_order_id() -> None:

@@ -67,11 +67,11 @@ def test_F50_fee_bound_grows_up_to_the_highest_plausible_multiplier() -> None:
     assert [bound(multiplier) for multiplier in (0, 1, 2, 10)] == [10_101 + 17_500 * each for each in (0, 1, 2, 10)]
 
 
-@pytest.mark.parametrize("told", ["1E-12", "0E+12", "0", "1.5"])
-def test_fee_multiplier_with_few_digits_is_plausible(told: str) -> None:
-    assert is_plausible(Decimal(told))
+@pytest.mark.parametrize("multiplier", ["1E-12", "0E+12", "0", "1.5"])
+def test_fee_multiplier_with_few_digits_is_plausible(multiplier: str) -> None:
+    assert is_plausible(Decimal(multiplier))
 
 
-@pytest.mark.parametrize("told", ["1E-13", "0E+13", "0E-13", "-0.1", "NaN", "Infinity"])
-def test_impossible_fee_multiplier_is_not_plausible(told: str) -> None:
-    assert not is_plausible(Decimal(told))
+@pytest.mark.parametrize("multiplier", ["1E-13", "0E+13", "0E-13", "-0.1", "NaN", "Infinity"])
+def test_impossible_fee_multiplier_is_not_plausible(multiplier: str) -> None:
+    assert not is_plausible(Decimal(multiplier))

@@ -58,13 +58,13 @@ def test_F15_signal_has_the_same_id_in_every_process() -> None:
         "from kalshi_pipelines.execution.orders.proposals import Signal\n"
         f"print(client_order_id(idempotency_key(Account('demo', 0), {SIGNAL!r})))"
     )
-    told = {
+    body = {
         subprocess.run(
             [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
         ).stdout.strip()
         for seed in ("0", "1")
     }
-    assert told == {str(client_order_id(idempotency_key(Account("demo", 0), SIGNAL)))}
+    assert body == {str(client_order_id(idempotency_key(Account("demo", 0), SIGNAL)))}
 
 
 def test_client_order_id_has_a_format_the_exchange_accepts() -> None:
@@ -113,9 +113,9 @@ def test_request_without_options_leaves_them_out() -> None:
     plain = replace(
         REQUEST, time_in_force=TimeInForce.IMMEDIATE_OR_CANCEL, expires_us=None, post_only=False, reduce_only=True
     )
-    told = json.loads(plain.json)
-    assert told["reduce_only"] is True
-    assert not {"expiration_time", "post_only"} & told.keys()
+    body = json.loads(plain.json)
+    assert body["reduce_only"] is True
+    assert not {"expiration_time", "post_only"} & body.keys()
 
 
 def test_request_digest_is_of_the_exact_bytes() -> None:
@@ -124,7 +124,7 @@ def test_request_digest_is_of_the_exact_bytes() -> None:
 
 
 def test_request_body_leaves_out_missing_terms() -> None:
-    told = json.loads(
+    body = json.loads(
         replace(
             REQUEST,
             order_group_id=None,
@@ -133,11 +133,11 @@ def test_request_body_leaves_out_missing_terms() -> None:
             expires_us=None,
         ).json
     )
-    assert not {"order_group_id", "post_only", "expiration_time", "reduce_only"} & set(told)
+    assert not {"order_group_id", "post_only", "expiration_time", "reduce_only"} & set(body)
 
 
 @given(st.integers(1, 10**8), st.integers(1, 9_999))
 def test_request_body_has_exact_count_and_price(count: int, price: int) -> None:
-    told = json.loads(replace(REQUEST, count=Contracts(count), price=YesPrice(price)).json)
-    assert Decimal(told["count"]) * 100 == count
-    assert Decimal(told["price"]) * 10_000 == price
+    body = json.loads(replace(REQUEST, count=Contracts(count), price=YesPrice(price)).json)
+    assert Decimal(body["count"]) * 100 == count
+    assert Decimal(body["price"]) * 10_000 == price

@@ -105,9 +105,9 @@ def test_resting_order_is_followed_to_its_end(member: SandboxMember, journal_eng
     ended = work.reconcile()
     assert ended.clean, str(ended)
     with journal.reading() as reading:
-        told = [reading.orders.intent(each.intent_id) for each in (first, second)]
+        intents = [reading.orders.intent(each.intent_id) for each in (first, second)]
         held = reading.ledger.markets(ACCOUNT)
-    assert [(each.state, each.filled_centicontracts, each.reserved_centicontracts) for each in told] == [
+    assert [(each.state, each.filled_centicontracts, each.reserved_centicontracts) for each in intents] == [
         (OrderState.CANCELED, 100, 0),
         (OrderState.CANCELED, 0, 0),
     ]
@@ -228,8 +228,8 @@ def test_F54_accepted_position_lets_another_person_release_the_switch(
     assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
     assert back.reconcile().clean
     with journal.reading() as reading:
-        told = [record.body for record in reading.audit_log.newest(100) if record.kind == "review"]
-    assert ["moved back" in body for body in told] == [True, False]
+        bodies = [record.body for record in reading.audit_log.newest(100) if record.kind == "review"]
+    assert ["moved back" in body for body in bodies] == [True, False]
     assert verify(sqlite_journal).ok
 
 

@@ -272,15 +272,15 @@ def test_F07_fence_set_with_a_clock_far_ahead_still_proves_an_absence(bench: Ben
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "detail"),
     [(LOST, "gone"), (OrderAnswer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
 )
-def test_F07_outcome_without_a_confirmed_fence_stays_unknown(bench: Bench, answer: OrderAnswer, told: str) -> None:
+def test_F07_outcome_without_a_confirmed_fence_stays_unknown(bench: Bench, answer: OrderAnswer, detail: str) -> None:
     intent = bench.unknown()
     bench.account.answers = [answer] * 4
     report = bench.reconcile()
     assert report.differences[0] == AccountDifference(
-        K.FENCE_NOT_CONFIRMED, GROUP, f"The exchange did not confirm the trigger of the order group: {told}."
+        K.FENCE_NOT_CONFIRMED, GROUP, f"The exchange did not confirm the trigger of the order group: {detail}."
     )
     assert (report.clean, report.unresolved) == (False, (intent.client_order_id,))
     assert bench.state(intent) is OrderState.UNKNOWN
@@ -333,8 +333,8 @@ def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) 
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
     # Both the sweep of a market and the comparison of the account report the difference.
-    told = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
-    assert report.differences == (told, told)
+    difference = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    assert report.differences == (difference, difference)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
     assert report.unresolved == (intent.client_order_id,)
     assert bench.kill() is not None
@@ -420,7 +420,7 @@ def test_F07_order_found_only_by_the_second_sweep_is_found(bench: Bench) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "filled", "told", "state"),
+    ("status", "filled", "posted", "state"),
     [
         (EXECUTED, 1_000, 1_000, OrderState.EXECUTED),
         (EXECUTED, 1_000, 999, OrderState.UNKNOWN),
@@ -431,13 +431,13 @@ def test_F07_order_found_only_by_the_second_sweep_is_found(bench: Bench) -> None
     ],
 )
 def test_F06_ended_order_with_all_its_fills_needs_no_fence(
-    bench: Bench, status: OrderStatus, filled: int, told: int, state: OrderState
+    bench: Bench, status: OrderStatus, filled: int, posted: int, state: OrderState
 ) -> None:
     intent = bench.unknown()
     order = order_of(intent, status, filled_centicontracts=filled)
     bench.account.listed = [order]
-    bench.account.made = [fill_of(order, told, NOON)] if told else []
-    bench.account.held = {TICKER: Holding(TICKER, told, 5_000 * told)} if told else {}
+    bench.account.made = [fill_of(order, posted, NOON)] if posted else []
+    bench.account.held = {TICKER: Holding(TICKER, posted, 5_000 * posted)} if posted else {}
     bench.account.answers = [OrderAnswer(404, b"{}")] * 4
     report = bench.reconcile()
     assert bench.state(intent) is state
@@ -509,9 +509,9 @@ def test_F04_found_order_gets_its_id_state_and_fills(bench: Bench) -> None:
     bench.account.made = [fill_of(order, 1_000, NOON)]
     bench.account.held = {TICKER: Holding(TICKER, 1_000, 5_000_000)}
     report = bench.reconcile()
-    told = bench.steps.reload(intent)
+    reloaded = bench.steps.reload(intent)
     assert report.clean, str(report)
-    assert (told.state, told.order_id, told.reported_filled_centicontracts) == (
+    assert (reloaded.state, reloaded.order_id, reloaded.reported_filled_centicontracts) == (
         OrderState.EXECUTED,
         order.order_id,
         1_000,
@@ -610,8 +610,8 @@ def test_later_of_two_readings_of_an_order_counts(bench: Bench) -> None:
     more = replace(order, filled_centicontracts=500, remaining_centicontracts=500)
     newer, ended = replace(order, updated_us=order.updated_us + 1), replace(order, status=CANCELED)
     for earlier, later in [(order, more), (order, newer), (more, ended), (newer, more)]:
-        for told in ([earlier, later], [later, earlier]):
-            assert merge_orders(told) == {order.order_id: later}
+        for listed in ([earlier, later], [later, earlier]):
+            assert merge_orders(listed) == {order.order_id: later}
     again = replace(order, ticker="KXSAME-26-A")
     assert merge_orders([order, again])[order.order_id] is again
 
@@ -630,8 +630,12 @@ def test_F48_end_of_a_resting_order_is_recorded_with_its_fills(bench: Bench) -> 
     assert report.resolved == (
         ResolvedOrder(intent.intent_id, intent.client_order_id, OrderState.RESTING, OrderState.CANCELED),
     )
-    told = bench.steps.reload(intent)
-    assert (told.state, told.filled_centicontracts, told.reserved_centicontracts) == (OrderState.CANCELED, 400, 0)
+    after = bench.steps.reload(intent)
+    assert (after.state, after.filled_centicontracts, after.reserved_centicontracts) == (
+        OrderState.CANCELED,
+        400,
+        0,
+    )
     assert {name: each for name, each in report.figures.items() if name != "positions_adopted"} == {
         "fences_set": 0,
         "sweeps_of_markets": 0,
@@ -787,9 +791,9 @@ def test_reading_starts_before_oldest_open_order_and_last_clean_run(bench: Bench
     def since() -> int:
         bench.account.read.clear()
         bench.reconcile()
-        [told] = {what[1] for what in bench.account.read if what[0] in ("fills", "settlements", "orders")}
-        assert isinstance(told, int)
-        return told
+        [since_us] = {what[1] for what in bench.account.read if what[0] in ("fills", "settlements", "orders")}
+        assert isinstance(since_us, int)
+        return since_us
 
     clock = bench.steps.clock
     assert since() == NOON
@@ -940,8 +944,8 @@ def test_F54_adopted_position_has_the_highest_possible_cost(
     posted: list[dict[str, Any]] = []
 
     class Positions:
-        def record_opening(self, *place: object, **told: Any) -> None:
-            posted.append({"place": place, **told})
+        def record_opening(self, *place: object, **values: Any) -> None:
+            posted.append({"place": place, **values})
 
     taken = take_over(
         cast("JournalTransaction", SimpleNamespace(positions=Positions())),
@@ -990,9 +994,9 @@ def test_F54_drifted_positions_must_be_named_one_by_one(bench: Bench) -> None:
     )
     with bench.steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)
-    told = json.loads(record.body)
-    assert (record.kind, told["by"], told["reason"], told["breaches"]) == ("review", "ann", "why", 0)
-    assert told["corrections"] == accepted.corrections
+    body = json.loads(record.body)
+    assert (record.kind, body["by"], body["reason"], body["breaches"]) == ("review", "ann", "why", 0)
+    assert body["corrections"] == accepted.corrections
     assert bench.reconcile().clean
     with bench.steps.journal.reading() as reading:
         held = {each.ticker: each for each in reading.ledger.markets(ACCOUNT)}
@@ -1019,8 +1023,8 @@ def test_kill_reason_names_three_differences_and_counts_the_rest(bench: Bench) -
     for number in (4, 5):
         bench.account.listed = [foreign_order(f"order-foreign-{each}") for each in range(number)]
         report = bench.reconcile()
-        told = bench.kill()
-        assert told == "; ".join(str(each) for each in report.differences[:3]) + " and 1 more"
+        reason = bench.kill()
+        assert reason == "; ".join(str(each) for each in report.differences[:3]) + " and 1 more"
     bench.account.listed = []
     assert bench.reconcile().clean
 

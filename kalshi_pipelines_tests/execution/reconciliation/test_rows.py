@@ -250,13 +250,13 @@ def test_settlement_has_the_payout_of_one_yes(result: str, value: int | None, pa
         with pytest.raises(UnreadableAccount, match="KXA-26-B does not state the payout of a YES"):
             exchange.account().settlements(NOW_US)
         return
-    told = exchange.account().settlements(NOW_US)
-    assert told[0] == Settlement("KXA-26-B", "KXA-26", payoff, NOW_US)
-    assert [each.dedupe for each in told] == [f"KXA-26-B:{NOW_US}", f"KXA-26-B:{NOW_US + 1_000_000}"]
+    settled = exchange.account().settlements(NOW_US)
+    assert settled[0] == Settlement("KXA-26-B", "KXA-26", payoff, NOW_US)
+    assert [each.dedupe for each in settled] == [f"KXA-26-B:{NOW_US}", f"KXA-26-B:{NOW_US + 1_000_000}"]
     assert exchange.asked == [("settlements", {"min_ts": SINCE})]
 
 
 def test_event_of_an_archived_market_is_derived_from_its_ticker() -> None:
     account = _Exchange().account()
-    told = [account.event_of(ticker) for ticker in ("KXA-26-B", "KXGONE-26-B", "KXGONE")]
-    assert told == ["its event", "KXGONE-26", "KXGONE"]
+    settled = [account.event_of(ticker) for ticker in ("KXA-26-B", "KXGONE-26-B", "KXGONE")]
+    assert settled == ["its event", "KXGONE-26", "KXGONE"]

@@ -100,7 +100,7 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "text"),
     [
         ("", "COMMAND"),
         ("sell", "invalid choice: 'sell'"),
@@ -131,16 +131,16 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
     ],
 )
 def test_command_line_with_wrong_arguments_prints_the_problem_and_exits_2(
-    capsys: pytest.CaptureFixture[str], line: str, told: str
+    capsys: pytest.CaptureFixture[str], line: str, text: str
 ) -> None:
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert text in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("failure", "status", "told"),
+    ("failure", "status", "text"),
     [
         (
             SessionRefused(Denial(DenialReason.NOT_ARMED, "no token"), ()),
@@ -154,12 +154,12 @@ def test_command_line_with_wrong_arguments_prints_the_problem_and_exits_2(
     ],
 )
 def test_failing_command_prints_its_error_and_exits_with_its_status(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, status: int, told: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: BaseException, status: int, text: str
 ) -> None:
     replace_command(monkeypatch, "status", failure)
     assert main(["status"]) == status
     said = capsys.readouterr()
-    assert said.err.startswith(told)
+    assert said.err.startswith(text)
     assert said.out == ""
 
 
@@ -187,15 +187,15 @@ def test_variable_that_is_not_set_is_read_from_the_env_file(monkeypatch: pytest.
     monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "7")
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
     monkeypatch.delenv("KALSHI_ENVIRONMENT")  # makes monkeypatch remove the variable after the test
-    told: list[str] = []
+    places: list[str] = []
 
     def command(context: CommandContext, _: object) -> int:
-        told.append(context.whereabouts())
+        places.append(context.whereabouts())
         return 0
 
     monkeypatch.setattr(inspection_commands, "status", command)
     assert main(["status"]) == 0
-    assert told == [f"demo, sub-account 7, journal {tmp_path / 'demo/journal.db'}"]
+    assert places == [f"demo, sub-account 7, journal {tmp_path / 'demo/journal.db'}"]
     assert "KALSHI_TRADE_SERIES" not in os.environ
 
 

@@ -36,7 +36,7 @@ def verified(folder: Path, engine: sa.Engine, trade: TradeSettings | None = None
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+def replace_exchange(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """A function that replaces the exchange by one with the given orders, and returns the instants of its reads."""
 
     def make(*orders: Any, failure: Exception | None = None) -> list[int]:
@@ -91,33 +91,33 @@ def test_unverifiable_journal_does_not_engage_the_kill_switch(
 
 
 def test_orders_are_read_since_the_first_live_session_with_a_key_only(
-    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+    sqlite_journal: sa.Engine, tmp_path: Path, replace_exchange: Callable[..., list[int]]
 ) -> None:
     steps: OrderSteps = order_steps(sqlite_journal)
     sent = steps.record_sent()
-    asked = told(order_of(sent), foreign_order("order-old", updated_us=NOON - 1))
+    asked = replace_exchange(order_of(sent), foreign_order("order-old", updated_us=NOON - 1))
     assert verified(tmp_path, sqlite_journal).ok
     assert asked == []
     assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
     assert asked == [NOON]
-    told(foreign_order("order-new", updated_us=NOON))
+    replace_exchange(foreign_order("order-new", updated_us=NOON))
     assert "order order-new of" in str(verified(tmp_path, sqlite_journal, WITH_KEY))
 
 
 def test_sub_account_never_traded_live_reads_no_orders(
-    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+    sqlite_journal: sa.Engine, tmp_path: Path, replace_exchange: Callable[..., list[int]]
 ) -> None:
     ready_journal(sqlite_journal)
-    asked = told(foreign_order())
+    asked = replace_exchange(foreign_order())
     assert verified(tmp_path, sqlite_journal, WITH_KEY).ok
     assert asked == []
 
 
 def test_unreadable_exchange_leaves_the_journal_unverified(
-    sqlite_journal: sa.Engine, tmp_path: Path, told: Callable[..., list[int]]
+    sqlite_journal: sa.Engine, tmp_path: Path, replace_exchange: Callable[..., list[int]]
 ) -> None:
     order_steps(sqlite_journal)
-    told(failure=KalshiError("down", "Wait."))
+    replace_exchange(failure=KalshiError("down", "Wait."))
     report = verified(tmp_path, sqlite_journal, WITH_KEY)
     assert (report.verdict, report.problems) == (
         AuditVerdict.COULD_NOT_RUN,

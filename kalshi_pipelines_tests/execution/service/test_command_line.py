@@ -53,7 +53,7 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxM
         yield made
 
 
-def told(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
+def output_of(capsys: pytest.CaptureFixture[str], status: int, *arguments: str) -> str:
     assert main(arguments) == status, capsys.readouterr()
     captured = capsys.readouterr()
     return captured.out + captured.err
@@ -65,13 +65,15 @@ def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
     market = member.tradable()
     bid = ("buy", "yes", market["ticker"], "1", market["yes_bid_dollars"], "--time-in-force", "good_till_canceled")
     rests = (*bid, "--rest-minutes", "10", "--name", "ann")
-    assert "in the inbox" in told(capsys, 0, "propose", *rests, "--signal", "one")
-    assert "approve" not in told(capsys, 0, "status")
-    assert "No session was opened and nothing was sent" in told(capsys, 1, "trade", "--by", "ann", "--why", "too early")
+    assert "in the inbox" in output_of(capsys, 0, "propose", *rests, "--signal", "one")
+    assert "approve" not in output_of(capsys, 0, "status")
+    assert "No session was opened and nothing was sent" in output_of(
+        capsys, 1, "trade", "--by", "ann", "--why", "too early"
+    )
     assert member.orders_on_exchange() == []
 
-    assert "released by ann" in told(capsys, 0, "release", "--by", "ann", "--why", "ready")
-    armed = told(capsys, 0, "arm", "--by", "ann", "--why", "a try", "--run", str(tmp_path / "run.yaml"))
+    assert "released by ann" in output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    armed = output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try", "--run", str(tmp_path / "run.yaml"))
     token = re.search(r"export KALSHI_TRADE_ARM=(\S+)", armed)
     assert token
     assert "worst loss of a session $200.00" in armed
@@ -80,41 +82,41 @@ def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
     assert (config["armed_by"], config["why"]) == ("ann", "a try")
     assert dt.datetime.fromisoformat(config["armed_at"]).tzinfo
 
-    assert "placed: buy 1.00 YES" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
-    status = told(capsys, 0, "status")
+    assert "placed: buy 1.00 YES" in output_of(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    status = output_of(capsys, 0, "status")
     assert "resting" in status
     assert "clean" in status
     assert "open orders      1" in status
-    assert "clean: sandbox" in told(capsys, 0, "reconcile")
+    assert "clean: sandbox" in output_of(capsys, 0, "reconcile")
 
-    assert "The drill took" in told(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
-    halted = told(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
+    assert "The drill took" in output_of(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
+    halted = output_of(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
     assert halted.startswith(f"sandbox, sub-account 0, journal {tmp_path / 'data/sandbox/journal.db'}\n")
     assert "FLAT" in halted
-    assert "stays engaged" in told(capsys, 1, "release", "--by", "ann", "--why", "again")
-    assert "stopped by journal: ann" in told(capsys, 0, "status")
-    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    assert "stays engaged" in output_of(capsys, 1, "release", "--by", "ann", "--why", "again")
+    assert "stopped by journal: ann" in output_of(capsys, 0, "status")
+    assert output_of(capsys, 0, "verify-audit").startswith("clean: ")
     assert len(member.orders_on_exchange()) == 1
     order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
     terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
     assert by_hand(member, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
-    assert "neither this journal's nor a known foreign order" in told(capsys, 1, "verify-audit")
-    assert "foreign_fill" in told(capsys, 1, "reconcile")
-    assert told(capsys, 0, "verify-audit").startswith("clean: ")
+    assert "neither this journal's nor a known foreign order" in output_of(capsys, 1, "verify-audit")
+    assert "foreign_fill" in output_of(capsys, 1, "reconcile")
+    assert output_of(capsys, 0, "verify-audit").startswith("clean: ")
     monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")
-    assert "the exchange's orders could not be read" in told(capsys, 2, "verify-audit")
+    assert "the exchange's orders could not be read" in output_of(capsys, 2, "verify-audit")
 
 
 def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     market = member.tradable()
-    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
-    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
     assert token
     monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
     order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
-    told(capsys, 0, "propose", *order, "--name", "reader")
+    output_of(capsys, 0, "propose", *order, "--name", "reader")
     command = [sys.executable, "-m", "kalshi_pipelines.execution"]
     with subprocess.Popen(
         [*command, "trade", "--by", "ann", "--why", "a try"],
@@ -126,8 +128,8 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
         wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
         assert member.orders_on_exchange() == []
         intent, digest = wanted.groups()
-        assert "another SHA-256" in told(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
-        assert "this request, and no other" in told(capsys, 0, "approve", intent, digest, "--by", "ann")
+        assert "another SHA-256" in output_of(capsys, 2, "approve", intent, "0" * 64, "--by", "ann")
+        assert "this request, and no other" in output_of(capsys, 0, "approve", intent, digest, "--by", "ann")
         assert "placed: buy 1.00 YES" in trading.stdout.read()
     assert trading.returncode == 0
     assert len(member.orders_on_exchange()) == 1
@@ -135,53 +137,53 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
 
 def test_corrupt_journal_stops_trading(member: SandboxMember, capsys: pytest.CaptureFixture[str]) -> None:
     del member
-    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
-    assert "trading          not stopped" in told(capsys, 0, "status")
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    assert "trading          not stopped" in output_of(capsys, 0, "status")
     journal = open_journal(journal_url(Settings.from_environment()))
     with journal.connect() as connection, connection.begin():
         lower_guards(connection)
         connection.exec_driver_sql("UPDATE audit_log SET body = replace(body, 'ready', 'steady')")
         raise_guards(connection)
     journal.dispose()
-    assert "The kill switch is engaged" in told(capsys, 1, "verify-audit")
-    assert "stopped by journal: verify-audit (audit): the journal is corrupt" in told(capsys, 0, "status")
+    assert "The kill switch is engaged" in output_of(capsys, 1, "verify-audit")
+    assert "stopped by journal: verify-audit (audit): the journal is corrupt" in output_of(capsys, 0, "status")
 
 
 def test_kill_with_wrong_settings_of_trading_engages_the_switch(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del member
-    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
     monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
-    assert "The kill switch is engaged" in told(capsys, 0, "kill", "--by", "bob", "--why", "odd")
+    assert "The kill switch is engaged" in output_of(capsys, 0, "kill", "--by", "bob", "--why", "odd")
     monkeypatch.delenv("KALSHI_TRADE_SESION_ORDERS")
-    assert "stopped by journal: bob (operator): odd" in told(capsys, 0, "status")
-    told(capsys, 0, "release", "--by", "ann", "--why", "it was a typo")
+    assert "stopped by journal: bob (operator): odd" in output_of(capsys, 0, "status")
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "it was a typo")
     monkeypatch.setenv("KALSHI_TRADE_PRIVATE_KEY_FILE", "nowhere.pem")
-    said = told(capsys, 2, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
+    said = output_of(capsys, 2, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
     assert "The kill switch is engaged, but nothing was canceled" in said
-    assert "stopped by journal: cid (operator): odd again" in told(capsys, 0, "status")
+    assert "stopped by journal: cid (operator): odd again" in output_of(capsys, 0, "status")
 
 
 def test_drifted_position_is_accepted_by_its_ticker(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Nothing was accepted. The account matches the journal, so there is nothing to accept." in told(
+    assert "Nothing was accepted. The account matches the journal, so there is nothing to accept." in output_of(
         capsys, 2, "accept", "--why", "a try"
     )
-    told(capsys, 0, "release", "--by", "ann", "--why", "ready")
-    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", told(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
     assert token
     monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
-    assert "no proposals" in told(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    assert "no proposals" in output_of(capsys, 0, "trade", "--by", "ann", "--why", "a try")
     ticker = member.tradable()["ticker"]
     monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
-    assert f"position_drift {ticker}" in told(capsys, 1, "reconcile")
-    assert "Name exactly these markets" in told(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
-    accepted = told(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
+    assert f"position_drift {ticker}" in output_of(capsys, 1, "reconcile")
+    assert "Name exactly these markets" in output_of(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
+    accepted = output_of(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
     assert f"{ticker}: corrected by 3.00 contracts" in accepted
     assert "clean: sandbox" in accepted
-    told(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
+    output_of(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
 
 
 def test_command_that_cannot_be_done_prints_a_sentence_and_exits_2(
@@ -194,7 +196,7 @@ def test_command_that_cannot_be_done_prints_a_sentence_and_exits_2(
         (("import", "nowhere.csv"), "nowhere.csv: the file cannot be read"),
         (("propose", "buy", "yes", "KXA-1", "ten", "56", "--signal", "s"), "count: 'ten' is not"),
     ):
-        said = told(capsys, 2, *arguments)
+        said = output_of(capsys, 2, *arguments)
         assert sentence in said
         assert "Traceback" not in said
 
@@ -203,4 +205,4 @@ def test_missing_journal_prints_the_command_that_creates_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KALSHI_DATA_DIR", str(tmp_path))
-    assert "dagster job execute -m kalshi_pipelines -j migrate" in told(capsys, 2, "status")
+    assert "dagster job execute -m kalshi_pipelines -j migrate" in output_of(capsys, 2, "status")

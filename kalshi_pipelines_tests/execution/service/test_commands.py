@@ -131,9 +131,9 @@ def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
     return HaltReport(flat, 2, (), ("slow",), EngagementRecord(3, "no disk", is_on_record))
 
 
-@pytest.mark.parametrize(("seq", "told"), [(3, ""), (None, "recorded in the emergency file only: no disk")])
+@pytest.mark.parametrize(("seq", "message"), [(3, ""), (None, "recorded in the emergency file only: no disk")])
 def test_kill_of_level_1_prints_where_it_is_recorded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, told: str
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, message: str
 ) -> None:
     context, asked = fake_context(), list[object]()
     monkeypatch.setattr(stop_commands, "engage", collecting(asked, EngagementRecord(seq, "no disk")))
@@ -141,7 +141,7 @@ def test_kill_of_level_1_prints_where_it_is_recorded(
     assert asked == [context.settings, context.journal, "ann", "a try"]
     said = capsys.readouterr()
     assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: no new order is sent.")
-    assert (told in said.err) if told else not said.err
+    assert (message in said.err) if message else not said.err
 
 
 @pytest.mark.parametrize(
@@ -324,9 +324,9 @@ def test_journal_that_was_not_compared_with_the_exchange_is_not_verified() -> No
         AuditReport(AuditVerdict.CORRUPT, 1, "-", ("a row is gone",)),
     )
     assert _without_exchange(clean, "no net").verdict is AuditVerdict.COULD_NOT_RUN
-    told = _without_exchange(corrupt, "no net")
-    assert told.verdict is AuditVerdict.CORRUPT
-    assert told.problems == ("a row is gone", "the exchange's orders could not be read: no net")
+    message = _without_exchange(corrupt, "no net")
+    assert message.verdict is AuditVerdict.CORRUPT
+    assert message.problems == ("a row is gone", "the exchange's orders could not be read: no net")
 
 
 @pytest.mark.parametrize(
@@ -745,8 +745,8 @@ def test_status_prints_who_stopped_trading_and_the_differences(
     steps.reserve(order_group_id=None)
     with steps.journal.writing() as transaction:
         transaction.halts.engage(2, "operator", "bob", "it is\nodd")
-    told = status_of(monkeypatch, capsys, steps, tmp_path, NOON)
-    assert told == [
+    message = status_of(monkeypatch, capsys, steps, tmp_path, NOON)
+    assert message == [
         "environment      sandbox, sub-account 0, mode dry_run",
         "journal          /x/journal.db",
         "trading          stopped by journal: bob (operator): it is odd",
@@ -792,8 +792,8 @@ def test_status_adds_up_the_last_24_hours_and_leaves_out_closed_scopes(
     with steps.journal.writing() as transaction:
         over = transaction.orders.reserve(transaction.orders.plan(steps.intent(event_ticker="KXB", ticker="KXB-1")))
         transaction.orders.abandon(over, DenialReason.SESSION_CLOSED, "over")
-    told = status_of(monkeypatch, capsys, steps, tmp_path, steps.clock() + 22 * HOUR)
-    listed = told[told.index("caps") + 1 :]
+    message = status_of(monkeypatch, capsys, steps, tmp_path, steps.clock() + 22 * HOUR)
+    listed = message[message.index("caps") + 1 :]
     assert [line.strip().partition("  ")[0] for line in listed] == [
         "session session-0002",
         "last 24 hours",

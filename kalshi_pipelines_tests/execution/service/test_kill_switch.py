@@ -33,12 +33,12 @@ def test_files_that_stop_trading_are_in_the_environment_s_folder(tmp_path: Path)
     assert kill_file(settings, TradeSettings(kill_file=tmp_path / "STOP")) == tmp_path / "STOP"
 
 
-@pytest.mark.parametrize(("told", "engaged"), [(None, False), ("STOP", False), ("unmounted/STOP", True)])
+@pytest.mark.parametrize(("kill_file", "engaged"), [(None, False), ("STOP", False), ("unmounted/STOP", True)])
 def test_missing_folder_of_kill_file_or_data_stops_trading(
-    sqlite_journal: sa.Engine, tmp_path: Path, told: str | None, engaged: bool
+    sqlite_journal: sa.Engine, tmp_path: Path, kill_file: str | None, engaged: bool
 ) -> None:
     journal = ready_journal(sqlite_journal)
-    trade = TradeSettings(kill_file=None if told is None else tmp_path / told)
+    trade = TradeSettings(kill_file=None if kill_file is None else tmp_path / kill_file)
     settings = Settings(data_dir=tmp_path / "data")
     assert kill_switch(settings, trade, lambda: journal).status().engaged
     settings.environment_dir.mkdir(parents=True)

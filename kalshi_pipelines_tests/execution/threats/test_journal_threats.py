@@ -62,8 +62,8 @@ def race(case: str, url: str, processes: int) -> list[str]:
         check=True,
         timeout=240,
     )
-    told: list[str] = json.loads(finished.stdout)
-    return told
+    results: list[str] = json.loads(finished.stdout)
+    return results
 
 
 def standing(steps: OrderSteps, kind: ScopeKind, key: str) -> tuple[int, int]:
@@ -179,22 +179,22 @@ def test_F12_sixteen_processes_send_one_order_once(url: str, steps_of: Reopening
     steps = steps_of(url)
     steps.reserve()
     steps.journal._engine.dispose()
-    told = Counter(race("send_the_same", url, 16))
-    assert told["sent"] == 1, told
-    assert sum(told.values()) == 16
-    assert set(told) <= {"sent", "send_guard:unresolved", "pk_order_events", "foreign_key"}, told
+    results = Counter(race("send_the_same", url, 16))
+    assert results["sent"] == 1, results
+    assert sum(results.values()) == 16
+    assert set(results) <= {"sent", "send_guard:unresolved", "pk_order_events", "foreign_key"}, results
     assert verify(steps.journal._engine).ok
 
 
 def test_F12_one_signal_in_many_processes_is_one_order(url: str, steps_of: Reopening) -> None:
-    told = race("order_the_same_signal", url, 8)
-    assert told.count("reserved") == 1, told
-    assert {each for each in told if each != "reserved"} == {f"intent {only_intent(steps_of(url))}"}
+    results = race("order_the_same_signal", url, 8)
+    assert results.count("reserved") == 1, results
+    assert {each for each in results if each != "reserved"} == {f"intent {only_intent(steps_of(url))}"}
 
 
 def test_F13_eight_processes_get_the_five_orders_the_cap_allows(url: str, steps_of: Reopening) -> None:
-    told = race("order_what_others_do_not", url, 8)
-    assert sum(map(int, told)) == 5, told
+    results = race("order_what_others_do_not", url, 8)
+    assert sum(map(int, results)) == 5, results
     steps = steps_of(url)
     assert standing(steps, ScopeKind.SESSION, "session-0001") == (5, 5 * 5_200_000)
     assert verify(steps.journal._engine).ok
@@ -460,8 +460,8 @@ def test_F41_nothing_is_sent_after_the_kill_switch_is_engaged(journal_url: str, 
     engine = opened(journal_url)
     steps = order_steps(engine)
     engine.dispose()
-    told = race("send_until_stopped", journal_url, 6)
-    assert all(each.endswith("send_guard:kill") for each in told), told
+    results = race("send_until_stopped", journal_url, 6)
+    assert all(each.endswith("send_guard:kill") for each in results), results
     with engine.connect() as connection:
         engaged = connection.scalar(sa.select(sa.func.max(kill_events.c.audit_seq)))
         sent = connection.scalars(

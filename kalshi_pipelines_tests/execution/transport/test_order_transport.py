@@ -100,15 +100,15 @@ def test_F08_failing_exchange_gets_the_order_once_and_it_stays_unknown(reply: Re
 
 
 @pytest.mark.parametrize(
-    ("told", "status"),
+    ("dribbled", "status"),
     [
         ("HTTP/1.1 201 Created\r\nX-Long: ", None),
         ("HTTP/1.1 201 Created\r\nContent-Length: 900000\r\n\r\n", None),
         ("HTTP/1.1 201 Created\r\n\r\n", 201),
     ],
 )
-def test_F08_slow_answer_ends_as_unknown_at_the_deadline(told: str, status: int | None) -> None:
-    with raw_server(dribbling(told)) as server, _transport(server, answer_seconds=0.3) as transport:
+def test_F08_slow_answer_ends_as_unknown_at_the_deadline(dribbled: str, status: int | None) -> None:
+    with raw_server(dribbling(dribbled)) as server, _transport(server, answer_seconds=0.3) as transport:
         answer = transport.place(_permit(transport))
     assert (len(server.requests), server.left) == (1, 1)
     assert (answer.status, answer.failure) == (status, SendFailure.LOST)

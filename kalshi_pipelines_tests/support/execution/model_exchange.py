@@ -109,14 +109,14 @@ class ModelExchange:
         if not rests:
             self.trade(order.order_id, count, order.price_centicents)
             order = self.orders[order.order_id]
-        told = {
+        order_body = {
             "order_id": order.order_id,
             "client_order_id": order.client_order_id,
             "fill_count": f"{order.filled_centicontracts // 100}.{order.filled_centicontracts % 100:02}",
             "remaining_count": f"{order.remaining_centicontracts // 100}.{order.remaining_centicontracts % 100:02}",
             "ts_ms": self.now_us() // 1_000,
         }
-        return OrderAnswer(201, json.dumps(told).encode(), server_us=self.now_us())
+        return OrderAnswer(201, json.dumps(order_body).encode(), server_us=self.now_us())
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         del exchange_index

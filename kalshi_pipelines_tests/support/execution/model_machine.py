@@ -370,8 +370,8 @@ class Trading(RuleBasedStateMachine):
             transaction.sessions.end(self.steps.session_id, why)
 
     def _session(self, session_id: str | None = None) -> TradeSession:
-        told = {"session_id": session_id or self.steps.session_id, "code_version": VERSION}
-        return cast("TradeSession", type("Session", (), told))
+        values = {"session_id": session_id or self.steps.session_id, "code_version": VERSION}
+        return cast("TradeSession", type("Session", (), values))
 
     def _reconciler(self, point: Checkpoint | None) -> Reconciler:
         self.steps.clock.now_us += SECOND

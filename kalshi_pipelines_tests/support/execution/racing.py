@@ -153,13 +153,13 @@ def race(case: str, url: str, processes: int) -> list[str]:
         children.append((child, read))
     os.close(gate_read)
     os.close(gate_write)
-    told = []
+    results = []
     for child, read in children:
         with os.fdopen(read) as pipe:
             said = pipe.read()
         status = os.waitpid(child, 0)[1]
-        told.append(signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said)
-    return told
+        results.append(signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else said)
+    return results
 
 
 if __name__ == "__main__":

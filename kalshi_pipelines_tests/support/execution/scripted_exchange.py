@@ -41,14 +41,14 @@ def accepted(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, An
     """Return a function that answers an order as accepted, with these filled and remaining counts."""
 
     def answer(request: dict[str, Any]) -> OrderAnswer:
-        told = {
+        fields = {
             "order_id": f"09cb3de3-aacb-4446-b98b-{next(_numbers):012}",
             "client_order_id": request["client_order_id"],
             "fill_count": filled,
             "remaining_count": left,
             "ts_ms": 1,
         }
-        return OrderAnswer(201, json.dumps(told).encode())
+        return OrderAnswer(201, json.dumps(fields).encode())
 
     return answer
 
@@ -173,8 +173,8 @@ class ScriptedSession:
     def facts(self) -> dict[str, Any]:
         """Return the body of the newest audit record."""
         with self.journal.reading() as reading:
-            told: dict[str, Any] = json.loads(reading.audit_log.newest(1)[-1].body)
-        return told
+            fields: dict[str, Any] = json.loads(reading.audit_log.newest(1)[-1].body)
+        return fields
 
     def engage_kill(self) -> None:
         with self.journal.writing() as transaction:
