@@ -1,8 +1,8 @@
 """Data and trading pipelines for Kalshi prediction markets, on Dagster.
 
-``dagster ... -m kalshi_pipelines`` finds the definitions in this module as ``pipelines``, because no folder of the
-package has that name. The definitions are built at first use, so that importing another part of the package never loads
-Dagster.
+``dagster ... -m kalshi_pipelines`` finds the definitions as the attribute ``pipelines`` of this module. The attribute
+needs a name that no module or folder of the package has. The definitions are built at first use, so that importing
+another part of the package never loads Dagster.
 """
 
 from typing import TYPE_CHECKING

@@ -241,7 +241,7 @@ class Settings(BaseSettings):
 
     @property
     def resolved_news_daily_dollars(self) -> Decimal:
-        """Most dollars that news may cost per UTC day."""
+        """The highest amount in dollars that news searches may cost per UTC day."""
         if self.news_daily_dollars is None:
             return Decimal(1) if self.environment is Environment.SANDBOX else Decimal(0)
         return self.news_daily_dollars

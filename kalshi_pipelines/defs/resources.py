@@ -30,7 +30,8 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
     def settings(self) -> Settings:
         """Settings from the environment variables.
 
-        A data folder of this resource replaces every database and folder that the variables name.
+        If this resource sets ``data_dir``, all databases and files are in that folder. Variables that name another
+        place for them are then ignored.
         """
         settings = Settings.from_environment()
         if not self.data_dir:
@@ -91,7 +92,10 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
             yield client
 
     def sandbox_address(self, settings: Settings) -> str | None:
-        """Return the URL of this run's sandbox, started if none runs; None if the exchange is not a sandbox."""
+        """Return the URL of the sandbox for this run, or None if the exchange is not a sandbox.
+
+        If no URL of a sandbox is configured, the first call starts a sandbox.
+        """
         if settings.environment is not Environment.SANDBOX:
             return None
         if self._url is None:

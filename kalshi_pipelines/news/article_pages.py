@@ -1,4 +1,4 @@
-"""Fetching of the pages of articles that arrived without text. An operator must enable it.
+"""Fetching of the pages of articles that arrived without text. Nothing is fetched unless an operator enables it.
 
 Pages are fetched only from the public internet (see ``fetching``), at most 50 in a run, one after the other.
 """

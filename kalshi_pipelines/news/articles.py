@@ -32,7 +32,7 @@ class NewsArticle:
         url: The canonical address, which is the article's key.
         link: The address as received from the provider.
         title: The title on one line.
-        source_domain: The site.
+        source_domain: The host name of the article's site.
         published_us: The time of publication in microseconds since 1970 UTC; ``None`` if unknown.
         language: The language tag in lower case; ``None`` if unknown.
         snippet: The beginning of the text; ``None`` if the provider sent no text.

@@ -85,8 +85,7 @@ def collect_news(
         dagster_run_id: The Dagster run that the collection is part of.
         report: Receives the progress after each answer.
         clock: Returns the current time in microseconds since 1970 UTC.
-        pages: The client that fetches the pages of articles if the options ask for pages. The collection closes it at
-            its end.
+        pages: The client that fetches article pages, if the options ask for pages. The client is closed after use.
 
     Raises:
         NewsFailed: Calls were made, and every call failed.

@@ -173,7 +173,9 @@ class Fetcher:
 
 
 def unpack(packing: str, chunks: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Yield the unpacked chunks of an answer. One unpacked chunk is at most one byte longer than the limit.
+    """Yield the bytes of an answer in chunks, unpacked if the answer is packed.
+
+    Each unpacked chunk has at most ``most`` + 1 bytes, so that a small packed answer cannot fill the memory.
 
     Raises:
         NotFetched: The content encoding is unsupported or the packed data is damaged.

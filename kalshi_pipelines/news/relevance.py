@@ -2,8 +2,9 @@
 
 The subject is the text of the titles of a market or event. The score is the weight of the subject's words that appear
 in the article, divided by the weight of all words of the subject. Names weigh 3, numbers 1.5 and other words 1. Words
-of every prediction market (*win*, *above*, *price*) weigh 0.3. A word in the article's title counts fully, and a word
-only in the text counts 0.6. If the subject has names and the article shares no name, the score is at most 0.3.
+that many markets share (*win*, *above*, *price*) weigh 0.3. A word in the article's title counts with its full weight.
+A word that is only in the article's text counts with 0.6 of its weight. If the subject has names and the article shares
+no name, the score is at most 0.3.
 
 The score only compares words. An article that scores 1 uses the words of the market, which does not prove that it is
 about the market.

@@ -13,7 +13,7 @@ class BudgetState:
         day_limit: The limit of a UTC day.
         spent_today: The amount spent or reserved since midnight UTC.
         run_limit: The limit of one run.
-        spent_by_run: The amount spent or reserved by the run; 0 if the state is for no run.
+        spent_by_run: The amount spent or reserved by the run; 0 if this object does not describe a run.
         unsettled: The number of today's calls without a known price, which count with their reservations.
     """
 

@@ -44,11 +44,11 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: A word in the titles of more known articles than this is common. A common word finds only the newest of these
-#: articles.
+#: The number of known articles above which a word of their titles is common. A common word finds only this many
+#: articles, the newest ones.
 _COMMON: Final = 64
 _RAREST: Final = 4
-#: If several stories match an article, the most similar story must lead by this much for the article to join it.
+#: The least difference in similarity between the best and the second-best story for an article to join the best.
 _CLEARLY: Final = 0.02
 _MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
@@ -92,7 +92,8 @@ class Features:
         tokens: The stems of the title's words without stop words.
         names: The stems written like names. In a title with mostly capitals, every word can be a name.
         numbers: The numbers of the title.
-        directions: Directions in the title, such as up or down, each as a pair of axis and side.
+        directions: Directions that the title names, such as *rises*. Each is the number of a pair of opposites (*rises*
+            and *falls*) with 0 or 1 for the side of the pair.
         sketch: The smallest hashes of word runs at the beginning of the text; empty if the text is too short.
         is_dated: Whether the time of publication is known.
     """

@@ -1,7 +1,7 @@
 """Cleaning of untrusted text: removal of markup and of control, bidirectional and invisible characters, and cutting.
 
 Every text of an article is cleaned here before other code reads it. Time and memory grow linearly with the length of
-the text. Text far longer than the kept length is cut before it is read.
+the text. Text much longer than the length to keep is cut before it is cleaned.
 """
 
 import html
@@ -34,8 +34,8 @@ def plain_text(text: str, most: int, read: int = 0) -> str:
     """Return the visible text on one line, at most ``most`` characters long, without markup.
 
     Feeds escape their markup once or twice, so escaped markup is unescaped up to three times. A remaining ``<`` that
-    could begin a tag is replaced. Text is cut before reading to the largest of 8 * ``most``, 4,096 and ``read``
-    characters.
+    could begin a tag is replaced. Only the first characters of the text are cleaned: 8 * ``most``, 4,096 or
+    ``read``, whichever is the largest number.
     """
     text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):

@@ -59,9 +59,11 @@ def _copy(path: Path, copy: Path) -> None:
     try:
         with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
             source.backup(target, pages=_PAGES_AT_ONCE)
-            target.execute("PRAGMA journal_mode = DELETE")  # a backup is one file, without a write-ahead log beside it
+            # Without a write-ahead log, the whole backup is in one file.
+            target.execute("PRAGMA journal_mode = DELETE")
         with read_only(copy) as made:
-            check_integrity(made, str(path))  # the copy has the same pages, so its damage is the database's damage
+            # The copy has the same pages as the original, so damage in the copy is reported under the original's name.
+            check_integrity(made, str(path))
         with copy.open("rb") as file:
             os.fsync(file.fileno())
     except (sqlite3.DatabaseError, OSError) as error:
@@ -78,7 +80,7 @@ def remove_unfinished(path: Path) -> None:
 
 
 def _require_space(path: Path, folder: Path) -> None:
-    """Require free space for the copy, and as much again for the pages that the upgrade writes."""
+    """Require free space of twice the database's size: once for the copy, and once for the upgrade's writes."""
     free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
     if free < needed:
         raise BackupFailed(

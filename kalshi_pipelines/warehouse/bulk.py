@@ -146,8 +146,8 @@ def _write(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> 
 def _undo_on_error(connection: sa.Connection) -> AbstractContextManager[object]:
     """Return a context manager that keeps the transaction usable after a refused row.
 
-    On Postgres it is a savepoint. SQLite needs none, because it undoes only the refused row. The rows before the
-    refused row stay and are written again later, which changes nothing.
+    On Postgres, the context manager is a savepoint. SQLite needs no savepoint, because it undoes only the refused row.
+    On SQLite, the rows before the refused row stay written. Writing them again later does not change them.
     """
     return nullcontext() if connection.dialect.name == "sqlite" else connection.begin_nested()
 
@@ -188,10 +188,10 @@ def _find_misfits(write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
 
 
 def _find_misfit(write: BulkWrite, types: tuple[type, ...]) -> str | None:
-    """Return the first column that cannot hold a value of the given type, or None if all types fit."""
+    """Return the first column whose value has a type that the column cannot hold; None if every value fits."""
     for name, given in zip(write.columns, types, strict=True):
         python_type = write.table.c[name].type.python_type
-        # In Python, bool is a subclass of int.
+        # In Python, bool is a subclass of int, so ``issubclass`` alone would let True into an integer column.
         fits = issubclass(given, _FITTING.get(python_type, (python_type,))) and (given is bool) == (python_type is bool)
         if not fits and given is not type(None):
             return name

@@ -51,7 +51,7 @@ class WarehouseUnavailable(ExpectedError):
 
 
 def warehouse_url(text: str) -> URL:
-    """Parse a database URL, and return it with its driver (``postgresql://`` means psycopg 3).
+    """Parse a database URL, and add the driver if the URL names none (psycopg 3 for ``postgresql://``).
 
     Raises:
         WarehouseUnavailable: The text is not a database URL, or names a database other than SQLite or Postgres.
@@ -101,7 +101,7 @@ def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
 
 
 def place_of(database: sa.Engine | sa.URL) -> str:
-    """Return the place of a warehouse without user and password: a file, or host, port and database."""
+    """Return where a database is, without user and password: a file path, or host, port and database name."""
     url = database.url if isinstance(database, sa.Engine) else database
     if url.get_backend_name() == "sqlite":
         return str(url.database)
@@ -143,7 +143,8 @@ def make_writable_folder(folder: Path, variables: str) -> None:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # noqa: ANN401
-    connection.isolation_level = None  # the function _begin_sqlite begins every transaction, not the driver
+    # With None, the driver begins no transaction by itself. The function _begin_sqlite begins every transaction.
+    connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -1,6 +1,7 @@
-"""Inspection of a database before an upgrade: it is empty, a warehouse, a legacy database, or it is refused.
+"""Inspection of a database before an upgrade.
 
-A SQLite file is inspected through a read-only connection, so a refused file stays unchanged byte for byte.
+An empty database, a warehouse or a legacy database can be upgraded. Any other database is refused. A SQLite file is
+inspected through a read-only connection, so a refused file stays unchanged byte for byte.
 """
 
 import os

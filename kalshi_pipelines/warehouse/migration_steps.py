@@ -63,7 +63,8 @@ def refuse_to_lose(table: str, rows: str = "") -> None:
         rows: An SQL condition. Only rows that meet it stop the downgrade; empty means any row.
 
     Raises:
-        DowngradeWouldLoseRows: Such rows exist. In offline mode, the printed SQL raises an exception of Postgres.
+        DowngradeWouldLoseRows: Such rows exist. With ``alembic --sql``, the printed SQL makes the same check when it
+            runs on Postgres.
     """
     lost: sa.Select[Any] = sa.select(sa.literal_column("1")).select_from(sa.table(table))
     if rows:

@@ -58,7 +58,8 @@ def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
             sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
-            # Without ``legacy_alter_table``, SQLite renames no table while a view of the user reads a missing column.
+            # Without ``legacy_alter_table``, SQLite refuses to rename any table if a view that the user created reads a
+            # column that does not exist.
             sqlite_driver(connection).execute("PRAGMA legacy_alter_table = ON")
         try:
             with connection.begin():
@@ -135,7 +136,7 @@ def require_head(engine: sa.Engine) -> None:
 
 
 def migrations_folder() -> Path:
-    """Return the folder of the migrations: inside the installed wheel, or beside the package in a checkout."""
+    """Return the folder of the migrations: in the package if installed from a wheel, or next to it in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"

@@ -39,7 +39,10 @@ def spent_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
 
 
 def spent_by_run(connection: sa.Connection, budget: Budget) -> int:
-    """Return the micro-dollars spent by the budget's run. A call without a known price counts with its reservation."""
+    """Return the micro-dollars spent by the run that the budget names.
+
+    A call without a known price counts with its reservation.
+    """
     return _sum(connection, budget, vendor_spending.c.ingest_run_id == budget.ingest_run_id)
 
 

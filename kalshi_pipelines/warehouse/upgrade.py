@@ -88,13 +88,13 @@ class UpgradeReport:
     """The result of an upgrade, or of its rehearsal.
 
     Attributes:
-        place: The place of the database, without user and password.
+        place: The file path, or the host, port and name of the database, without user and password.
         before: The content and revision before the upgrade.
         after: The revision after the upgrade.
         applied: The migrations that were applied.
         backup: The verified backup of the file, if one was made.
         adoption: The counts of rows converted from a legacy database, if there was one.
-        left_alone: Tables in the file that belong to neither tool and stay unchanged.
+        left_alone: Unchanged tables of a legacy database, which belong neither to the older tool nor to SQLite.
     """
 
     place: str
@@ -183,7 +183,8 @@ def inspect_database(engine: sa.Engine) -> Inspection:
 def rehearse(engine: sa.Engine, environment: str, adopt_from: Path | None = None) -> Iterator[Rehearsal]:
     """Rehearse :func:`migrate`, and yield its report and the rows that would change. The database stays unchanged.
 
-    For SQLite, a copy beside the file is upgraded. On Postgres, the upgrade runs in a transaction that is rolled back.
+    On SQLite, a copy of the file in the same folder is upgraded. On Postgres, the upgrade runs in a transaction that is
+    rolled back.
 
     Raises:
         CannotBeUpgraded: See :func:`migrate`.
@@ -261,7 +262,10 @@ def _require_unchanged(path: Path, found: Inspection) -> None:
 
 
 def _is_unchanged(path: Path, found: Inspection) -> bool:
-    """Return whether a file is as before an interrupted upgrade. An upgrade interrupted after its commit stays."""
+    """Return whether a file has the same content and revision as before a failed upgrade.
+
+    An upgrade that failed after its commit has changed the file.
+    """
     try:
         return inspect_file(path) == found
     except CannotBeUpgraded:
@@ -321,7 +325,7 @@ def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
 
 
 def _report_regularly(report: Report) -> Callable[[TableProgress], None]:
-    """Return a listener that reports progress about once a second. Tables that take less time may not be reported."""
+    """Return a listener that reports progress at most once a second. A table adopted faster may not be reported."""
     last_us = now_us()
 
     def listen(progress: TableProgress) -> None:
@@ -350,7 +354,8 @@ def _count_rows(connection: sa.Connection) -> dict[str, int]:
         name: connection.scalar(sa.select(sa.func.count()).select_from(sa.table(name))) or 0
         for name in metadata.tables
         if name in there
-        and name != rate_budgets.name  # migration 0009 deletes rate budgets of unused buckets, which hold no records
+        # Rate budgets are not counted: they are no records, and migration 0009 deletes the budgets of unused buckets.
+        and name != rate_budgets.name
     }
 
 
@@ -437,7 +442,7 @@ def _ignore(_sentence: str) -> None:
 
 
 def _file_of(engine: sa.Engine) -> Path | None:
-    """Return the path of a SQLite file with all links resolved, so that a file has one path; None for Postgres."""
+    """Return the SQLite file's path with all links resolved, so that all processes lock one path; None for Postgres."""
     return Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else None
 
 

@@ -1,4 +1,4 @@
-"""Add news sources, finds, reasons of links, stories, sentiment windows, and full-text search."""
+"""Add news sources, search results, reasons for links, stories, sentiment windows, and full-text search."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -69,8 +69,8 @@ def contract_sensor(
 
 
 def _is_waiting(instance: dg.DagsterInstance) -> bool:
-    # The warehouse does not know of a contract run that still waits behind a long ingest. Without this check, each hour
-    # would add another waiting run.
+    # A contract run that waits in Dagster's queue behind a long ingest is not in the warehouse yet. If the sensor did
+    # not look in the queue, it would request another run every hour.
     lost = instant(now_us()) - _LOST_AFTER
     waiting = dg.RunsFilter(job_name=contract_checks.name, statuses=_WAITING, created_after=lost)
     return instance.get_runs_count(waiting) > 0
@@ -78,7 +78,12 @@ def _is_waiting(instance: dg.DagsterInstance) -> bool:
 
 @dataclass(frozen=True)
 class _DriftMemory:
-    """Memory of the drift sensor: the instant of its first tick, and the state it showed last."""
+    """The drift sensor's memory between ticks.
+
+    Attributes:
+        since_us: The instant of the sensor's first tick, in microseconds since 1970 UTC.
+        shown: The freshness state of contract runs that the sensor last showed in Dagster; empty at first.
+    """
 
     since_us: int
     shown: str
@@ -162,7 +167,8 @@ def _failed_us(context: dg.RunFailureSensorContext) -> int:
 def _channels(settings: Settings) -> AlertChannels:
     try:
         return AlertChannels.from_settings(settings)
-    except InvalidSettings:  # The outbox keeps the alert. The drift sensor reports that a channel's URL is invalid.
+    except InvalidSettings:
+        # A channel's URL is invalid. The alert must still enter the outbox, and the drift sensor reports the bad URL.
         return AlertChannels()
 
 

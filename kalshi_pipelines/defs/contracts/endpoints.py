@@ -1,4 +1,4 @@
-"""Vendor endpoints as external assets: the sources of our assets, and the place where drift shows on the lineage.
+"""Vendor endpoints as external assets. In Dagster's lineage, they are the sources of our assets and show vendor drift.
 
 Dagster executes none of these external assets. Each of our own assets declares which endpoints it reads.
 """

@@ -59,14 +59,14 @@ def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
 
 
 def is_about(finding: Finding, endpoint: str) -> bool:
-    """Return whether a finding concerns an endpoint: it is about the endpoint, or about its whole vendor."""
+    """Return whether a finding is about this endpoint, or about the whole vendor of this endpoint."""
     return finding.difference.endpoint in {endpoint, vendor_of(endpoint)}
 
 
 def check_result(endpoint: str, standing: EndpointHealth, found: Sequence[Finding]) -> dg.AssetCheckResult:
-    """Return the asset check of an endpoint: an error for a breaking finding, otherwise a warning for any finding.
+    """Return the result of an endpoint's asset check, which passes if the endpoint was checked and has no finding.
 
-    An endpoint that was not checked gets a warning, too.
+    A failed check is an error if a finding is breaking, and otherwise a warning.
     """
     is_breaking = any(each.difference.severity is Severity.BREAKING for each in found)
     return dg.AssetCheckResult(

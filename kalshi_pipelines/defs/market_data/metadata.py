@@ -61,7 +61,7 @@ def ingest_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult) -> d
 def export_metadata(
     engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]
 ) -> dict[str, Any]:
-    """Return the metadata of an asset with a history: also the rows added and the files written to the lake."""
+    """Return the metadata of an ingest, the history rows that it added, and the files that it wrote to the lake."""
     metadata = ingest_metadata(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,
         "lake_rows": sum(file.rows for file in files),

@@ -58,7 +58,7 @@ def news_articles(
 def _show_skipped(context: dg.AssetExecutionContext, skip_reasons: tuple[str, ...]) -> None:
     why = " ".join(skip_reasons) or "No news provider is configured."
     context.log.warning(f"news is skipped: {why}")
-    # The reason is also an observation, because the asset's page shows observations but no log lines.
+    # The log line alone is not enough, because the asset's page in Dagster shows observations but no log lines.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
 
 
@@ -93,7 +93,7 @@ def news_market_links(context: dg.AssetExecutionContext, warehouse: WarehouseRes
     freshness_policy=DAILY,
 )
 def news_sentiment(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
-    """Sentiment of articles by a fixed word list, summed by market and time window. It is no advice to trade."""
+    """Sentiment of articles from a fixed word list, with means by market and time window. Not trading advice."""
     settings = warehouse.settings
     options = NewsOptions.from_settings(settings)
     done = score_sentiment(warehouse.engine, settings.environment, options, dagster_run_id=context.run.run_id)

@@ -1,4 +1,4 @@
-"""Metadata that shows news in Dagster: counts, money and plain text. Text of strangers never becomes markup."""
+"""Metadata that shows news in Dagster: counts, money and plain text. Article text is never rendered as markup."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -73,7 +73,7 @@ def sentiment_metadata(engine: sa.Engine, done: ScoringReport) -> dict[str, Any]
 
 
 def budget_metadata(budget: BudgetState) -> dict[str, Any]:
-    """Return the budget in dollars, as numbers that Dagster can plot."""
+    """Return the limits and spending of the news budget in dollars, as numbers that Dagster can plot."""
     return {
         "spent_today_dollars": float(dollars(budget.spent_today)),
         "remaining_today_dollars": float(dollars(budget.remaining_today)),
@@ -85,7 +85,7 @@ def budget_metadata(budget: BudgetState) -> dict[str, Any]:
 
 
 def table_entry(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
-    """Return the metadata entry of a table of plain text; empty if there are no rows."""
+    """Return metadata with these rows as a plain-text table of this name, or no metadata if there are no rows."""
     if not rows:
         return {}
     return {name: text_table(list(rows[0]), rows)}

@@ -35,7 +35,7 @@ def rehearse_migration(context: dg.OpExecutionContext, warehouse: WarehouseResou
 
 @dg.job(description="Report what `migrate` would do, row by row, and change nothing.")
 def migrate_dry_run() -> None:
-    """Rehearse the upgrade on a copy (SQLite) or in a transaction that is rolled back (Postgres)."""
+    """Rehearse the upgrade on a copy of the SQLite file, or in a Postgres transaction that is rolled back."""
     rehearse_migration()
 
 

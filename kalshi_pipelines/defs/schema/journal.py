@@ -44,8 +44,8 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         upgrade = upgrade_journal(journal.engine)
         database_id = initialise(journal.engine, journal.settings.environment)
         if upgrade.before is None:
-            # The kill switch looks for its stop file in the folder of the environment, and is engaged while that folder
-            # is missing.
+            # Create the environment's folder, where the kill switch looks for its stop file. While the folder is
+            # missing, the kill switch counts as engaged.
             with suppress(OSError):
                 journal.settings.environment_dir.mkdir(parents=True, exist_ok=True)
         if lost:
@@ -86,8 +86,9 @@ def journal_at_head(journal: JournalResource) -> dg.AssetCheckResult:
 def journal_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
     """Return ``@dg.asset`` for an asset that uses the journal.
 
-    The asset runs after the schemas of the warehouse and the journal, and fails without the journal's schema. The body
-    takes the context and a resource named ``journal``, and yields events.
+    The asset runs after the schemas of the warehouse and the journal are upgraded. It fails if the journal does not
+    have the schema of this code. The decorated function takes the context and a resource named ``journal``, and yields
+    Dagster events.
     """
     return guarded_asset([JOURNAL_SCHEMA, WAREHOUSE_SCHEMA], "journal", _journal_guard, group_name=GROUP, **options)
 
@@ -101,7 +102,9 @@ def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) 
 
 
 def require_configured_place(run: dg.DagsterRun) -> None:
-    """Fail a run whose config sets another data folder. Caps and halts of the configured journal do not apply there.
+    """Fail a run whose config sets another data folder.
+
+    The run would use a journal in that folder, without the caps and halts of the configured journal.
 
     Raises:
         Failure: The run's config sets ``data_dir`` of a resource.

@@ -33,12 +33,12 @@ def guarded_asset(
     guard: Guard,
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """Return a decorator like ``@dg.asset``. The asset runs after the given schemas and inside the given guard.
+    """Return a decorator like ``@dg.asset``, for an asset that runs after the given schemas and inside the given guard.
 
     Args:
         schemas: Assets that must be materialized first.
-        resource: Name of the database resource among the arguments of the body.
-        guard: Context manager around each run of the body; raises if the database cannot be used.
+        resource: Name of the argument through which the decorated function receives the database resource.
+        guard: Context manager around each call of the decorated function; raises if the database cannot be used.
         options: Passed to ``@dg.asset``.
     """
     deps = [*schemas, *options.pop("deps", [])]
@@ -51,7 +51,7 @@ def guarded_asset(
 
 
 def guarded(resource: str, guard: Guard, body: Body) -> Body:
-    """Return the body of an asset, wrapped so that the body always runs inside the guard of its database."""
+    """Return an asset's function, wrapped so that each call runs inside the guard of the asset's database."""
 
     @wraps(body)
     def run(context: dg.AssetExecutionContext, **arguments: Any) -> Iterator[Any]:  # noqa: ANN401
@@ -65,8 +65,8 @@ def guarded(resource: str, guard: Guard, body: Body) -> Body:
 def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
     """Return the definitions if every asset that uses a database runs after the schema of that database.
 
-    An arrow in Dagster's graph does not prove the order. Dagster also draws a dependency that was added to a finished
-    asset, although the step does not wait for it. Therefore this check reads the inputs of each step.
+    This check reads the inputs of each step, because an arrow in Dagster's graph does not prove the order. Dagster also
+    draws an arrow for a dependency that was added after the asset was defined, but the asset's step ignores it.
 
     Raises:
         AssetWithoutSchema: Names the assets that would run too early.

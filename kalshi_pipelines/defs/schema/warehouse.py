@@ -19,7 +19,7 @@ from kalshi_pipelines.warehouse.upgrade import inspect_database, migrate
 AT_HEAD: Final = "at_head"
 
 
-# The op needs another name than the job `migrate`, which users type.
+# Dagster does not let an op and a job share a name, and users already type the job's name, `migrate`.
 @dg.op(name="migrate_to_head")
 def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Upgrade the warehouse to the schema of this code. Does nothing if the warehouse has that schema."""
@@ -90,8 +90,8 @@ def look_at_schema(warehouse: WarehouseResource) -> tuple[bool, str]:
 def warehouse_asset(**options: Any) -> Callable[[Body], dg.AssetsDefinition]:  # noqa: ANN401
     """Return ``@dg.asset`` for an asset that uses the warehouse.
 
-    The asset runs after the warehouse's schema, and fails without that schema. The body takes the context and a
-    resource named ``warehouse``, and returns a result.
+    The asset runs after the warehouse's schema is upgraded. It fails if the warehouse does not have the schema of this
+    code. The decorated function takes the context and a resource named ``warehouse``, and returns one result.
     """
     return guarded_asset([WAREHOUSE_SCHEMA], "warehouse", _warehouse_guard, **options)
 
@@ -100,7 +100,10 @@ def warehouse_multi_asset(
     specs: list[dg.AssetSpec],
     **options: Any,  # noqa: ANN401
 ) -> Callable[[Body], dg.AssetsDefinition]:
-    """Return ``@warehouse_asset`` for a body that materializes several assets and returns a tuple of results."""
+    """Return a decorator like ``@warehouse_asset``, for one function that materializes several assets.
+
+    The decorated function returns a tuple with one result for each asset.
+    """
     specs = [spec.merge_attributes(deps=[WAREHOUSE_SCHEMA], owners=OWNERS) for spec in specs]
 
     def decorate(body: Body) -> dg.AssetsDefinition:

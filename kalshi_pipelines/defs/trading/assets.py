@@ -1,7 +1,8 @@
 """Assets of trading: the inbox of proposals, the executed orders, and the reconciliation with the account.
 
-The package ``execution`` decides whether an order may be sent; ``gate`` decides whether a run may try at all. Runs of
-these assets are never retried: a person looks at a failed run and then starts a new one.
+The package ``execution`` decides whether an order may be sent; ``gate`` decides whether a run may start
+a trading session at all. Runs of these assets are never retried: a person looks at a failed run and then starts a new
+one.
 """
 
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ from kalshi_pipelines.defs.trading.automation import trade_job
 
 
 class TradesByItself(Exception):
-    """The error for definitions with which a run that no person started could reach the executor."""
+    """The definitions would let a run that no person started trade."""
 
 
 def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:

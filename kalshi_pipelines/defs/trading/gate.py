@@ -76,7 +76,7 @@ class Gate:
     Attributes:
         origin: How the run came about; stored with its session.
         is_armed: Whether a person armed the run. An armed run is still dry if no person started it.
-        closed_because: Reasons, for people, why the run must not trade live. Empty if it may.
+        closed_because: Reasons why the run must not trade live, written for people; empty if it may trade live.
     """
 
     origin: Origin

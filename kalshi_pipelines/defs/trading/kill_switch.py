@@ -23,12 +23,12 @@ from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
-#: Number of the kill switch's first event. Every new journal begins engaged, which needs no alert.
+#: Number of the kill switch's first event, which needs no alert: it engages the switch of every new journal.
 _FIRST: Final = 1
 
 
 class HaltConfig(dg.Config):
-    """Run config: who halts, why, and how far. The defaults are enough in an emergency."""
+    """Run config: who stops trading, why, and whether to cancel orders. In an emergency, the defaults are enough."""
 
     by: str = Field(default="somebody in the Dagster UI", description="Your name.")
     why: str = Field(default="halt_trading was run", description="Why trading must stop.")
@@ -37,7 +37,7 @@ class HaltConfig(dg.Config):
 
 @dg.op(name="engage_kill_switch")
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: HaltConfig) -> None:
-    """Stop every new order. At level 2 also cancel all orders, and fail without proof that no order rests."""
+    """Stop every new order. At level 2, also cancel all orders, and fail if an order may still rest."""
     require_configured_place(context.run)
     with report_expected_failures(context.log):
         if config.level == 1:

@@ -71,7 +71,11 @@ def halt_message(kill: KillState, environment: str) -> Message:
 
 
 def audit_metadata(report: AuditReport) -> dict[str, Any]:
-    """Return the metadata of a verification. Dagster's storage keeps the head of the chain, as one more anchor."""
+    """Return the metadata of a verification of the audit trail.
+
+    The metadata holds the newest hash of the chain. Dagster stores the hash outside the journal, so a later change of
+    the journal can be detected.
+    """
     return {
         "audit": report.verdict.name.lower(),
         "audit_records": report.records,

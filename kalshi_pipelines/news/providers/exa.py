@@ -34,7 +34,7 @@ _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
 #: HTTP statuses of searches that did not run and cost nothing.
 _NOT_CHARGED: Final = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 422, 429})
-#: HTTP statuses that every other search of the run would get too, each with its reason and remedy.
+#: HTTP statuses after which every later search of the run would fail, too, each with its reason and remedy.
 _FATAL: Final = {
     401: ("the key is refused", "Check EXA_API_KEY."),
     402: ("the account has no credit left", "Top it up at dashboard.exa.ai."),
@@ -70,7 +70,7 @@ class ExaProvider:
     def most_microdollars(self, query: NewsQuery) -> int:
         """Return the price of a search plus the price of every result.
 
-        The price of a search includes ten results. They are counted again here, so the sum is an upper bound.
+        The sum is an upper bound: the price of a search already includes ten results, which are counted twice here.
         """
         return _SEARCH_MICRODOLLARS + _RESULT_MICRODOLLARS * query.most_results
 
@@ -109,7 +109,7 @@ class ExaProvider:
 
 
 class _Exchange:
-    """One request to Exa that the SDK does not send, its answer, and the answer's differences from the contract."""
+    """One request to Exa, sent by this module instead of the SDK, and how its answer differs from the contract."""
 
     def __init__(self, base_url: str, environment: str) -> None:
         self._base_url = base_url

@@ -17,7 +17,7 @@ from kalshi_pipelines.news.providers.protocol import NewsQuery, ProviderAnswer, 
 QUERY: Final = "{query}"
 _MOST_TAGS: Final = 100_000
 _MOST_ENTRIES: Final = 500
-#: A feed with more characters must be well-formed XML, because repairing broken XML takes too long.
+#: The highest number of characters of a feed with broken XML. Repairing the XML of a longer feed takes too long.
 _MOST_GUESSED: Final = 512 * 1024
 _DECLARED: Final = re.compile(
     rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_.:-]{1,40})["'][^>]{0,200}?\?>"""

@@ -11,7 +11,7 @@ class ProviderFailed(ExpectedError):
     """A provider gave no usable answer. The message names the provider and the reason, and never holds a key.
 
     Attributes:
-        is_charged: Whether the call may have cost money. It may if it was sent and no answer shows that it was free.
+        is_charged: Whether the call may have cost money: it was sent, and no answer shows that it was free.
         is_fatal: Whether further calls in the same run would fail too, for example because the key is refused.
         differences: Differences between the answer and the vendor's contract.
     """

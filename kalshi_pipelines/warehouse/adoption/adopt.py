@@ -170,7 +170,10 @@ def _parents_of(table: LegacyTable, state: AdoptionState) -> Parents | None:
 
 
 def _write_batch(connection: sa.Connection, conversion: Conversion, batch: _Batch, parents: Parents | None) -> _Batch:
-    """Write the rows of a batch, and return the batch with the rows that the database refused moved to ``refused``."""
+    """Write the rows of a batch, and return a new batch.
+
+    In the new batch, rows that the database did not store are in ``refused``, each with the reason.
+    """
     refusals = {each.position: each.reason for each in write_rows(connection, conversion.write, batch.new)}
     if conversion.table is shapes.PRICE_SNAPSHOTS:
         refusals = _find_repeated_snapshots(connection, batch.new) | refusals

@@ -1,6 +1,6 @@
-"""The shape of a ``kalshi_research`` database: its revisions, tables and columns.
+"""The schema of a ``kalshi_research`` database: its revisions, tables and columns.
 
-The Alembic revision stamped in a database is not trusted.
+Code that inspects such a database compares the tables and columns. The stamped Alembic revision is not trusted.
 """
 
 import sqlite3
@@ -183,7 +183,7 @@ def remains_of_legacy(database: sqlite3.Connection) -> tuple[tuple[str, ...], tu
 
 
 def is_legacy_full_text_part(table: str) -> bool:
-    """Return whether a table is one of the tables in which SQLite keeps a full-text table of the older tool."""
+    """Return whether SQLite created a table as internal storage for a full-text table of the older tool."""
     return table in {f"{name}{part}" for name in _FULL_TEXT_TABLES for part in _FULL_TEXT_PARTS}
 
 

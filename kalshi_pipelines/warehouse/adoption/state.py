@@ -15,8 +15,9 @@ _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", "first_seen_us", "recorded_us",
 class Parents:
     """The rows of one table that other rows refer to, by key: stored, quarantined, or requested as placeholders.
 
-    A row that refers to a quarantined parent is valid itself, so the parent gets a placeholder. A row that refers to a
-    parent the legacy database never had is refused if the legacy schema promised a parent.
+    A parent is a row of this table. If a row refers to a quarantined parent, the parent gets a placeholder. If a row
+    refers to a parent that is not in the legacy database, the row is refused where the legacy schema requires a parent.
+    Otherwise such a parent gets a placeholder, too.
     """
 
     def __init__(self, table: sa.Table | None, name: str) -> None:
@@ -103,7 +104,7 @@ class AdoptionState:
             raise RefusedLegacyRow(f"same {what} as row {first}, which was kept")
 
     def first_row_with(self, what: str, *key: Hashable, row: Hashable) -> Hashable:
-        """Return the first row with a key: the given row or an earlier one."""
+        """Return the first row seen with this unique key: an earlier row or, if there is none, ``row`` itself."""
         return self._taken.setdefault((what, *key), row)
 
     def write_placeholders(self, connection: sa.Connection) -> None:

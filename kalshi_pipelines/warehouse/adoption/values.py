@@ -148,7 +148,7 @@ def word(name: str, value: Any, vocabulary: Collection[str], remarks: Remarks) -
 
 
 def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
-    """Convert a date and time to microseconds since 1970. Without a time zone it is UTC."""
+    """Convert a date and time to microseconds since 1970 UTC. A value without a time zone is read as UTC."""
     if type(value) is str:
         parsed = _parse_instant(value)
         if parsed is not None:
@@ -159,7 +159,7 @@ def instant(name: str, value: Any, remarks: Remarks) -> int:  # noqa: ANN401
 
 
 def optional_instant(name: str, value: Any, remarks: Remarks) -> int | None:  # noqa: ANN401
-    """Convert a date and time, or None, to microseconds since 1970."""
+    """Convert a date and time to microseconds since 1970 UTC, and keep None as None."""
     return None if value is None else instant(name, value, remarks)
 
 

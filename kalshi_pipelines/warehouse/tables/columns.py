@@ -90,7 +90,11 @@ def at_most_long(column: str, characters: int) -> list[sa.CheckConstraint]:
 
 
 def provenance() -> list[sa.Column[Any]]:
-    """Return columns for the first and last read of a record, the run, and fields that the client does not know."""
+    """Return the columns that say when and by which run a record was stored.
+
+    The columns are: fields of the record that the client does not know, the time of the record's first read, the time
+    of the last write, and the ingest run.
+    """
     return [
         sa.Column("unknown_fields", Text),
         required("first_seen_us"),

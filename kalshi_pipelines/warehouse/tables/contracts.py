@@ -88,7 +88,7 @@ contract_runs = sa.Table(
     *not_negative(*[f"endpoints_{outcome}" for outcome in ENDPOINT_OUTCOMES], "findings_opened", "findings_closed"),
     sa.CheckConstraint("(status = 'running') = (finished_us IS NULL)", name="finished"),
     sa.CheckConstraint("(status = 'failed') = (error IS NOT NULL)", name="failure_explained"),
-    # A run without any answer has checked nothing, so it must not count as fresh.
+    # A run without any answer has checked nothing, so it must not be stored as succeeded.
     sa.CheckConstraint("status <> 'succeeded' OR endpoints_checked + endpoints_empty > 0", name="something_checked"),
     sqlite_strict=True,
 )

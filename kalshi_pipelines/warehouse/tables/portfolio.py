@@ -1,8 +1,8 @@
 """Tables of the account: balances, positions, fills, and payments from settlements.
 
 ``side`` is the outcome that is held or traded, as in the older API. ``outcome_side`` and ``book_side`` come from the
-current API (docs.kalshi.com, "Direction", October 2026). There, buying YES and selling NO have the same direction:
-outcome side yes, book side bid.
+current API (docs.kalshi.com, "Direction", October 2026). In the current API, buying YES and selling NO have the same
+direction: outcome side yes, book side bid.
 """
 
 from typing import Final
