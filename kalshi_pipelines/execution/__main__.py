@@ -1,6 +1,6 @@
-"""The start of ``python -m kalshi_pipelines.execution``, the command line of trading.
+"""The entry point of ``python -m kalshi_pipelines.execution``, the command line of trading.
 
-``service/cli.py`` parses its arguments.
+``service/cli.py`` parses the arguments.
 """
 
 import sys

@@ -32,7 +32,8 @@ PREFIX: Final = "KALSHI_TRADE_"
 #: The value that KALSHI_TRADE_PRODUCTION must have before trading on production is allowed.
 PRODUCTION_PHRASE: Final = "i-trade-real-money"
 _LEFT_OUT: Final = frozenset({"arm", "private_key_file", "kill", "kill_file"})
-#: Settings that do not limit orders. Before a live session opens, a separate check examines each of these settings.
+#: Settings that do not limit orders, so the digest of the limits leaves them out. Each of these settings has its own
+#: check before a live session opens.
 _NOT_LIMITS: Final = frozenset({"mode", "production", "api_key_id", "url"})
 LONGEST_SESSION_MINUTES: Final = 24 * 60
 
@@ -262,7 +263,7 @@ class TradeSettings(BaseSettings):
 
     @property
     def config_sha256(self) -> str:
-        """A digest of all trading settings except secrets and kill switches."""
+        """A digest of all trading settings except the arm token, the key file and the settings of the kill switch."""
         return self._digest_without(_LEFT_OUT)
 
     @property

@@ -45,7 +45,8 @@ def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the da
     return {
         "proposal": str(row["proposal_id"]),
         "by": safe_line(f"{row['actor_kind']} {row['actor_name']}", 60),
-        # Any database login that may insert proposals can choose these values, so they may be impossible.
+        # The terms of a stored proposal may be impossible, because a database login that may insert proposals chooses
+        # them freely.
         "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "
         f"{safe_line(row['ticker'], 120)} at {YesPrice(row['price_centicents'])}",
         "signal": safe_line(f"{row['strategy']}: {row['signal']}", 80),

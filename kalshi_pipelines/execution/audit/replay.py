@@ -1,4 +1,4 @@
-"""Recomputation of the journal's counters and lists from its rows alone, without trust in any trigger."""
+"""Recomputation of the journal's counters and lists from its rows alone, without trusting any trigger."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -182,7 +182,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
 
 
 def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    """Return whether a reservation may be counted in a scope, by the rule that also guards the sending of orders."""
+    """Return whether a reservation was posted to the order's own scope. The send guard has a similar rule."""
     keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
     if scope["kind"] == "day":
         return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1
@@ -221,8 +221,8 @@ def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
 def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
     """Return the markets where the account's count of open contracts differs from its orders.
 
-    An open order holds its unfilled contracts. A finished order holds only contracts that were reported as
-    filled but have no fill yet.
+    The count includes the unfilled contracts of each open order. For a finished order, it includes the contracts that
+    the exchange reported as filled but whose fills are not recorded yet.
     """
     wanted: defaultdict[tuple[str, int, str, str], int] = defaultdict(int)
     for row in connection.execute(_HELD).mappings():

@@ -3,8 +3,8 @@
 The send guard is a trigger of the journal. This check finds forbidden orders even if the trigger was missing when they
 were sent.
 
-``verification`` replays the kill switch and ``replay`` replays the caps. This module checks the other rules of the send
-guard.
+Two rules are checked elsewhere: ``verification`` checks that the kill switch permitted an order, and ``replay`` checks
+the caps. This module checks the other rules of the send guard.
 """
 
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ _FENCED: Final = sa.exists().where(fences.c.order_group_id == intents.c.order_gr
 _HALTED: Final = sa.exists().where(
     kill_events.c.engaged == 1, kill_events.c.audit_seq > sessions.c.audit_seq, kill_events.c.audit_seq < _audit_seq
 )
-#: Conditions under which an order must not be sent. Each key is the text with which the verification reports a
-#: violation.
+#: Conditions under which an order must not be sent, as SQL. The text before each condition completes the sentence with
+#: which the verification reports a violation: "intent 7 was sent ...".
 _WRONG: Final = {
     "in a dry run or a run not started by hand": sa.or_(intents.c.mode != "live", intents.c.origin != "by_hand"),
     "outside the lifetime of its session": sa.or_(_at_us < sessions.c.opened_us, _at_us >= sessions.c.expires_us),

@@ -61,7 +61,7 @@ _DERIVED: Final = {
 
 
 class AuditVerdict(IntEnum):
-    """The result of verifying a journal. The number is the exit status of the ``verify-audit`` command."""
+    """The result of verifying a journal. Its value is the exit status of the ``verify-audit`` command."""
 
     CLEAN = 0
     CORRUPT = 1
@@ -142,7 +142,7 @@ class _Chain:
         self.last = -1
         self.head = "-"
         self.hashes: dict[int, str] = {}
-        #: Digests of the rows that the audit records name, by the table's name and the audit record's number.
+        #: Digests of the rows that are listed in audit records, by the name of the table and the number of the record.
         self.recorded: defaultdict[str, dict[int, list[bytes]]] = defaultdict(dict)
         self._engaged = True
 
@@ -245,7 +245,10 @@ def _differing(wanted: Mapping[int, list[bytes]], there: Mapping[int, list[bytes
 def _by_record(
     connection: sa.Connection, table: sa.Table, column: str
 ) -> Iterator[tuple[int, list[dict[str, object]]]]:
-    """Yield the stored rows of each audit record in the format of the audit log, which groups postings."""
+    """Yield the number of each audit record with its stored rows, in the format in which the record lists rows.
+
+    In this format, equal postings to several scopes are a single entry.
+    """
     key = [table.c[column], *table.primary_key.columns]
     held: list[tuple[sa.Table, dict[str, object]]] = []
     seq: int | None = None

@@ -1,4 +1,4 @@
-"""Values of the executor: its decision about a proposal, and an order between the executor's steps."""
+"""Values of the executor: its decision about a proposal, and an order that was planned or admitted."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -82,10 +82,10 @@ class PlannedOrder:
 
 
 def _format_multiplier(multiplier: Decimal) -> str:
-    """Return a fee multiplier as text without an exponent.
+    """Return a fee multiplier as text for the audit log.
 
-    The order of a market with an impossible multiplier is denied. The text of such a multiplier is cut to 40
-    characters.
+    A plausible multiplier is written without an exponent. An implausible multiplier may have any length, so its text is
+    cut to 40 characters; the order is denied in this case.
     """
     return f"{multiplier:f}" if is_plausible(multiplier) else str(multiplier)[:40]
 
@@ -125,7 +125,8 @@ def decision_of(
 ) -> Decision:
     """Return the decision that follows from the present state of an intent.
 
-    If ``denied`` is given, its reason and text are used. Otherwise the decision gets ``detail``, a note for people.
+    If ``denied`` is given, the decision gets its reason and text. Otherwise the decision gets the intent's reason for
+    denial, if any, and the text ``detail``.
     """
     outcome = _outcome_of(intent)
     reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)

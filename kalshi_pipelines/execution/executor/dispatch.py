@@ -26,7 +26,8 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import SECOND_US
 
-#: The denial reason for each guard of the journal that can refuse the record that an order is being sent.
+#: The denial reason for each rule with which a guard of the journal can refuse an order. Each key is the part of the
+#: rule's name after the colon: ``kill`` stands for ``send_guard:kill``.
 GUARD_DENIALS: Final = {
     "not_live": DenialReason.ORIGIN_NOT_LIVE,
     "kill": DenialReason.KILL_SWITCH_ENGAGED,
@@ -47,7 +48,8 @@ GUARD_DENIALS: Final = {
 GROUP_CONTRACTS: Final = 10_000
 #: The kill switch engages after this many orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
-#: The longest time between recording that an order is being sent and sending the order. After that it is not sent.
+#: The longest time between recording that an order is being sent and sending the order. If more time has passed, the
+#: order is not sent.
 MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
 #: The type of functions that return why the kill switch forbids orders now, or None if it does not.
 KillReader = Callable[[], str | None]
@@ -62,7 +64,11 @@ class GroupNotMade(ExpectedError):
 
 @dataclass(frozen=True, slots=True)
 class DispatchResult:
-    """An order's intent after dispatch, with the denial if it was not sent, or the exchange's answer as text."""
+    """The result of dispatching an order: the order's intent, with its new state, and an explanation.
+
+    ``denied`` explains why the order was not sent. ``detail`` describes what happened otherwise, such as the exchange's
+    answer.
+    """
 
     intent: Intent
     denied: Denial | None = None

@@ -56,7 +56,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading a market can raise. The warehouse can fail, too, because it keeps the rate budget of reads.
+#: Errors that reading a market can raise. Every read takes from the rate budget, which is in the warehouse, so the
+#: warehouse can fail, too.
 MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
 #: Errors that an unusual proposal can cause while it is planned. They only deny this proposal.
 PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)
@@ -66,7 +67,7 @@ BalanceReader = Callable[[int], int | None]
 
 @dataclass(frozen=True, slots=True)
 class ExecutorInputs:
-    """The readers that the executor uses besides the journal: of markets, the kill switch and the balance."""
+    """The functions with which the executor reads markets, the kill switch and the account's balance."""
 
     markets: MarketReader
     kill: KillReader
@@ -87,7 +88,7 @@ class TradeExecutor:
         clock_us: A function that returns the present instant in microseconds.
 
     Raises:
-        ValueError: The dispatch has another mode than the session, or a live session cannot read the balance.
+        ValueError: Session and dispatch differ in mode, or a live session has no reader of the balance.
     """
 
     def __init__(
@@ -138,7 +139,8 @@ class TradeExecutor:
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
-        # If the market cannot be read again, its earlier reading is used. A reading that is too old denies the order.
+        # If the market cannot be read again, the order is checked with the market's earlier reading. One of the checks
+        # fails if that reading is too old.
         with suppress(*MARKET_READ_ERRORS):
             waiting = self._look_again(waiting)
         return self._send(waiting)
@@ -289,8 +291,8 @@ class TradeExecutor:
     def _checks(self, reading: JournalReading, planned: PlannedOrder, at_us: int) -> tuple[Check, ...]:
         own = reading.orders.open_intents(self._session.account, mode=self._session.mode)
         if self._session.mode is Mode.DRY_RUN:
-            # Orders of other dry runs are ignored. They cannot rest, and a killed dry run leaves reservations that stay
-            # for ever.
+            # Open orders of other dry runs are ignored, because they never rest at the exchange. The orders of a killed
+            # dry run stay open for ever and could deny the orders of every later dry run.
             own = [intent for intent in own if intent.session_id == self._session.session_id]
         order = planned.order
         return (
@@ -305,7 +307,7 @@ class TradeExecutor:
     def _attempt_checks(self, reading: JournalReading, order: ProposedOrder) -> tuple[Check, ...]:
         """Check that the signal's previous attempt ended without a fill.
 
-        Otherwise this attempt would be a second order.
+        Otherwise the same signal could be traded twice.
         """
         if order.signal.attempt == 1:
             return ()

@@ -32,7 +32,11 @@ class ArmBinding:
 
 
 def arm_token(bound: ArmBinding, expires_us: int) -> str:
-    """Return an arm token for ``KALSHI_TRADE_ARM``: environment, key, limits and the second of the token's expiry."""
+    """Return an arm token for ``KALSHI_TRADE_ARM``.
+
+    The token contains the environment, the beginnings of two digests (key and limits) and the time of expiry, in
+    seconds since 1970.
+    """
     key = bound.key_fingerprint.removeprefix("SHA256:")[:_DIGITS]
     return f"{bound.environment.value}:{key}:{bound.limits_sha256[:_DIGITS]}:{expires_us // SECOND_US}"
 

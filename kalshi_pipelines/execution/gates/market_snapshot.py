@@ -157,7 +157,7 @@ def _grid(ticker: MarketTicker, raw: msgspec.Raw) -> tuple[PriceRange, ...]:
 
 
 def _best(levels: list[tuple[str, str]] | None) -> int | None:
-    """Return the best bid on one side of the orderbook that has contracts, in centi-cents."""
+    """Return the best bid of one side of the orderbook in centi-cents, ignoring prices without contracts."""
     try:
         prices = [_centicents(price) for price, count in levels or [] if centicontracts(count) > 0]
     except InexactValue as error:

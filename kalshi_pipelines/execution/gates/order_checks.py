@@ -22,7 +22,7 @@ _AHEAD_US: Final = SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """The reason why an order may not be sent, with an explanation for people."""
+    """The reason why an order must not be sent, with an explanation for people."""
 
     reason: DenialReason
     detail: str

@@ -1,4 +1,7 @@
-"""The checks that the exchange's API still has the expected format, according to the contract runs of the last day."""
+"""The checks that the exchange's API still has the expected format.
+
+The checks use the results of contract runs, which compare the API's answers with the declared format.
+"""
 
 from typing import Final
 
@@ -12,7 +15,8 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.units import DAY_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures
 
-#: The longest time since the last successful contract run; after that, live sessions cannot open.
+#: The greatest age of the last successful contract run, which checked the API's format. If that run is older, no live
+#: session can open.
 MOST_AGE_US: Final = DAY_US
 #: The endpoints that this program needs for checking an order and for following its outcome.
 DEPENDS_ON: Final = frozenset(
@@ -41,9 +45,10 @@ DEPENDS_ON: Final = frozenset(
 
 
 def vendor_checks(warehouse: sa.Engine, environment: str, now_us: int) -> tuple[Check, ...]:
-    """Check that a contract run of the last 24 hours succeeded, and that no endpoint that orders depend on is broken.
+    """Check that the API's format was checked in the last 24 hours, and that every endpoint for orders is intact.
 
-    If the warehouse cannot be read, the check fails.
+    The format is checked by contract runs, which store their results in the warehouse. If the warehouse cannot be read,
+    the check fails.
     """
     try:
         with explain_failures(warehouse):

@@ -29,7 +29,7 @@ class AnchorsUnreadable(ExpectedError):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The number and hash of a journal's newest audit record at some time."""
+    """The number and hash of the audit record that was a journal's newest when the anchor was made."""
 
     database_id: str
     seq: int

@@ -172,10 +172,10 @@ class Journal:
         return made
 
     def require_unrestored(self) -> None:
-        """Check that the journal still has every anchored record. This is checked before a session is armed.
+        """Check that the journal still has the newest record in the anchor file, before a live session opens.
 
-        The anchor file must not have anchors of another journal. The other journal has used part of the caps, and this
-        journal would grant that part a second time.
+        The check also fails if the anchor file has anchors of another journal. Orders in another journal have used part
+        of the caps. This journal does not know those orders, so it would allow that part to be used again.
 
         Raises:
             JournalRestored: The journal was restored from a backup, truncated, rewritten or replaced.

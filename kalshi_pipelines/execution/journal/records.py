@@ -77,7 +77,8 @@ class Binding:
 class NewSession:
     """A session to be opened.
 
-    A live session needs ``armed_by`` and a ``binding`` that is stored already. ``why`` is a reason for people.
+    A live session needs ``armed_by``, the person who armed it. It also needs ``binding``, the binding of the trade key,
+    which the journal must have stored before. ``why`` is the reason for the session, as a note for people.
     """
 
     session_id: str
@@ -193,9 +194,10 @@ class Intent:
 
     @property
     def reserved_centicontracts(self) -> int:
-        """The centi-contracts that are still reserved.
+        """The centi-contracts for which the order still holds a reservation.
 
-        They are the open rest of the order and the reported fills that are not posted yet.
+        An open order holds a reservation for all contracts without a posted fill. An ended order holds one only for
+        contracts that the exchange reported as filled but whose fills are not posted yet.
         """
         if self.state in OPEN_STATES:
             return max(0, self.count_centicontracts - self.filled_centicontracts)

@@ -31,7 +31,7 @@ class JournalTransaction:
     Args:
         connection: A connection with an open transaction that may write.
         clock_us: Returns the present time in microseconds. It is called once, after the lock is granted.
-        known: Committed sessions that need not be read again. Sessions that are read are added to it.
+        known: A cache of committed sessions. Each session that is read is added to the cache.
 
     Raises:
         JournalOutdated: The journal was never set up.

@@ -20,8 +20,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.units import DAY_US, now_us
 
-#: The journal's groups of older sessions are left out. No session lasts this long, and a delayed order of an older
-#: session can no longer arrive.
+#: If a session expired longer ago than this time, the halt leaves out the session's order groups in the journal. A
+#: delayed order of such a session can no longer arrive. A session itself lasts less than this time.
 _SESSIONS_SINCE_US: Final = 2 * DAY_US
 #: The longest wait for the journal's order groups, in seconds. After that, the halt fences only the groups that the
 #: exchange lists.

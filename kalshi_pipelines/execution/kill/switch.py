@@ -77,7 +77,7 @@ class KillSwitch:
         others: The other sources of the switch.
         account: The account whose reconciliation is named first in the record of a release.
         clock_us: Returns the present instant in microseconds.
-        most_seconds: The longest wait, for the journal and for the file's disk each.
+        most_seconds: The longest wait for the journal. The wait for the emergency file's disk has the same limit.
     """
 
     def __init__(
@@ -144,8 +144,8 @@ class KillSwitch:
     def _import_lines(self, written: EmergencyLine | None) -> EngagementRecord:
         lines = self._emergency.lines()
         if written is not None and written not in lines:
-            # Another process has moved this engagement's line into the journal, perhaps before a release. The
-            # engagement is recorded again, so that it takes effect after that release.
+            # Another process has already recorded this engagement in the journal, and a person may have released the
+            # switch since then. The engagement is recorded again, so that the switch is engaged after such a release.
             lines = (*lines, written)
         with self._journal().writing() as transaction:
             seq = _record_lines(transaction, lines)

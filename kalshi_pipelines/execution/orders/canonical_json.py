@@ -1,4 +1,4 @@
-"""Canonical JSON after RFC 8785: equal audit records have the same text and hash on every computer.
+"""Canonical JSON according to RFC 8785: equal audit records have the same text and hash on every computer.
 
 Allowed are objects with ASCII keys, arrays, text in the Unicode form NFC, booleans, and integers that every JSON reader
 holds exactly. Floats are not allowed. Unknown values are left out instead of written as null.

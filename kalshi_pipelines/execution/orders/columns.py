@@ -45,7 +45,11 @@ _FORMS: Final[Mapping[type, _Form]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """One term of an order: a field of a dataclass. ``form`` is None if the field's type has terms of its own."""
+    """One term of an order: a field of a dataclass.
+
+    ``form`` says how the term is stored. It is None if the term is nested: a dataclass with further terms, such as
+    ``Leg``.
+    """
 
     name: str
     kind: type
@@ -77,7 +81,7 @@ def from_columns(kind: type[Terms], columns: Mapping[Any, Any]) -> Terms:
     """Return the terms of an order that are stored in these columns.
 
     Raises:
-        ValueError, OverflowError: A column holds a value that no such term can have.
+        ValueError, OverflowError: A column holds a value that is impossible for its term.
     """
     values: dict[str, object] = {}
     for term in _terms_of(kind):

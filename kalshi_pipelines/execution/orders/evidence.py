@@ -68,7 +68,10 @@ class OrderSweep:
     pages_sha256: str
 
     def of_client(self, client_order_id: str) -> list[ExchangeOrder]:
-        """Return the orders that have this client order id. Two or more such orders are reported as a difference."""
+        """Return the orders that have this client order id.
+
+        The id should be unique, so a reconciliation reports two or more such orders as a difference.
+        """
         return [order for order in self.orders.values() if order.client_order_id == client_order_id]
 
 

@@ -20,7 +20,8 @@ TAKER_RATE: Final = Decimal("0.07")
 #: The highest plausible fee multiplier. Up to this value, price plus fee grows with the price, so a fill at the limit
 #: price costs the most.
 MOST_MULTIPLIER: Final = Decimal(10)
-#: The most decimals of a fee multiplier. Python would write out a number with an exponent of millions digit by digit.
+#: The most decimals of a plausible fee multiplier. Without this limit, Python would write out all million digits of a
+#: number such as 1e-1000000.
 _MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR_CENTICENTS // 2
 

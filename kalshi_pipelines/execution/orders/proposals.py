@@ -1,4 +1,4 @@
-"""A proposed order, with which a person, a strategy or an agent asks for an order.
+"""Proposed orders: requests of a person, a strategy or an agent to place an order.
 
 No check reads the free text of a proposal (``reason``). This text is only stored and shown.
 """

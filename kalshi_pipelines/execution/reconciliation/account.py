@@ -102,7 +102,10 @@ class ExchangeAccount:
         return self._read.user_data_timestamp_us()
 
     def orders(self, since_us: int, ticker: str | None = None) -> OrderSweep:
-        """Return every resting order and every order created since an instant, from all pages of three lists."""
+        """Return every resting order and every order created since an instant.
+
+        Three lists are read with all their pages: resting orders, and live and past orders created since the instant.
+        """
         since = _seconds(since_us)
         lists = (
             self._read.orders(self._subaccount, ticker=ticker, status="resting"),

@@ -38,7 +38,10 @@ class AccountSnapshot:
     settlements: Sequence[Settlement]
     holdings: Mapping[str, Holding]
     events: Mapping[str, str]
-    """The events of markets in the snapshot that the journal does not know, by the market's ticker."""
+    """The event of each market with an order, fill or position that the journal does not explain.
+
+    Keys and values are tickers: a market's ticker leads to the ticker of its event.
+    """
 
 
 @dataclass
@@ -51,7 +54,7 @@ class Comparison:
     figures: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
-        """Add a number to the report's count of this name."""
+        """Increase the count that has this name by a number."""
         self.figures[name] = self.figures.get(name, 0) + number
 
 
@@ -81,7 +84,10 @@ def compare(context: ReconciliationContext) -> Comparison:
 
 
 def _carry_over(before: Comparison, result: Comparison) -> None:
-    """Add the facts that earlier rounds recorded to the result. A later round does not find recorded facts again."""
+    """Add facts that were recorded in earlier rounds to the result of the present round.
+
+    The present round does not find those facts again, because the journal has them already.
+    """
     result.resolved[:0] = before.resolved
     for name in ("fills_posted", "settlements_posted", "positions_adopted"):
         if name in before.figures:
@@ -119,7 +125,8 @@ def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
 
 
 def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
-    # The instant of completeness is read first, so that the lists read afterwards are at least as new.
+    # The instant up to which the exchange's reads are complete is read first. The lists are read afterwards, so they
+    # are at least as new.
     as_of_us = context.exchange.as_of_us()
     orders = context.exchange.orders(since_us)
     holdings = context.exchange.holdings()

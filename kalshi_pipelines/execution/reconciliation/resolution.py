@@ -32,7 +32,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading the exchange can raise. The warehouse can fail, too, because it keeps the rate budget of reads.
+#: Errors that reading the exchange can raise. Every read takes from the rate budget, which is in the warehouse, so the
+#: warehouse can fail, too.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
 #: Errors that mean that the journal, although available, cannot store a value of the exchange.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
@@ -261,7 +262,8 @@ def _resolve(
 
 
 def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSweep]:
-    # The instant of completeness is read before the sweep, so that the sweep is at least as new.
+    # The instant up to which the exchange's reads are complete is read before the sweep, so that the sweep is at least
+    # as new.
     as_of_us = context.exchange.as_of_us()
     return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 

@@ -81,7 +81,10 @@ class TradingRun:
     session: TradeSession
     decisions: tuple[Decision, ...] = ()
     reconciliations: tuple[ReconciliationReport, ...] = ()
-    """The reports of the reconciliations before, at the start of and after a live session. A dry run has none."""
+    """The reports of a live session's reconciliations; a dry run has none.
+
+    The account is reconciled before the session and after it. An account's first session also begins with one.
+    """
 
     @property
     def is_clean(self) -> bool:
@@ -105,10 +108,10 @@ def trade(context: TradingContext, opening: Opening) -> TradingRun:
     account's positions. If that fails, no proposal is decided.
 
     Raises:
-        SessionRefused: A check of a live session failed; nothing was sent.
+        SessionRefused: A check of a live session failed; no order was sent.
         JournalUnavailable: The journal cannot be read or written; nothing more was sent.
         InvalidSettings: The settings of a live session name no trade key or no address.
-        KalshiError: The key cannot be used, or the exchange could not be reached at the start; nothing was sent.
+        KalshiError: The key cannot be used, or the exchange could not be reached at the start; no order was sent.
     """
     if context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
         with live_account(context.settings, context.trade, context.warehouse) as account:
@@ -208,9 +211,9 @@ def _decide_inbox(
 def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
     """Return the proposals to decide: valid proposals, with those of agents last, and a limited number of expired ones.
 
-    Denying an expired proposal also counts as an attempt, and attempts per minute are capped. Therefore expired
-    proposals are denied last, with at most a quarter of the cap. The attempts that valid proposals need are not used
-    up.
+    Denying an expired proposal counts as an attempt, and attempts per minute are capped. Expired proposals must not use
+    up the attempts that valid proposals need. Therefore expired proposals are denied last, and their number is limited
+    to a quarter of the cap, but at least one.
     """
     now = context.clock_us()
     with context.journal.reading() as reading:

@@ -13,8 +13,8 @@ HASH_FUNCTION: Final = "journal_audit_hash"
 #: The name of a function that only SQLite connections of this code have. The guards call it when a row is inserted, so
 #: another program, such as the sqlite3 shell, cannot add rows.
 WRITER_FUNCTION: Final = "journal_writer"
-#: The key of every live account scope; an account has only one such scope.
+#: The fixed key of an account scope in live mode. No other key is needed, because an account has one such scope only.
 ACCOUNT_KEY: Final = "account"
-#: How many hours after a posting's own hour still belong to its rolling day. If the clock was set back, earlier
-#: postings may have been counted in such an hour.
+#: The number of hours after the present hour that the rolling day includes. If the clock was set back, postings made
+#: before that may have been counted in a later hour.
 HOURS_AHEAD: Final = 1

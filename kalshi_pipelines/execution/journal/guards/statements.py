@@ -23,7 +23,8 @@ from kalshi_pipelines.execution.journal.tables.orders import states_of
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US
 
-#: Columns that identify what a row counts, by table. They never change after the row is inserted; its counters do.
+#: Columns that must never change after a row is inserted, by table. Triggers may update the other columns of these
+#: tables, such as counters.
 NEVER_CHANGED: Final[Mapping[str, str]] = {
     "scopes": "scope_id, kind, environment, subaccount, mode, key, hour, opened_us",
     "scope_markets": "scope_id, ticker",
@@ -90,7 +91,7 @@ def guard_statements(dialect: str) -> tuple[str, ...]:
 
 
 class _Guards:
-    """The parts of all ``.sql`` files for one kind of database, with the values of their parameters."""
+    """The named pieces of SQL (parts) in the ``.sql`` files, from which one database's guards are built."""
 
     def __init__(self, dialect: str) -> None:
         self._template: Template = read_template(
@@ -98,7 +99,7 @@ class _Guards:
         )
 
     def fill(self, part: str, **values: object) -> str:
-        """Return the SQL of a part, with its parameters replaced by values."""
+        """Return the named piece of SQL (part) from the ``.sql`` files, with its parameters replaced by values."""
         return self._template.fill(part, {**_VALUES, **values})
 
     def refusals(self, guard: str, rules: Sequence[Rule], separator: str) -> str:
@@ -151,7 +152,7 @@ def _sqlite() -> Iterator[str]:
 
 
 def _with_scope_kind(rule: Rule) -> Rule:
-    """Return a rule that checks the kind of scope in its condition, if the rule is limited to one kind."""
+    """Add the kind of scope to the condition of a rule that is limited to one kind, and return the rule."""
     if rule.scope_kind is None:
         return rule
     return Rule(f"c.kind = '{rule.scope_kind}' AND {rule.condition}", rule.reason)

@@ -44,7 +44,10 @@ class Template:
         return self.fill_text(self.parts[part], values)
 
     def fill_text(self, text: str, values: Mapping[str, object]) -> str:
-        """Return a text with its parameters replaced, including the parameters of parts that are inserted."""
+        """Return a text with its parameters replaced.
+
+        If a parameter is replaced by a part, the parameters in that part are replaced, too.
+        """
         return one_line(text.format_map(_Parameters(self, values)))
 
 

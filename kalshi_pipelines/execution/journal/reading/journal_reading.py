@@ -16,7 +16,7 @@ class JournalReading:
 
     Args:
         connection: A connection with an open transaction.
-        known: Committed sessions that need not be read again. Sessions that are read are added to it.
+        known: A cache of committed sessions. Each session that is read is added to the cache.
     """
 
     def __init__(self, connection: sa.Connection, known: KnownSessions | None = None) -> None:

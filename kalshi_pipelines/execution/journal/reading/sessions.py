@@ -26,7 +26,10 @@ class KnownSessions:
     caps: dict[str, dict[str, Row]] = field(default_factory=dict)
 
     def copy(self) -> "KnownSessions":
-        """Return a copy to which a transaction may add sessions. The copy is discarded if the transaction fails."""
+        """Return a copy of these sessions for one transaction, which may add sessions to its copy.
+
+        If the transaction fails, its copy is discarded.
+        """
         return KnownSessions(dict(self.sessions), dict(self.caps))
 
 

@@ -93,8 +93,8 @@ scope_markets = sa.Table(
 postings = sa.Table(
     "postings",
     metadata,
-    # The name of the fact that is posted, such as a fill. Each scope has at most one posting of a fact, so a repeated
-    # report adds nothing.
+    # A key of the change that is posted, such as ``reserve:7`` for the reservation of intent 7. Each scope has at most
+    # one posting with the same key, so recording a change again adds nothing.
     sa.Column("dedupe", Text, primary_key=True, nullable=False),
     sa.Column("scope_id", Integer, sa.ForeignKey("scopes.scope_id"), primary_key=True, autoincrement=False),
     required("kind", Text),

@@ -23,7 +23,9 @@ class AccountPostings:
         change: Change,
         **references: object,
     ) -> list[NewRow]:
-        """Return the postings of a change to the account. ``references`` are the columns that name the fact behind it.
+        """Return the postings of a change to the account.
+
+        ``references`` are the columns that name the fact behind the change.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.

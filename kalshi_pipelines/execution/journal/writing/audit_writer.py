@@ -54,8 +54,8 @@ class AuditWriter:
         if not head:
             raise JournalOutdated("The journal was never set up.", "Run the `migrate` job.")
         self._connection = connection
-        # The clock is read after the lock is granted. Otherwise the transaction's time would be older by the wait for
-        # the lock.
+        # The clock is read only after the lock is granted. Otherwise the transaction's time would be the time before
+        # the wait for the lock.
         self._now_us = clock_us()
         self._seq: int = head[0]["seq"]
         self._hash: str = head[0]["hash"]
@@ -147,7 +147,10 @@ def _is_seq(key: sa.ForeignKey) -> bool:
 
 
 def _grouped(rows: Sequence[tuple[sa.Table, dict[str, Any]]]) -> list[tuple[sa.Table, list[dict[str, Any]]]]:
-    """Return rows grouped by table where they follow one another, so that one statement can store a group."""
+    """Return the rows in groups, in their given order, so that one statement can store a group.
+
+    A group consists of consecutive rows of the same table with the same columns.
+    """
     groups: list[tuple[sa.Table, list[dict[str, Any]]]] = []
     for table, values in rows:
         if groups and groups[-1][0] is table and list(groups[-1][1][0]) == list(values):

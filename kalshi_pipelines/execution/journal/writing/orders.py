@@ -148,8 +148,8 @@ class OrderWriter:
     def abandon(self, intent: Intent, reason: DenialReason, detail: str, details: Details = NO_DETAILS) -> Intent:
         """End a reserved order that will not be sent, and release its reservation."""
         facts = Details(details.checks, {**details.facts, "reason": reason.code, "detail": detail})
-        # Fills of an order that was never sent have engaged the kill switch. The notional of such an order stays
-        # reserved.
+        # If an order has fills although it was never sent, its notional stays reserved. Recording those fills has
+        # engaged the kill switch.
         released = self._ledger.make_release(intent, OrderState.ABANDONED.value, intent.filled_centicontracts)
         record_event(self._audit, intent, OrderState.ABANDONED, "abandon", facts, more=released)
         return self._moved(intent, OrderState.ABANDONED)

@@ -59,7 +59,7 @@ class PostingMaker:
 
         ``references`` are the columns that name the intent, event or fill behind the change.
         """
-        # Figures that were read for the next order are forgotten, because these postings change them.
+        # These postings change counters, so figures that were read earlier must not be used for the next order.
         self._figures.forget()
         values = {
             "dedupe": dedupe,

@@ -28,7 +28,7 @@ class SessionWriter:
     def bind_key(self, binding: Binding, by: str) -> None:
         """Bind a trade key to its host and sub-account for ever.
 
-        Binding the key again to the same place changes nothing.
+        Binding the key again to the same host and sub-account changes nothing.
 
         Raises:
             JournalRefused: The key is bound to another host or sub-account, or the host is not one of the environment's
