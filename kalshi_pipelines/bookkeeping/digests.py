@@ -5,8 +5,9 @@ from typing import Final
 
 import msgspec
 
-#: Version of the conversion from records to rows; part of every digest. After a higher version, every record is stored
-#: again when it is next read.
+#: The version of the conversion from records to rows, which is part of every digest. Raise this version when the
+#: conversion changes. The digests then differ from the stored digests, so every record is stored again when it is read
+#: next.
 ROW_LAYOUT: Final = b"1"
 _DIGEST_BYTES: Final = 16
 

@@ -23,13 +23,14 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: The time from the start of one contract run until the next run is due; a jitter is subtracted. Runs may be at most
-#: six hours apart, so a slow daemon has half an hour left to start the next run.
+#: The longest time from the start of one contract run until the next run is due. A jitter makes this time shorter. Two
+#: runs may be at most six hours apart, so a slow Dagster daemon has half an hour to start a run that is due.
 RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
-#: The largest jitter. The next contract run is thus due 4 h 45 min to 5 h 30 min after the last run began.
+#: The largest jitter, which is subtracted from ``RUN_INTERVAL_US``. The next contract run is thus due 4 h 45 min to 5 h
+#: 30 min after the last run began.
 JITTER_US: Final = 45 * MINUTE_US
-#: The wait after the first failed contract run. The wait doubles with each further failure, up to the shortest regular
-#: interval.
+#: The time from the start of the first failed contract run until the next run is due. This time doubles with each
+#: further failure in a row, up to 4 h 45 min. A tenth of the jitter is added.
 FIRST_BACK_OFF_US: Final = 10 * MINUTE_US
 #: How long a successful contract run, or the check of one endpoint, counts as fresh.
 FRESH_FOR_US: Final = DAY_US
@@ -123,13 +124,16 @@ def check_freshness(engine: sa.Engine, environment: str, now_us: int) -> CheckFr
 
 
 def alert_if_overdue(engine: sa.Engine, environment: str, now_us: int, since_us: int | None = None) -> CheckFreshness:
-    """Put an alert into the outbox if no contract run succeeded for 24 hours: one alert for each such period.
+    """Put an alert into the outbox if no contract run succeeded for 24 hours.
+
+    Until a run succeeds, further calls add no second alert.
 
     Args:
         engine: A warehouse at its newest migration.
         environment: The environment of the runs.
         now_us: The present instant, in microseconds since 1970 UTC.
-        since_us: When the caller first checked. In an unused warehouse the 24 hours count from this instant.
+        since_us: When the caller checked for the first time. If no contract run ever succeeded, the 24 hours begin at
+        this instant, or at the first contract run or ingest run if that was earlier.
     """
     fresh = check_freshness(engine, environment, now_us)
     if fresh.is_fresh or now_us - (fresh.last_us or _first_us(engine, since_us or now_us)) < FRESH_FOR_US:

@@ -1,4 +1,4 @@
-"""Reads of one account: orders, fills, positions, settlements, balance, and how far these reads have caught up.
+"""Reads of one account: orders, fills, positions, settlements, balance, and the instant up to which these are complete.
 
 Every list is read whole or not at all. A page that fails, or a row that cannot be decoded, is an error, because
 reconciliation draws conclusions from missing rows. The meaning of the rows does not belong here.

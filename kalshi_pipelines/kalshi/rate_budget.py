@@ -30,8 +30,8 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 
 DEFAULT_COST: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
-# Requests that were sent half a second apart may arrive together at the exchange. Half a second of refill is therefore
-# never spent from the exchange's burst.
+# Requests that were sent half a second apart may arrive together at the exchange, which then refilled no tokens between
+# them. So the burst of this program is smaller than the exchange's capacity by half a second of refill.
 _ARRIVAL_JITTER_US: Final = SECOND_US // 2
 
 
@@ -55,9 +55,9 @@ class BucketRate:
 
     @property
     def burst_us(self) -> int:
-        """Microseconds of refill that may be spent at once.
+        """The refill time, in microseconds, of all tokens that may be spent at once.
 
-        This is the exchange's capacity less a margin, but at least one request.
+        These tokens are the exchange's capacity less a margin, but enough for at least one request.
         """
         return max(self.interval_us(self.capacity) - _ARRIVAL_JITTER_US, self.interval_us(DEFAULT_COST))
 
@@ -72,8 +72,9 @@ _READ_RATES: Final[Mapping[RateTier, BucketRate]] = {
     RateTier.PRIME: BucketRate(4800, 4800),
     RateTier.PRESTIGE: BucketRate(12000, 12000),
 }
-# The exchange permits one GET /portfolio/balance per second for basic and advanced, and five for higher levels. This
-# bucket has no burst that could hold a margin, so only 80 % of its rate is used.
+# The exchange permits one GET /portfolio/balance per second for basic and advanced, and five for higher levels. The
+# capacity of this bucket is one request, so no margin can be subtracted from it. Instead, only 80 % of the permitted
+# rate is used.
 _SLOW_BALANCE: Final = BucketRate(8, 10)
 _FAST_BALANCE: Final = BucketRate(40, 10)
 
@@ -200,14 +201,15 @@ def _amount(name: str) -> sa.BindParameter[int]:
 
 
 def _charge_statement(dialect: str) -> sa.Executable:
-    """Return the statement that charges a bucket: it moves the theoretical arrival time by the interval of the charge.
+    """Return the statement that charges tokens to a bucket.
 
-    The statement returns no row if the wait would be too long.
+    The statement moves the theoretical arrival time later, by the time in which the charged tokens are refilled. If the
+    wait would be too long, the statement charges nothing and returns no row.
     """
     now, interval, burst, longest = map(_amount, ("now", "interval", "burst", "longest_wait"))
     arrival = rate_budgets.c.theoretical_arrival_us
-    # No charge moves the theoretical arrival time so far ahead, so the clock must have been set back. The bucket then
-    # starts empty.
+    # If the stored theoretical arrival time is later than any charge could have set it, the clock was set back since.
+    # The bucket then starts empty.
     unreachable = arrival > now + burst + longest + longest
     start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))

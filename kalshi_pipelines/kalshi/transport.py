@@ -189,7 +189,8 @@ class Transport:
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        # Holds at most one error: the expired timestamp after which the clock was corrected.
+        # Holds at most one error: a refusal because of an expired timestamp. The clock was then corrected, so the
+        # request is sent again.
         stale: list[KalshiError] = []
         for attempt in stamina.retry_context(
             on=lambda error: error in stale or self._worth_another_attempt(error),

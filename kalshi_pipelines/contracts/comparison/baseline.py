@@ -1,8 +1,9 @@
 """The learned baseline of an endpoint in one environment, and the comparison of an answer with the baseline.
 
-The baseline learns everything that an answer shows, including each new difference. A finding must not vanish once its
-difference is learned. So ``findings`` keeps a reference: the baseline from before the oldest finding that is not
-closed. Later answers are compared with that reference too.
+The baseline learns everything that an answer shows, including each new difference. A finding must stay open although
+the baseline has learned its difference. So the package ``findings`` keeps a second baseline of the endpoint, called the
+reference. The reference is the baseline from before the oldest finding of the endpoint that is not closed. Later
+answers are compared with the reference, too.
 
 Belongs here: conclusions from learned counts. Does not belong here: comparison with the contract
 (``contract_comparison``).
@@ -21,11 +22,15 @@ _MANY: Final = 10
 """The number of learned answers that are needed to judge whether a value usually varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""The most numbers of one record that count as dead fields if they stop changing. If more stop, the rows are new."""
-_MOST_IDLE: Final = 0.5
-"""The largest usual share of idle values (zero, empty or the upper bound) in traded rows.
+"""The largest number of money and count fields of one record that are reported if their values stop changing.
 
-In an answer with a larger share, the rows may not have been traded yet.
+If more fields stop changing in the same answer, its rows are probably new and not traded yet, so none is reported.
+"""
+_MOST_IDLE: Final = 0.5
+"""The largest share of idle values (zero, empty or the upper bound) that an answer with traded rows usually has.
+
+If a learned answer had a larger share, untraded rows are normal for the endpoint. An answer with only idle values is
+then not reported.
 """
 _RARE: Final = 0.001
 _SHIFT: Final = 1.5
@@ -71,7 +76,7 @@ class Baseline:
 
 
 def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseline:
-    """Return the baseline with one more answer added. An endpoint that never answered has ``None`` as its baseline."""
+    """Return the baseline with one more answer added. If no answer was learned yet, ``baseline`` is ``None``."""
     if baseline is None or baseline.observations == 0:
         return Baseline(inventory, 1, at_us, at_us)
     return Baseline(
@@ -127,8 +132,8 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
         return
     if each is not None and not each.is_usual:
         return
-    # A vendor may omit a nullable key. The key is reported as missing only if it was never omitted before, and enough
-    # objects lack it now.
+    # A vendor may omit a nullable key without a fault. Such a key is reported as missing only if no object lacked the
+    # key before, and enough objects lack the key now.
     if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(
@@ -143,7 +148,11 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
-    """Return the differences without those about frozen numbers in new rows, where many numbers are frozen together."""
+    """Return the differences without frozen numbers of new rows.
+
+    If more than ``_MOST_STILL`` number fields of one record are frozen, the rows are probably new and were not traded
+    yet.
+    """
     still: dict[str, list[Difference]] = {}
     for each in found:
         field = contract.fields.get(each.place)
@@ -319,7 +328,7 @@ def _all_alike(name: str, known: Place, now: Place, contract: Contract, each: Fi
 
 
 def _has_unit(each: Field | None) -> bool:
-    """Return whether all values of a number share one unit. Strikes do not: they may be degrees, dollars or goals."""
+    """Return whether all values of a field have the same unit. A strike may be in degrees, in dollars or in goals."""
     if each is None or each.format is Format.NUMBER:
         return each is not None and each.most is not None
     return True
@@ -403,8 +412,8 @@ def _shortened(known: Inventory, now: Inventory, contract: Contract) -> Iterator
         return
     for question, (rows, _) in now.questions.items():
         least = known.questions.get(question, (0, 0))[0]
-        # Markets enter and leave a status all day, so a list filtered by status may shrink. If a short page has a next
-        # page, the paging rules report it.
+        # Markets enter and leave a status all day, so a list filtered by status may become shorter without a fault. A
+        # page that is short although a next page exists is reported by the paging rules instead.
         comes_and_goes = not pages.is_never_empty and (rows == 0 or '"status"' in question)
         if rows * 2 >= least or comes_and_goes:
             continue

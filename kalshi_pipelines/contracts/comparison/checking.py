@@ -58,10 +58,12 @@ class CheckResult:
 
     Attributes:
         outcome: The outcome of the request.
-        differences: One difference for each place in the body and kind of difference, the gravest first.
-        inventory: Counts of the values in the body, from which a baseline learns; ``None`` if no body was read. A
-            refusal has an inventory, too: its places begin with ``refusal.``.
-        declared: Place and kind of each difference from the contract, including differences that the baseline knows.
+        differences: The differences to report, the gravest first. All differences of one kind at one place are merged
+            into one difference.
+        inventory: Counts of the values in the body, from which a baseline learns; ``None`` if no values were counted.
+            The values in the body of a refusal are counted at places that begin with ``refusal.``.
+        declared: The place and the kind of every difference from the contract, even if the baseline knows the
+            difference already.
         body: The decoded body; ``None`` if the check did not need to decode it.
     """
 

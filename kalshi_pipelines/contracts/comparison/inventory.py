@@ -11,15 +11,18 @@ from types import MappingProxyType
 from typing import Any, Final
 
 MOST_VALUES: Final = 40
-"""The most different values that are counted at one place in a body. A place with more values has no vocabulary."""
+"""The largest number of distinct values that are counted at one place. A place with more values has no vocabulary."""
 MOST_THINGS: Final = 400
-"""The most things, such as series, whose lasting attributes are remembered. Older things are forgotten."""
+"""The largest number of records, such as series, for which one lasting attribute is remembered.
+
+The records that were seen for the first time longest ago are forgotten first.
+"""
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
 """The place that stands for the whole body."""
 ENOUGH: Final = 20
-"""The number of values that an answer must have at a place before the place counts as varied or uniform."""
+"""The number of values at a place that one answer needs, so that the answer counts as varied or uniform there."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -33,18 +36,20 @@ class Place:
         seen: How often the key was present.
         steady: How many objects had the key since the last object without the key.
         nulls: How often the value was null.
-        filled: How many values came since the last null.
+        filled: How many values were received since the last null.
         types: Counts of the JSON types: ``string``, ``integer``, ``number``, ``flag``, ``object``, ``array``.
         formats: Counts of the formats of texts: ``decimal:4``, ``time:6``, ``uuid``, ``ticker``, ``empty`` and others.
-        values: How often each value came; ``None`` once there are too many different values.
+        values: How often each distinct value occurred; ``None`` once there were more than ``MOST_VALUES`` distinct
+            values.
         zeros: How often the value was zero, false or empty.
         bands: Counts of the powers of ten of numbers that are not zero.
-        varied: The number of answers with enough values in which the values differed.
-        uniform: The number of answers with enough values in which all values were the same.
-        means: The lowest and highest mean power of ten of an answer with enough numbers.
-        latest: The latest instant, for a place whose instants move forward.
-        idlest: The highest share of idle values in an answer with enough values. Zero, empty and the upper bound are
-            idle.
+        varied: The number of answers that had enough values at the place, and in which these values differed.
+        uniform: The number of answers that had enough values at the place, and in which all these values were equal.
+        means: The lowest and the highest of the mean powers of ten that single answers had. Only answers with enough
+            numbers count.
+        latest: The latest instant at the place, if the contract declares that instants there never move back.
+        idlest: The largest share of idle values (zero, empty or the upper bound) that a single answer had. Only answers
+            with enough values count.
     """
 
     of: int = 0
@@ -104,7 +109,7 @@ class Place:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Place":
-        """Return the place that ``as_json`` wrote. Keys that only a later version of the program knows are dropped."""
+        """Return the counts that ``as_json`` wrote. Keys that only a later version of the program knows are dropped."""
         known = {name: each for name, each in value.items() if name in cls.__dataclass_fields__}
         if known.get("means"):
             known["means"] = tuple(known["means"])
@@ -120,8 +125,9 @@ class Inventory:
 
     Attributes:
         places: The counts of each place.
-        lasting: For each attribute that should stay the same, such as a series' fee type, its value for each thing.
-        traits: Facts about the whole answer, such as the shards of a balance, by their place.
+        lasting: For each attribute that should stay the same, such as the fee type of a series, the latest value of
+            each record.
+        traits: Facts about the whole answer, such as which shards hold money, each by its place in the body.
         questions: For each set of filters in a request, the smallest and largest number of rows in the answers.
     """
 

@@ -1,8 +1,10 @@
 """The exchange's published OpenAPI document: safe reading, a digest, and comparison with the accepted document.
 
-The vendor changes the specification without a new version, so each operation and schema is compared. The document may
-differ from the exchange. A removal from the document is therefore only risky. It becomes breaking when an answer shows
-the change.
+The accepted document is the first document that was read, or a later document whose differences people have all
+acknowledged. The vendor changes the document without a new version number, so each operation and schema is compared.
+
+The exchange may still send a key that the document no longer has. A removal from the document is therefore only risky.
+The change becomes breaking when an answer of the exchange shows it.
 """
 
 import hashlib
@@ -61,7 +63,7 @@ def hash_document(body: bytes) -> str:
 
 
 def compare_digests(accepted: DocumentDigest, present: DocumentDigest) -> list[Difference]:
-    """Return one difference for each operation or schema that differs from the accepted document."""
+    """Return one difference for each operation or schema that differs between the accepted and the present document."""
     found = []
     for name in sorted({*accepted, *present}):
         before, after = accepted.get(name), present.get(name)

@@ -1,9 +1,9 @@
 """Contract checks of every page that an ingest reads, at about the cost of decoding the page.
 
-Each decoded record gets a quick look of a few microseconds: are its fields, its vocabulary values and its number
-formats known? Three sorts of records are then compared with the contract in full. They are records that show something
-new, records that cannot be stored, and a small sample. So a difference on one record in a million is found, and a page
-without differences costs little.
+Each decoded record first gets a quick test of a few microseconds: are its fields, its vocabulary values and its number
+formats known? Three groups of records are then compared with the contract in full. They are records that fail the quick
+test, records that cannot be stored, and a small sample. So an unknown value is found even in one record among a
+million, and a page without differences costs little.
 
 Belongs here: the choice of the records to compare. Does not belong here: comparing (``checking``), and ingestion
 (``kalshi_pipelines.ingest``).
@@ -20,8 +20,7 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: The number of records of which one is compared in full as a sample. The first page of each endpoint always gives one
-#: sample.
+#: One record in this many is compared in full, as a sample. The first page of each endpoint always gives one sample.
 SAMPLED_OF: Final = 500
 #: The most records of a page that are compared in full because they show values not seen before.
 MOST_SUSPECTS: Final = 50
@@ -175,8 +174,8 @@ class _EndpointWatch:
             if (group := {name: each for name, each in numbers.items() if _pattern(each) == pattern})
         ]
         words_of, counts_of = _getter(words), _getter(counts)
-        # Counts hardly ever repeat, so a pattern checks every count. Prices nearly always repeat, so prices already
-        # looked at are remembered.
+        # Numbers of contracts hardly ever repeat, so a pattern checks each of them. Prices nearly always repeat, so
+        # each price is checked once and then remembered.
         are_counts = re.compile(",".join(_pattern(each) for each in counts.values())).fullmatch
 
         def look(each: IngestedRecord) -> bool:

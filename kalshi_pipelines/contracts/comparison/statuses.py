@@ -34,10 +34,10 @@ class StatusVerdict:
     """The verdict on the HTTP status, the address and the headers of an answer.
 
     Attributes:
-        is_success: Whether the contract describes the body.
-        is_refusal: Whether the body explains a refusal.
-        is_maintenance: Whether the exchange failed during its weekly maintenance.
-        is_away: Whether the server failed to answer outside of maintenance.
+        is_success: Whether the status means success. The contract then describes the body.
+        is_refusal: Whether the status means a refusal. The body should then give a code or a reason.
+        is_maintenance: Whether the server failed (status 5xx or 408) during the weekly maintenance of the exchange.
+        is_away: Whether the server failed (status 5xx or 408) at any other time.
         differences: Differences in status, address and headers.
     """
 
@@ -224,7 +224,7 @@ def _unexpected_refusal(response: Response, contract: Contract) -> Iterator[Diff
 
 
 def refusal_differences(response: Response, contract: Contract, body: Any) -> Iterator[Difference]:  # noqa: ANN401
-    """Yield differences in the body of a refusal: its shape, its code, and the reason it gives."""
+    """Yield differences in the body of a refusal: an unknown structure, error code or reason."""
     shapes = contract.errors.get(response.status, ())
     shape = shape_of(body)
     if shapes and shape not in shapes:

@@ -1,4 +1,4 @@
-"""The bodies of refusals: the shapes that the exchange uses, and its error codes."""
+"""The bodies of refusals: the structures that the exchange gives these bodies, and its error codes."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ ERROR_FIELDS: Final[Mapping[str, tuple[Field, ...]]] = {
     MSG: (text("msg"),),
     PLAIN: (text("error"),),
 }
-"""The fields of a refusal's body, for each shape that the exchange uses."""
+"""The fields of a refusal's body, for each structure: ``nested``, ``flat``, ``msg`` and ``text``."""
 
 CREATE_CODES: Final[Mapping[int, frozenset[str]]] = {
     400: frozenset(
@@ -52,7 +52,7 @@ KNOWN_DETAILS: Final = frozenset({"", "post only cross"})
 
 
 def shape_of(body: object) -> str:
-    """Return the name of the shape that a refusal's body has; empty if no shape fits."""
+    """Return the structure of a refusal's body: ``nested``, ``flat``, ``msg`` or ``text``; empty if none fits."""
     if not isinstance(body, dict):
         return ""
     error = body.get("error")

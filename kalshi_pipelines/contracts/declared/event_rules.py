@@ -14,10 +14,10 @@ _ZERO: Final = Decimal(0)
 
 
 def event_rules(place: str) -> Invariant:
-    """Return the rules for each event at a place in the body.
+    """Return the rules for each event at ``place``, the path of the events in the body.
 
-    The markets of an event must belong to the event, and must be on its shard. They must be nested inside the event if,
-    and only if, the request asked for nesting.
+    The markets inside an event must belong to the event, and must be on the same shard as the event. An open event must
+    hold markets if the request asked for them, and no event may hold markets if the request declined them.
     """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401

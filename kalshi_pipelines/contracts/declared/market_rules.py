@@ -88,7 +88,7 @@ def _grid(at: str, market: dict[str, Any]) -> Iterator[BrokenRule]:
 
 
 def on_grid(price: Decimal, bands: Iterable[tuple[Any, ...]]) -> bool:
-    """Return whether a price lies on a grid. Prices 0 and 1 always pass, because they stand for no quote."""
+    """Return whether a price lies on a grid. Prices 0 and 1 always pass, because they mean that there is no quote."""
     if price in (_ZERO, ONE):
         return True
     return any(start <= price <= end and (price - start) % step == 0 for start, end, step in bands)

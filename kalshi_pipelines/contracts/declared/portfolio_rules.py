@@ -21,7 +21,7 @@ _ORDERS: Final = {"orders[]", "order"}
 
 
 def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of a balance: cents and dollars must agree, and each shard must come once."""
+    """Yield broken rules of a balance: cents and dollars must agree, and no shard may be listed twice."""
     cents, dollars = number_at(body, "balance"), number_at(body, "balance_dollars")
     if cents is not None and dollars is not None and not 0 <= dollars * 100 - cents < 1:
         yield BrokenRule(
@@ -36,9 +36,9 @@ def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noq
 
 
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Yield traits of a balance: which shards hold money, and whether the breakdown adds up to the balance.
+    """Yield lasting facts of a balance: the shards it lists, and whether the amounts on them add up to the balance.
 
-    The two may differ, because the breakdown covers all sub-accounts and the balance covers one.
+    The sum may differ from the balance, because the list covers all sub-accounts and the balance covers only one.
     """
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
     parts, whole = [number_at(row, "balance") for row in rows], number_at(body, "balance_dollars")
@@ -250,9 +250,11 @@ def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # 
 
 
 def write_echo(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of an answer to a write request: it must concern the requested order, and counts must fit.
+    """Yield broken rules of an answer to a write request.
 
-    The reason is an incident in May 2026, when an answer was about another order.
+    The answer must be about the requested order, because in May 2026 an answer was about another order. The filled and
+    the remaining count together must not exceed the requested count. A fill-or-kill order must be filled completely or
+    not at all. No order may be filled at a worse price than its limit.
     """
     wanted = response.request.path.get("order_id")
     got = text_at(body, "order_id")
@@ -296,7 +298,10 @@ def _created(body: Any, sent: dict[str, Any]) -> Iterator[BrokenRule]:  # noqa: 
 
 
 def fee_of_answer(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of the fee in an order's answer: it must fit the fee model, and fills must have a price."""
+    """Yield broken rules about the fee in the answer to an order.
+
+    The fee must not exceed the fee model, and an order with fills must have an average price.
+    """
     filled, average = number_at(body, "fill_count"), number_at(body, "average_fill_price")
     fee = number_at(body, "average_fee_paid")
     if filled and average is None:

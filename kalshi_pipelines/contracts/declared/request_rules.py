@@ -15,7 +15,11 @@ STATUSES_OF: Final = {
     "closed": {"closed", "determined", "disputed", "amended", "active"},
     "settled": {"finalized"},
 }
-"""The statuses that each ``status`` filter may return. A market may close while the exchange compiles the page."""
+"""For each value of the ``status`` filter, the market statuses that the answer may hold.
+
+A market may open or close while the exchange compiles the page, so ``open`` also permits ``closed``, and ``closed``
+permits ``active``.
+"""
 
 
 def market_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
@@ -67,14 +71,14 @@ def event_list_filters(body: Any, response: Response) -> Iterable[BrokenRule]:  
 
 
 def within(at: str, row: dict[str, Any], response: Response, instants: dict[str, str]) -> Iterator[BrokenRule]:
-    """Yield broken rules of a row: its instants must lie between ``min_..._ts`` and ``max_..._ts`` of the request.
+    """Yield a broken rule for each instant of a row that lies outside of the time window in the request.
 
     Args:
         at: The place of the row.
         row: The row.
         response: The response with its request.
-        instants: For each filter, the key of the row's instant. The filter ``created`` means ``min_created_ts`` and
-            ``max_created_ts``.
+        instants: For each time filter, the key in the row that holds the filtered instant. The filter ``created``
+            stands for the request parameters ``min_created_ts`` and ``max_created_ts``.
     """
     for name, key in instants.items():
         instant = instant_at(row, key)

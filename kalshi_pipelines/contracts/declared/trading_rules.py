@@ -45,10 +45,11 @@ def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa:
 def same_direction(
     at: str, row: dict[str, Any], outcome: str, book: str, legacy: str = "", action: str = ""
 ) -> Iterator[BrokenRule]:
-    """Yield broken rules if the directions of a row disagree.
+    """Yield broken rules if the fields of a row that state its direction disagree.
 
-    ``bid`` means ``yes`` and ``ask`` means ``no``. A side in a legacy field must agree too; the action ``sell`` inverts
-    that side.
+    The book side ``bid`` means the outcome ``yes``, and ``ask`` means ``no``. The side in the legacy field, if there is
+    one, must agree with the outcome, too. If the action of the row is ``sell``, the legacy side means the opposite
+    outcome.
     """
     side = text_at(row, outcome)
     if side and text_at(row, book) and {"yes": "bid", "no": "ask"}.get(side) != text_at(row, book):

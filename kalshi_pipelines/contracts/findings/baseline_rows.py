@@ -1,4 +1,8 @@
-"""Baselines as rows of the warehouse. Each has a reference: an older baseline that shows whether a finding is gone."""
+"""Baselines as rows of the warehouse.
+
+A baseline may have a reference: an older baseline from before the oldest finding of the endpoint that is not closed.
+Comparing answers with the reference shows whether the difference of a finding still exists.
+"""
 
 import json
 import re

@@ -36,7 +36,7 @@ class HistoryEntry:
     Attributes:
         event: The event.
         at_us: When the event happened, in microseconds since 1970 UTC.
-        after: The observation at that time.
+        after: The text ``after`` of the finding's difference at that time: the state that the answer showed.
         who: The person who acknowledged the finding; ``None`` for other events.
         why: The reason for the acknowledgement; ``None`` for other events.
     """

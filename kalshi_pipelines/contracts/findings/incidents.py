@@ -25,7 +25,7 @@ _CONCLUDED: Final = frozenset({Kind.INVARIANT_BROKEN, Kind.VALUE_FROZEN, Kind.DI
 
 
 def belongs_to(difference: Difference, others: Iterable[Finding], now_us: int) -> Finding | None:
-    """Return the announced finding to whose incident a difference belongs; ``None`` if the difference is news."""
+    """Return the announced finding to whose incident a difference belongs; ``None`` if there is no such finding."""
     return next((other for other in others if _is_announced(other) and _is_part(difference, other, now_us)), None)
 
 

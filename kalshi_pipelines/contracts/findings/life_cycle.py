@@ -51,7 +51,7 @@ class Finding:
         difference: The latest observation of the difference.
         status: The state of the finding.
         fingerprint: The digest of the latest difference, which changes with the text ``after``.
-        seen_by: The source that saw the difference last. Only a run from the same source can find it gone.
+        seen_by: The source that saw the difference last. Only runs of the same source count as absences.
         openings: How often the finding was opened.
         absences: The number of runs since the last sighting that could have shown the difference but did not.
         first_seen_us: When the difference was seen for the first time.
@@ -84,9 +84,10 @@ class Finding:
 
     @property
     def alert_key(self) -> str:
-        """The key of the finding's alert.
+        """The key of the finding's alert. The outbox stores only one alert for each key.
 
-        It changes only when the finding is reopened or its severity changes, so no alert is sent twice.
+        The key changes only when the finding is reopened or its severity changes. Until then, no second alert is
+        stored.
         """
         return f"finding:{self.finding_id}:{self.openings}:{self.difference.severity}"
 
@@ -146,7 +147,11 @@ def see_again(
 
 
 def _is_new_word(finding: Finding, difference: Difference) -> bool:
-    """Return whether an acknowledged finding is about new vocabulary values. An ingest may see one before any probe."""
+    """Return whether a finding is acknowledged and its difference is about new vocabulary values.
+
+    If another value appears, such a finding changes even if the other source sees the value. An ingest may see a value
+    before any probe does.
+    """
     return finding.status is FindingStatus.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 
 
@@ -217,8 +222,8 @@ class Reachability:
     def is_finding(self, now_us: int) -> bool:
         """Return whether the failures last longer than a short outage.
 
-        Three consecutive failures over at least half an hour do, and so do two over at least six hours. On the slowest
-        schedule, runs are six hours apart.
+        Three or more consecutive failures must span at least half an hour. Two are enough if they span at least six
+        hours, because runs are six hours apart on the slowest schedule.
         """
         if self.since_us is None:
             return False

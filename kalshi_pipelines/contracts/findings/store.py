@@ -1,10 +1,11 @@
 """The interface to contract runs, findings and baselines in the warehouse.
 
 A run is recorded in one transaction: learned baselines, findings, and the alerts about them. Concurrent runs are
-recorded one after the other, so that neither a finding nor an alert is doubled.
+recorded one after the other, so that no finding and no alert is stored twice.
 
-The baseline learns each answer at once, so that a new value is reported as new only once. The *reference* shows whether
-the difference still exists: it is the baseline from before the oldest finding of the endpoint that is not closed.
+The baseline learns each answer at once, so that a new value is reported as new only once. From then on the baseline
+cannot show whether the difference of the finding still exists. Therefore answers are also compared with the
+*reference*: the baseline from before the oldest finding of the endpoint that is not closed.
 """
 
 from collections import Counter

@@ -43,12 +43,13 @@ class Field:
         format: The format of the value.
         is_required: Whether the key must be present.
         is_nullable: Whether the value may be ``null``.
-        is_usual: Whether an optional key was present so far whenever its object was present.
-        is_filled: Whether a list was never empty so far.
-        is_moving: Whether an instant moves forward from one answer to the next.
+        is_usual: Whether an optional key was always present so far, so that its absence is a difference.
+        is_filled: Whether a list was never empty so far, so that an empty list is a difference.
+        is_moving: Whether the value is an instant that must not move back from one answer to the next.
         decimals: The numbers of decimals that a numeric string may have.
         values: The vocabulary: every value that the vendor is known to send.
-        is_closed: Whether the warehouse would refuse a value outside the vocabulary, or store it wrongly.
+        is_closed: Whether the warehouse knows only the values of the vocabulary. It would refuse any other value, or
+            store that value wrongly.
         least: The smallest plausible number.
         most: The largest plausible number.
         since: The day the specification made the key required; older answers may lack the key.
@@ -109,13 +110,18 @@ class Paging:
     Attributes:
         rows: The key of the list, such as ``markets``.
         cursor: The key of the cursor in the answer; empty if the list has no pages.
-        is_cursor_required: Whether the last page has an empty cursor instead of no cursor.
-        most: The largest ``limit`` that the endpoint accepts; 0 if there is no limit.
-        usual: The ``limit`` that applies if a request gives none; 0 if there is no limit.
+        is_cursor_required: Whether every page has the key of the cursor, so that the cursor of the last page is empty.
+            Otherwise the last page may lack the key.
+        most: The largest value of the parameter ``limit``, which is the number of rows per page; 0 if the contract
+            declares no largest value.
+        usual: The number of rows per page if a request has no parameter ``limit``; 0 if the contract declares no such
+            number.
         key: The keys that identify a row within the list.
-        newest_first: The key of the instant by which rows descend; empty if this project relies on no order.
-        is_never_empty: Whether rows never disappear. If such a list shrinks below half of its smallest size, the
-            difference is risky.
+        newest_first: The key of the instant by which the rows are sorted, the newest row first; empty if this project
+            relies on no order of the rows.
+        is_never_empty: Whether the list always has rows, because no row is ever removed. An answer with less than half
+        of the rows that the same filters always had is then a risky difference. For any other list, this difference is
+        additive. It is not reported if the answer is empty or filtered by status.
     """
 
     rows: str
@@ -130,16 +136,16 @@ class Paging:
 
 @dataclass(frozen=True)
 class LastingAttributes:
-    """Attributes that stay the same for one thing, such as the fee type of a series or the price grid of a market.
+    """Attributes that never change for the same record, such as the fee type of a series or the price grid of a market.
 
     Attributes:
         rows: The place of the record or list of records, such as ``markets[]`` or ``series``.
-        key: The keys within a record that identify the thing.
-        attributes: The keys within a record whose values stay the same.
+        key: The keys whose values identify a record, so that the record is recognized in later answers.
+        attributes: The keys whose values must stay the same for the same record.
         severity: The severity of a changed attribute.
-        is_complete: Whether added and removed things are differences too, such as rows of the cost table.
-        prefix: Whether only the part before the first ``-`` identifies the thing, as the series ticker at the beginning
-            of a market ticker does.
+        is_complete: Whether an added or a removed record is a difference, too, as in the table of request costs.
+        prefix: Whether only the part of the key's value before the first ``-`` identifies the record. In the ticker of
+            a market, this part is the ticker of the series.
     """
 
     rows: str
@@ -167,11 +173,13 @@ class Contract:
         statuses: The HTTP statuses of success.
         access: Which callers the endpoint answers.
         paging: How the endpoint divides its list into pages; ``None`` if the endpoint has no list.
-        invariants: Rules about the meaning of values.
-        lasting: Attributes that stay the same for one thing.
-        traits: Facts of the whole answer that stay the same.
-        errors: For each status of a refusal, the body shapes it may have: ``nested``, ``flat``, ``msg`` or ``text``.
-        codes: For each status with which a correct request may be refused, the allowed error codes.
+        invariants: Functions that yield broken rules about the meaning of values.
+        lasting: Attributes that never change for the same record, such as the fee type of a series.
+        traits: Functions that yield facts of the whole answer that should stay the same.
+        errors: For each HTTP status of a refusal, the structures that the body may have: ``nested``, ``flat``, ``msg``
+            or ``text``.
+        codes: For each HTTP status with which the exchange may refuse a correct request, the error codes that the body
+            may hold.
         hosts: Allowed hosts of each environment; if empty, the hosts of the exchange.
         used_by: Assets that use the endpoint.
     """
@@ -195,9 +203,9 @@ class Contract:
         return frozenset(place for place, each in self.fields.items() if each.is_free_form)
 
     def assets_of(self, place: str) -> tuple[str, ...]:
-        """Return the assets made from a place or its parts.
+        """Return the Dagster assets that store a value at a place in the body, or at a place inside it.
 
-        If no asset is made from the place, return the assets made from the surrounding place.
+        If the contract does not declare the place, return the assets of the surrounding place or of the whole endpoint.
         """
         while place and place != "$":
             used = {

@@ -174,7 +174,7 @@ PUBLIC: Final[tuple[Probe, ...]] = (
     _plain("GET /series/fee_changes", show_historical="true"),
     _plain("GET /events/fee_changes", limit=_FEW_ROWS),
 )  # fmt: skip
-"""Probes of public endpoints, sent without a key so that a new key requirement is noticed."""
+"""Probes of public endpoints, sent without an API key. If an endpoint begins to require a key, its probe is refused."""
 
 SIGNED: Final[tuple[Probe, ...]] = (
     _plain("GET /account/limits", signed=True),

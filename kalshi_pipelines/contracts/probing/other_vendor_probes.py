@@ -1,6 +1,7 @@
 """Probes outside of the exchange's API: its published documents, and one search at Exa within a budget.
 
-The documents are not JSON, so their probes compare them and report differences in addition to the checked answer.
+The check of answers compares only JSON bodies, and the documents are not JSON. So the probe of a document also examines
+the document itself, and reports the differences together with the answer.
 """
 
 import json

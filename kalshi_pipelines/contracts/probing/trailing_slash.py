@@ -1,8 +1,9 @@
-"""The probe of a path with a trailing slash: only the exchange itself may answer a request for such a path.
+"""The probe of a path with a trailing slash: a redirect may only lead to the same path without the slash.
 
 No request of this project has a trailing slash, and no redirect is followed, because following redirects would be
-unsafe for a signed order. In October 2025 the exchange swapped the two forms of its collections' paths, with and
-without a slash. The other probes use paths without a slash: any redirect of these is a difference.
+unsafe for a signed order. In October 2025 the exchange changed the paths of its collections between the forms with and
+without a trailing slash. All other probes use paths without a trailing slash. If one of them is redirected,
+that is a difference.
 """
 
 from collections.abc import Iterator
