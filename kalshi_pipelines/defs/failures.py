@@ -12,7 +12,7 @@ from kalshi_pipelines.errors import ExpectedError
 def report_expected_failures(log: dg.DagsterLogManager) -> Iterator[None]:
     """Log the message of an expected failure in the block, and fail the step. The message names the remedy.
 
-    A retry policy repeats the step only if the same work can succeed later although nobody changes anything.
+    A retry policy repeats the step only if the same work can succeed later without any change.
 
     Raises:
         dagster.Failure: The block raised an ``ExpectedError``.

@@ -70,13 +70,13 @@ def link_news(
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
 ) -> LinkingReport:
-    """Link articles found since the last linking to the markets and events they are about.
+    """Link articles found since the last linking run to the markets and events they are about.
 
     Args:
         engine: A warehouse with the newest schema.
         environment: The environment of the markets in the warehouse.
         selected_events: The number of most traded events that feed articles are compared with.
-        dagster_run_id: The Dagster run that the linking is part of.
+        dagster_run_id: The Dagster run that calls this function.
         clock: Returns the current time in microseconds since 1970 UTC.
 
     Raises:
@@ -112,7 +112,7 @@ def link_news(
 
 
 def _search_results(connection: sa.Connection, since: int) -> list[_Pair]:
-    """Return the pairs of article and item that searches found since the last linking."""
+    """Return the pairs of an article and a market or event that searches found since the last linking run."""
     find = news_finds.c
     rows = connection.execute(
         sa.select(find.news_article_id, find.item_type, find.ticker, find.provider, find.query, find.rank)

@@ -106,7 +106,7 @@ class CollectionReport:
 
 @dataclass(frozen=True)
 class LinkingReport:
-    """The report of a linking.
+    """The report of a run that links articles to markets and events.
 
     Attributes:
         considered: Pairs of an article and a market or event that were scored.
@@ -125,7 +125,7 @@ class LinkingReport:
 
 @dataclass(frozen=True)
 class ScoringReport:
-    """The report of a scoring.
+    """The report of a run that scores the sentiment of articles.
 
     Attributes:
         articles: The number of articles scored in this run.

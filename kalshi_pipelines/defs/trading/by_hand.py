@@ -11,7 +11,7 @@ class TradesByItself(Exception):
 
 
 def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:
-    """Return the definitions if only a person's run can trade.
+    """Return the definitions if only a run that a person starts can trade.
 
     The armed-run gate (``gate``) is a second, independent safeguard.
 

@@ -1,6 +1,6 @@
 """RSS and Atom feeds. feedparser receives bytes that were fetched within limits, never an address.
 
-A feed whose address holds ``{query}`` is read once for each query. Any other feed is read once a run.
+A feed whose address holds ``{query}`` is read once for each query. Any other feed is read once in each run.
 """
 
 import calendar

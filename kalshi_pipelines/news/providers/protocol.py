@@ -103,7 +103,7 @@ class NewsProvider(Protocol):
 
     @property
     def takes_queries(self) -> bool:
-        """Whether the provider is searched once for each query. Otherwise it is read once a run."""
+        """Whether the provider is searched once for each query. If not, it is read once in each run."""
 
     def most_microdollars(self, query: NewsQuery) -> int:
         """Return the highest possible price of a call, which is reserved before the call."""

@@ -1,7 +1,8 @@
 """Change no table. Every upgrade creates the guards of the code, and this revision marks a change of the guards.
 
-The guards now refuse orders of a session that the kill switch stopped. They also refuse a
-reservation that is counted in a scope other than its own, and any change of the columns that say what a counter counts.
+The guards now refuse orders of a session that the kill switch stopped. They also refuse to send an order unless its
+reservation is counted in the order's own scopes. And they refuse any change of the columns that say what a counter
+counts.
 """
 
 revision = "0002"
