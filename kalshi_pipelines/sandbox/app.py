@@ -87,8 +87,8 @@ async def _let_time_pass(exchange: Exchange) -> None:
             exchange.log.flush()
             is_written = True
         except OSError:
-            # Writing the state file failed. Each request reports such an error itself. The clock goes on, and the
-            # events are written as soon as writing works again.
+            # The state file cannot be written. A request that meets this error reports it to its client. This loop
+            # continues to run due actions, and writes the events as soon as writing works again.
             if is_written:
                 _LOG.exception(
                     "The truth log cannot be written. New events are kept in memory until writing works again."
@@ -107,9 +107,8 @@ def _report(ticking: asyncio.Task[None]) -> None:
 def _unknown_path(exchange: Exchange, request: Request, error: Exception) -> Response:
     """Answer a request that matches no endpoint.
 
-    The response is a recording if there is one, else 405 for a wrong method, or 404.
-
-    A path that ends with a slash gets a 301 to the path without the slash.
+    An API path that ends with a slash gets a 301 to the path without the slash. Any other GET request gets its recorded
+    response, if there is one. Otherwise, a wrong method gets 405 and an unknown path gets 404.
     """
     path = request.url.path
     if path.startswith(API_ROOT + "/") and path.endswith("/"):

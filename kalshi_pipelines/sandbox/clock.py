@@ -66,7 +66,11 @@ def rfc3339(microseconds: int) -> str:
 
 
 class PriceTime:
-    """Time that generated prices depend on: the exchange's clock, or one fixed instant if the tick has 0 seconds."""
+    """Time that generated prices depend on.
+
+    Normally this is the time of the exchange's clock. If ``tick_seconds`` is 0, prices are frozen, and this time is
+    always the instant ``frozen_us``.
+    """
 
     def __init__(self, clock: ExchangeClock, tick_seconds: int, frozen_us: int) -> None:
         self.clock_us = clock.now_us

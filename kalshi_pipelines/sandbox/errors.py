@@ -37,7 +37,11 @@ def not_found() -> ErrorResponse:
 
 
 def refusal(refused: RequestRefused) -> ErrorResponse:
-    """Return the recorded JSON shape of a refused trading request: its code, the code with spaces, and any details."""
+    """Return the error for a refused trading request, in the recorded JSON shape.
+
+    The error contains the refusal code, a message, and any details. The message is the code with spaces instead of
+    underscores.
+    """
     return nested(refused.status, refused.code, refused.code.replace("_", " "), refused.details)
 
 

@@ -33,12 +33,13 @@ class SandboxOptions:
         markets: Number of markets other than combos. Archived markets are added to this number.
         seed: Seed that the catalogue is generated from.
         combos: Number of combo markets.
-        tick_seconds: Seconds between moves of the liveliest prices; 0 freezes all prices at the anchor.
+        tick_seconds: Seconds between two moves of the prices that move most often. The value 0 freezes all prices as
+            they are at ``anchor_us``.
         anchor_us: Instant that the catalogue's dates are counted from, in microseconds since 1970. The default is the
             last UTC midnight.
         tier: Usage tier of every caller, or ``unlimited`` for no limit.
-        read_refill_rate: Read tokens that a caller gets per second, instead of the tier's number.
-        read_capacity: Most read tokens that a caller can hold, instead of the tier's number.
+        read_refill_rate: Read tokens that a caller gets per second. The default is the rate of the usage tier.
+        read_capacity: Most read tokens that a caller can hold. The default is the capacity of the usage tier.
         endpoint_costs: Token costs by endpoint, such as ``GET /markets``. They replace or extend the published costs.
         recordings: Folder of recorded responses to serve instead of a generated catalogue.
         keys: PEM files of API keys, public or private, by key id. Only their public part is kept. The keys belong to
@@ -46,7 +47,8 @@ class SandboxOptions:
         balance: Dollars that a new member gets on each shard.
         read_lag_ms: Delay of portfolio reads in milliseconds.
         crowd: Whether simulated traders act in the markets that members trade.
-        state: File that keeps the truth log. A later sandbox continues from it.
+        state: File that keeps the truth log (all trading events). A sandbox started later with this file continues from
+            its last event.
         warm: Whether to write the JSON of every market before serving. This takes about 3 seconds for 100,000 markets.
             If False, the first read of all markets is slower.
         host: Address to listen on.
@@ -73,7 +75,7 @@ class SandboxOptions:
     port: int = 0
 
     def limits_tier(self) -> Tier:
-        """Return the usage tier, with the read limits that these options override."""
+        """Return the usage tier. If these options give read limits, they replace the read limits of the tier."""
         tier = TIERS[self.tier]
         read = BucketSize(
             tier.read.refill_rate if self.read_refill_rate is None else self.read_refill_rate,

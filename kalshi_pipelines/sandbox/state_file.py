@@ -72,7 +72,8 @@ class _Content:
 class StateFile:
     """An open state file, locked for this process.
 
-    ``events`` are the events that the file held when it was opened. ``origin`` is None for a new file.
+    ``events`` are the events that the file held when it was opened. ``origin`` holds the parameters of the catalogue,
+    or None for a new file.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:

@@ -136,7 +136,7 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 
 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
-    """Register keys of the default member with full scopes. Skip the keys that are registered already."""
+    """Register API keys of the default member with full scopes. Skip keys that are already registered."""
     for key_id, pem in pems.items():
         known = engine.state.keys.get(key_id)
         if known is None or known.public_key != pem:

@@ -19,7 +19,7 @@ UNLIMITED: Final = "unlimited"
 
 @dataclass(frozen=True)
 class BucketSize:
-    """Size of a token bucket: the tokens that return each second, and the most tokens that the bucket holds."""
+    """Size of a token bucket: the tokens that are added per second, and the most tokens that the bucket can hold."""
 
     refill_rate: int
     capacity: int
@@ -90,7 +90,7 @@ PUBLISHED_COSTS: Final[Mapping[str, int]] = {
     "DELETE /portfolio/events/orders/batched": 2,
     "GET /portfolio/orders/{order_id}": 2,
 }
-"""Token costs of endpoints that differ from the default cost. Endpoints are named as in the OpenAPI document."""
+"""Token costs of the endpoints whose cost is not the default. Endpoints are named as in the OpenAPI document."""
 
 
 class TokenBucket:
@@ -102,7 +102,7 @@ class TokenBucket:
         self._filled_ns = now_ns
 
     def refill(self, now_ns: int) -> None:
-        """Add the tokens that have returned to the bucket since the last refill."""
+        """Add the tokens for the time since the last refill, up to the capacity of the bucket."""
         grown = self._level + (now_ns - self._filled_ns) * self._size.refill_rate
         self._level = min(grown, self._size.capacity * _SECOND_NS)
         self._filled_ns = now_ns
@@ -123,7 +123,8 @@ class TokenBucket:
 class RateLimits:
     """Token buckets of all callers.
 
-    ``costs`` holds the costs of endpoints that differ from the default cost. ``monotonic_ns`` is the time source.
+    ``costs`` holds the token costs of the endpoints whose cost is not the default. ``monotonic_ns`` returns the time in
+    nanoseconds.
     """
 
     tier: Tier

@@ -102,7 +102,7 @@ class KeyRing:
     def caller(self, headers: Mapping[str, str], text: SignedText, skew_us: int = 0) -> ApiKey | None:
         """Verify a request's signature and return the API key that signed it, or None for an anonymous request.
 
-        ``skew_us`` is the error of the exchange's clock.
+        ``skew_us`` microseconds are added to the exchange's clock, so that a fault can make the clock wrong.
 
         Raises:
             ErrorResponse: 401 if the signature is not valid.

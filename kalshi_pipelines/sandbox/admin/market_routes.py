@@ -28,7 +28,7 @@ def set_status(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     The status ``determined`` needs a ``result``; the result ``scalar`` needs a ``value``.
 
     A market that is set to ``closed`` closes now. A reopened market closes at ``close_time``, if the request gives one.
-    Otherwise it closes at its former close time, or after a day if that has passed.
+    Otherwise the market keeps its close time. If this close time has passed, the market closes one day from now.
     """
     row = _market(exchange, request)
     status = request.text("status")
@@ -102,9 +102,10 @@ def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
 
 
 def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
-    """Return the result of a market and the centi-cents that one YES pays.
+    """Return the new result of a market and the centi-cents that one YES then pays.
 
-    A value that the request omits keeps the market's present value.
+    If the request omits the result, the market keeps its present result. A scalar result also keeps its present value.
+    A status that has no result gives an empty result and no value.
     """
     if status not in _WITH_RESULT:
         return "", None

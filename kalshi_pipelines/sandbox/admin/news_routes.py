@@ -14,11 +14,11 @@ _KNOWN: Final = frozenset({"corpus", "trap", "keys", "cost_dollars", "credit_dol
 
 
 def set_news(exchange: Exchange, request: AdminRequest) -> object:
-    """Change the news settings that the request contains: ``corpus``, ``trap``, ``keys``, ``cost_dollars``,
-    ``credit_dollars``.
+    """Change the news settings that the request contains.
 
-    ``cost_dollars`` is the lowest and the highest cost of a search. Null resets ``keys``, ``cost_dollars`` or
-    ``credit_dollars``.
+    ``corpus`` makes the news ordinary or hostile. ``trap`` is the address that links in hostile news lead to. ``keys``
+    are the accepted API keys. ``cost_dollars`` is the lowest and the highest cost of a search. ``credit_dollars`` is
+    the account's credit. Null resets ``keys``, ``cost_dollars`` or ``credit_dollars``.
     """
     news, body = exchange.news, request.body
     if unknown := body.keys() - _KNOWN:

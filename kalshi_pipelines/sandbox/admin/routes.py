@@ -39,7 +39,7 @@ class AdminRequest:
     now_us: int
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """Return a whole number of the body.
+        """Return the whole number in a field of the request body.
 
         Raises ``BadAdminRequest`` if the field is not a whole number, or is absent and has no default.
         """
@@ -49,7 +49,7 @@ class AdminRequest:
         return value
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a text of the body.
+        """Return the text in a field of the request body.
 
         Raises ``BadAdminRequest`` if the field is empty or not a text, or is absent and has no default.
         """
@@ -59,7 +59,7 @@ class AdminRequest:
         return value
 
     def decimal(self, name: str) -> Decimal:
-        """Return a decimal number of the body, given as a number or a text.
+        """Return the decimal number in a field of the request body. The field holds a number or a text.
 
         Raises ``BadAdminRequest`` if the field is absent or not a number.
         """
@@ -72,7 +72,7 @@ class AdminRequest:
         return number
 
     def truth(self, name: str, default: bool | None = None) -> bool:
-        """Return a boolean of the body.
+        """Return the boolean in a field of the request body.
 
         Raises ``BadAdminRequest`` if the field is not a boolean, or is absent and has no default.
         """

@@ -141,9 +141,9 @@ def set_one_shard(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def set_all_shards(exchange: Exchange, request: AdminRequest) -> object:
-    """Set whether all shards are up and whether orders trade on them.
+    """Set whether all shards are up (``exchange_active``) and whether orders trade on them (``trading_active``).
 
-    This route pauses the whole exchange or all trading.
+    The route pauses or resumes the whole exchange, or all trading.
     """
     for shard in exchange.venue.state.shards:
         _set_shard(exchange, request, shard)
@@ -196,7 +196,11 @@ def set_conduct(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def read_log(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with at most ``limit`` events of the truth log. The first event is the one after the number ``after``."""
+    """Answer with the events of the truth log whose numbers are greater than ``after``.
+
+    The answer contains at most ``limit`` events. A missing ``after`` or ``limit`` counts as 0, and a ``limit`` of 0
+    means no limit.
+    """
     after, limit = _number(request.query, "after"), _number(request.query, "limit")
     events = exchange.log.since(after)
     lines = [line_of(number, event).rstrip() for number, event in enumerate(events[: limit or None], after + 1)]

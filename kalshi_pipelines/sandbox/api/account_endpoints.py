@@ -3,8 +3,9 @@
 Belongs here: a member's requests about its own account, and the responses. Does not belong here: orders and positions,
 and what an operator does to accounts (``memberships``).
 
-Source: the vendor's OpenAPI document 3.34.0. The document lists the tiers that may open sub-accounts and bring their
-own keys. It also says that a transfer between shards takes up to three steps, except for the primary account.
+Source: the vendor's OpenAPI document 3.34.0. The document lists the usage tiers that may open sub-accounts, and
+the usage tiers that may register keys made by the member. It also says that a transfer of a sub-account between shards
+takes up to three steps, unlike a transfer of the primary account.
 """
 
 from collections.abc import Callable
@@ -72,7 +73,8 @@ _SHARD_TRANSFER: Final = Struct(
 def get_api_keys(exchange: Exchange, call: Call) -> bytes:
     """Answer GET /api_keys.
 
-    A request for a subtrader's keys gets an empty list, because the sandbox binds no key to a subtrader.
+    No key of the sandbox belongs to a subtrader (``fcm_subtrader_id``). A request for a subtrader's keys therefore gets
+    an empty list.
     """
     asked = call.query.text("fcm_subtrader_id")
     keys = [key for key in exchange.venue.state.keys.values() if key.member == call.member and asked is None]
@@ -148,7 +150,7 @@ def delete_api_key(exchange: Exchange, call: Call) -> bytes:
 
 
 def create_subaccount(exchange: Exchange, call: Call) -> bytes:
-    """Answer POST /portfolio/subaccounts. The request has no body; a sub-account exists on every shard."""
+    """Answer POST /portfolio/subaccounts. The request has no body. The new sub-account exists on every shard."""
     if exchange.limits.tier.name in _WITHOUT_SUBACCOUNTS:
         raise RequestRefused("bad_request", "subaccounts require a higher api usage level")
     number = exchange.venue.engine.accounts.open_subaccount(call.member, at_us=call.now_us)

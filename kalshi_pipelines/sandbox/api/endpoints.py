@@ -99,7 +99,8 @@ def json_array(parts: Iterable[bytes]) -> bytes:
 def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
     """Return the page of rows after a cursor.
 
-    A cursor from a recording continues with the rows that its recorded pages did not show.
+    A recorded cursor belongs to a recorded page. It continues with the rows that neither this page nor the recorded
+    pages before it show.
     """
     shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
     if shown is None:

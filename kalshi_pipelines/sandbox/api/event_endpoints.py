@@ -54,7 +54,7 @@ def get_multivariate_events(exchange: Exchange, call: Call) -> bytes:
 def get_event(exchange: Exchange, call: Call) -> bytes:
     """Answer GET /events/{event_ticker}.
 
-    The event's markets are inside the event object, beside it, or left out, as requested.
+    The event's markets are nested in the event object, listed separately from it, or left out, as the request demands.
     """
     nested = bool(call.query.boolean("with_nested_markets"))
     excluded = bool(call.query.boolean("exclude_markets"))

@@ -53,7 +53,10 @@ def get_exchange_schedule(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_user_data_timestamp(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /exchange/user_data_timestamp with the instant whose state portfolio reads show."""
+    """Answer GET /exchange/user_data_timestamp with an instant.
+
+    Portfolio reads show the member's orders and money as they were at this instant.
+    """
     return orjson.dumps({"as_of_time": rfc3339(exchange.venue.as_of_us())})
 
 

@@ -5,7 +5,7 @@ Belongs here: filters, pages and sums. Does not belong here: the JSON of a recor
 
 Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. As the OpenAPI document says, a page limit
 counts events, not positions, in lists of settled positions and of all positions. As recorded, a position is valued at
-the last trade, or else at the middle of the book.
+the price of the market's last trade. Without a trade, it is valued midway between the best bid and the best ask.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -40,7 +40,7 @@ _Wanted = Callable[[Position], bool]
 def free_money(state: TradingState, member: str, subaccount: int, shard: int) -> int:
     """Return the micro-dollars of a member that are free for new orders.
 
-    Unlike ``available``, this function never adds keys to the state.
+    Unlike ``TradingState.available``, this function never adds missing keys to the dictionaries of the state.
     """
     place = (member, subaccount, shard)
     return state.cash.get(place, 0) - state.reserved.get(place, 0)
@@ -92,8 +92,9 @@ def _worth(market: TradedMarket) -> int | None:
 
 
 def get_resting_order_value(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /portfolio/summary/total_resting_order_value with the total cost of all resting orders if each of them
-    traded.
+    """Answer GET /portfolio/summary/total_resting_order_value.
+
+    The total is the cost of the contracts, without fees, if all resting orders traded completely.
     """
     state = exchange.venue.as_read()
     subaccount = call.subaccount(None, None)

@@ -76,7 +76,7 @@ def _batch(items: list[Fields], each: Callable[[Fields], Row], failed: Callable[
 
 
 def _error_of(error: ErrorResponse) -> dict[str, Any]:
-    """Return the error of one item of a batch. The error always has the member ``details``, even if it is empty."""
+    """Return the error of one item of a batch as a JSON object. The object always has the key ``details``."""
     return {"details": "", **orjson.loads(error.content)["error"]}
 
 
@@ -170,9 +170,9 @@ def decrease_order(exchange: Exchange, call: Call) -> bytes:
 
 
 def refuse_legacy(exchange: Exchange, call: Call) -> bytes:
-    """Refuse the order endpoints of the API before version 2, with or without a key.
+    """Refuse a request to an order endpoint of the API before version 2. The request may be signed or anonymous.
 
-    Owners of bots that still used them in 2026 published this response.
+    In 2026, owners of bots that still used these endpoints published the refusal that they received.
     """
     raise nested(410, "deprecated_v1_order_endpoint", "Please switch to the V2 endpoints", _V2_PAGE)
 

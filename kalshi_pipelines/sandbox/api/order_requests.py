@@ -292,7 +292,7 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
 
 
 def amendment(call: Call, fields: Fields, subaccount: int) -> Amendment:
-    """Return the changed terms of an order that a request body gives.
+    """Return the new terms of an existing order, as a request body gives them.
 
     Raises ``RequestRefused`` if a term is missing or malformed.
     """

@@ -94,7 +94,8 @@ def order_row(order: SandboxOrder) -> Row:
 def execution_row(execution: Execution, now_us: int, *, counts: bool = True) -> Row:
     """Return the JSON object of a placed or amended order.
 
-    ``counts`` is False for an amendment that changed no count.
+    ``counts`` tells whether the object contains the filled count and the remaining count. It is False for an amendment
+    that changed no count.
     """
     order, filled = execution.order, execution.filled
     row: Row = {}
@@ -229,7 +230,7 @@ def shard_transfer_row(transfer: Transfer) -> Row:
 def group_row(group: OrderGroup) -> Row:
     """Return the JSON keys and values that every response about an order group contains.
 
-    The group's automatic cancel cannot be switched off.
+    ``is_auto_cancel_enabled`` is always True: a group that is triggered always cancels its orders.
     """
     return {
         "contracts_limit_fp": count_text(group.limit),

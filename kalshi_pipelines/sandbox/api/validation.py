@@ -143,7 +143,7 @@ class Query:
 def market_filter(query: Query) -> MarketFilter:
     """Return the filter that a query of GET /markets describes.
 
-    Combinations of parameters outside the vendor's table are refused.
+    Combinations of parameters that the vendor's OpenAPI document does not allow are refused.
     """
     status = query.choice("status", MARKET_STATUS_FILTERS)
     mve = query.choice("mve_filter", ("only", "exclude"))

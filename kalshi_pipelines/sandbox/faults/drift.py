@@ -61,11 +61,12 @@ class Operation:
 
     Attributes:
         op: Name of the operation, one of ``OPERATIONS``.
-        path: The changed place: ``markets[].yes_bid_dollars``, ``balance_breakdown[0].balance``, or ``$`` for the body.
-        to: The new name (``rename``), the outer place that the value moves to (``hoist``), or the address to redirect
-            to (``redirect``).
+        path: Path of the value that is changed, such as ``markets[].yes_bid_dollars`` or
+            ``balance_breakdown[0].balance``. The path ``$`` is the whole body.
+        to: The new name of the value (``rename``), the outer path that the value moves to (``hoist``), or the address
+            to redirect to (``redirect``).
         value: The value that ``set`` writes and ``append`` adds.
-        fn: The conversion of ``map``, one of ``FUNCTIONS``.
+        fn: Name of the conversion that ``map`` applies, one of ``FUNCTIONS``.
         n: The number of elements or characters that ``truncate`` leaves.
         key: The member that ``wrap`` puts the body into, that ``unwrap`` takes the body from, or that ``drop_where``
             compares.
@@ -76,7 +77,8 @@ class Operation:
         headers: Headers that ``http`` adds to the response.
         kind: The kind of a ``hostile`` body, one of ``HOSTILE_BODIES``.
         size: The size of a ``hostile`` body in bytes or in levels of nesting.
-        when: ``anonymous`` or ``signed`` limits the change to requests without or with an API key.
+        when: Requests that the operation applies to: ``anonymous`` (without an API key), ``signed`` (with an API key),
+            or empty for all requests.
     """
 
     op: str
@@ -121,7 +123,7 @@ class Operation:
             raise UnknownFault(f"The operation {self.op} needs the field key.")
 
     def concerns(self, is_signed: bool) -> bool:
-        """Return whether the operation applies to a request, which is signed or unsigned."""
+        """Return whether the operation applies to a request. ``is_signed`` tells whether the request is signed."""
         return not self.when or (self.when == "signed") == is_signed
 
 
@@ -141,7 +143,10 @@ class Drift:
 
 @dataclass
 class DriftPlan:
-    """The active drift, in the order of its start. ``endpoints`` are the endpoints that drift may name."""
+    """All active drift, in the order in which it was started.
+
+    ``endpoints`` holds the names of the endpoints whose responses can drift.
+    """
 
     endpoints: Collection[str] = ()
     _drifts: list[Drift] = field(default_factory=list)
@@ -173,7 +178,8 @@ class DriftPlan:
         """Apply the active drift to the response of an endpoint, and return the result."""
         for drift in self._drifts:
             if drift.endpoint not in {endpoint, ANY_ENDPOINT} or type(response) is not Response:
-                continue  # a response that a fault replaced, or that is hostile already, does not drift
+                # Drift does not change a response that a fault has replaced or that is already hostile.
+                continue
             operations = [each for each in drift.operations if each.concerns(is_signed)]
             changed = _drifted(response, operations)
             drift.answers += changed is not response
@@ -247,7 +253,10 @@ def _steps(path: str) -> list[Step]:
 
 
 def _places(container: Any, steps: list[Step]) -> Iterator[Place]:  # noqa: ANN401
-    """Iterate over the places in a JSON document that match a path. The last member of the path need not exist."""
+    """Iterate over the items of a JSON document that match a path.
+
+    Each item is given as its container and its name or index. The item itself need not exist if its container does.
+    """
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         keys: Iterable[Any] = [step] if isinstance(container, dict) else []
@@ -336,4 +345,4 @@ _OF_RESPONSES: Final[Mapping[str, Callable[[Response, Operation], Response]]] = 
     "hostile": _hostile,
 }
 OPERATIONS: Final = (*_OF_VALUES, "set", "hoist", "wrap", "unwrap", *_OF_RESPONSES)
-"""Drift operations on a response. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""
+"""Names of all drift operations. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""

@@ -70,7 +70,7 @@ def skew_us(faults: Sequence[Fault]) -> int:
 
 
 class CutResponse(Response):
-    """A response whose header announces its full length, but which ends the connection half-way."""
+    """A response that breaks off: its headers announce the full length, but only half of the body is sent."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the headers and half of the body. The server then closes the connection."""
@@ -113,9 +113,9 @@ def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: st
 
 
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
-    """Return the response to a request that the exchange handles later.
+    """Return what the client gets at once for a request that the exchange handles later.
 
-    The client gets none, unless another fault sends one at once.
+    The client gets no response, unless another fault of the request sends one.
     """
     for fault in faults:
         if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, SandboxAnswer(success, b""))) is not None:
@@ -149,9 +149,10 @@ def _replaced(fault: Fault, answer: SandboxAnswer) -> Response | None:
 
 
 def _failed(status: int) -> Response:
-    """Return an error response that hides the outcome of the request.
+    """Return an error response that does not tell whether the request took effect.
 
-    It comes from the exchange, or from a gateway in front of it.
+    For the statuses 429, 500 and 503, the response looks like the exchange's own. For any other status, it looks like
+    the response of a gateway in front of the exchange.
     """
     if status == 429:
         refusal = too_many_requests()

@@ -22,7 +22,10 @@ WRITE_KINDS: Final = (
 )  # fmt: skip
 NEWS_KINDS: Final = ("no_cost", "other_cost")
 KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
-"""All kinds of faults. Each kind may be injected at any endpoint. The grouping only shows where a kind is useful."""
+"""All kinds of faults. Each kind may be injected at any endpoint.
+
+``READ_KINDS``, ``WRITE_KINDS`` and ``NEWS_KINDS`` only show the requests for which a kind is useful.
+"""
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
 _ERRORS: Final = range(400, 600)
@@ -79,7 +82,7 @@ class Fault:
             raise UnknownFault("status must be from 400 to 599.")
 
     def matches(self, request: "ObservedRequest") -> bool:
-        """Return whether a request matches this fault's endpoint and values, so that the fault counts the request."""
+        """Return whether a request matches this fault's ``endpoint`` and ``where``."""
         named = self.endpoint in {request.endpoint, ANY_ENDPOINT}
         if not named and not (self.endpoint == ANY_WRITE and request.is_write):
             return False
@@ -137,7 +140,8 @@ class _Planned:
 class FaultPlan:
     """The injected faults, each with the number of requests that it has counted and affected.
 
-    ``endpoints`` are the endpoints that a fault may name.
+    ``endpoints`` holds the names of the endpoints at which a fault may be injected. If ``endpoints`` is empty, the name
+    of a fault's endpoint is not checked.
     """
 
     endpoints: Collection[str] = ()

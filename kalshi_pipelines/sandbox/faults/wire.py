@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 UNANSWERED: Final = 0
-"""Status in the record of requests that stands for no response."""
+"""Status in the record of requests for a request that got no response."""
 _STATE_KEY: Final = "connection"
 _LINGER_NOT: Final = struct.pack("ii", 1, 0)
 

@@ -27,7 +27,10 @@ class Charted(Protocol):
     close_us: int
 
     def epoch_at(self, instant_us: int) -> int:
-        """Return the epoch of the market's price path at a past instant."""
+        """Return the number of the price path's epoch at a past instant.
+
+        An epoch is the time between two regular price changes.
+        """
         ...
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
@@ -39,11 +42,17 @@ class Charted(Protocol):
         ...
 
     def open_interest(self, epoch: int) -> int:
-        """Return the market's open interest in an epoch, in centi-contracts."""
+        """Return the market's open interest during an epoch, in centi-contracts.
+
+        An epoch is the time between two regular price changes.
+        """
         ...
 
     def charted_until_us(self) -> int:
-        """Return the end of the time that candlesticks can cover, in microseconds since 1970."""
+        """Return the latest instant that candlesticks can cover, in microseconds since 1970.
+
+        This instant is the present or, if earlier, the close of the market.
+        """
         ...
 
 

@@ -251,7 +251,7 @@ class _Writer:
 
     def _winner(self, shape: EventShape) -> int | None:
         # An exclusive event has exactly one winning market. In other events, each market wins or loses independently of
-        # the others, and the result is None.
+        # the others, so this method names no winner and returns None.
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(

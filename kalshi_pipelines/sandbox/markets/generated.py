@@ -98,7 +98,10 @@ class GeneratedMarket(MarketRow):
         return self.status == "active"
 
     def present_epoch(self) -> int:
-        """Return the present epoch of the market's price path, or the epoch in which the market closed."""
+        """Return the number of the price path's present epoch (the time between two regular price changes).
+
+        For a closed market, return the number of the epoch in which the market closed.
+        """
         now = self.time.now_us()
         return self.path.epoch_at(min(self.close_us, now))
 
@@ -118,7 +121,7 @@ class GeneratedMarket(MarketRow):
         return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
 
     def change(self, change: MarketChanged) -> None:
-        """Change the market's status, and the result, value and close time that the change gives."""
+        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
         if self.status == "initialized" and change.status == "active":
             self.open_us = min(self.open_us, change.at_us)
         self.status = change.status
@@ -134,17 +137,18 @@ class GeneratedMarket(MarketRow):
         self._epoch, self._constant = -1, None
 
     def trades_alone_in(self, epoch: int) -> bool:
-        """Return whether the price path alone had trades in an epoch.
+        """Return whether the market has trades that come from its price path, not from the engine, in an epoch.
 
-        After the market is opened in the matching engine, trades happen in the engine.
+        An epoch is the time between two regular price changes. After the market is opened in the matching engine, its
+        trades come only from the engine.
         """
         until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
         return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
 
     def trades_in(self, epoch: int) -> bool:
-        """Return whether the price path has trades in an epoch.
+        """Return whether the price path has trades in an epoch (the time between two regular price changes).
 
-        A market that was not open, or has no volume, has no trades.
+        There are no trades if the market was not open when the epoch began, or has no volume.
         """
         begins = self.path.begins_us(epoch)
         return bool(self.base_volume) and self.open_us <= begins < self.close_us
@@ -156,9 +160,10 @@ class GeneratedMarket(MarketRow):
         return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """Return the price of the market's last trade up to an instant.
+        """Return the price of the market's last trade up to an instant, or None if the price is unknown.
 
-        If the engine has none, search one epoch of the price path.
+        If the engine has no such trade, the price comes from the price path. Only one epoch of the price path (the time
+        between two regular price changes) is searched.
         """
         price = None if self.opened is None else self.opened.last_price_at(instant_us)
         if price is not None:
@@ -168,15 +173,24 @@ class GeneratedMarket(MarketRow):
         return self._last_price(self.epoch_at(instant_us)) or None
 
     def epoch_at(self, instant_us: int) -> int:
-        """Return the epoch of the market's price path at a past instant."""
+        """Return the number of the price path's epoch at a past instant.
+
+        An epoch is the time between two regular price changes.
+        """
         return self.path.epoch_at(min(instant_us, self.time.now_us()))
 
     def epoch_of(self, instant_us: int) -> int:
-        """Return the epoch whose quote the market shows at an instant, past or future."""
+        """Return the number of the epoch whose quote the market shows at an instant, past or future.
+
+        An epoch is the time between two regular price changes.
+        """
         return self.path.epoch_at(min(self.close_us, self.time.of(instant_us)))
 
     def charted_until_us(self) -> int:
-        """Return the end of the time that candlesticks can cover, in microseconds since 1970."""
+        """Return the latest instant that candlesticks can cover, in microseconds since 1970.
+
+        This instant is the present or, if earlier, the close of the market.
+        """
         now_us = self.time.now_us() if self.opened is None else self.time.clock_us()
         return min(self.close_us, now_us)
 
@@ -224,7 +238,10 @@ class GeneratedMarket(MarketRow):
         return candlesticks_of(self, window)
 
     def open_interest(self, epoch: int) -> int:
-        """Return the open interest of the price path in an epoch, in centi-contracts."""
+        """Return the open interest of the price path during an epoch, in centi-contracts.
+
+        An epoch is the time between two regular price changes.
+        """
         floor = self.base_volume // 3
         return floor + self.path.open_interest_swing(epoch, floor // 20)
 

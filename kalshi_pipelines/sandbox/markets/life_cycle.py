@@ -79,8 +79,8 @@ class MarketLifeCycle:
             if row.close_us > change.at_us:
                 self._plan(row, row.close_us)
         elif change.status == "closed" and change.close_us is None:
-            # The clock closed this market, so its result follows by itself. A market that was closed by hand waits for
-            # a change by hand.
+            # The clock closed this market, so plan when its result is determined. A market that an operator closed
+            # gets no plan: it stays closed until the operator changes it.
             self._plan(row, change.at_us + self._determination_us(row))
         elif change.status in _TIMED:
             self._plan(row, change.at_us + row.settlement_timer_us)
@@ -132,7 +132,7 @@ class MarketLifeCycle:
         return ("yes", DOLLAR_CENTICENTS) if wins else ("no", 0)
 
     def _winner(self, event: GeneratedEvent) -> MarketRow:
-        """Return the one market of an exclusive event that pays. Every market of the event gets the same answer."""
+        """Return the one market of an exclusive event that wins. Every other undetermined market of the event loses."""
         markets = self._catalogue.markets_of_event(event.ticker)
         for market in markets:
             if market.result == "yes":
@@ -141,7 +141,8 @@ class MarketLifeCycle:
         drawn = rng.choices(markets, [_chance(market) + 1 for market in markets])[0]
         if not drawn.result:
             return drawn
-        # An operator already determined the drawn market against YES, so an undetermined market wins.
+        # The drawn market already has another result than YES, which an operator set. The first market without a result
+        # wins instead.
         return next(market for market in markets if not market.result)
 
 

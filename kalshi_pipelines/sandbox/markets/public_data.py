@@ -32,9 +32,10 @@ class Figures:
 
 @dataclass(slots=True)
 class OpenedMarket:
-    """A market since its opening in the matching engine.
+    """Public data of a market that has been opened in the matching engine.
 
-    ``before`` holds the market's figures at its opening. ``now_us`` returns the clock's time.
+    ``traded`` is the engine's record of the market. ``before`` holds the public figures that the market had when it was
+    opened in the engine. ``now_us`` returns the exchange's time in microseconds since 1970.
     """
 
     traded: TradedMarket

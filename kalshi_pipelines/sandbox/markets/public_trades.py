@@ -90,9 +90,9 @@ class PublicTrades:
 
 
 def _append(rows: list[TradeRow], newcomers: list[TradeRow]) -> None:
-    """Append trades that are not older than the trades in the list.
+    """Append new trades to a list of trades. No new trade may be older than any trade in the list.
 
-    Then sort the trades of the same microsecond into list order.
+    New and listed trades of the same microsecond are sorted together, so that the whole list stays sorted.
     """
     if not newcomers:
         return

@@ -79,17 +79,17 @@ class QuotePath:
         return self.sides != _EMPTY
 
     def epoch_at(self, instant_us: int) -> int:
-        """Return the number of the price path's epoch that contains an instant."""
+        """Return the number of the epoch (the time between two regular price changes) that contains an instant."""
         return (instant_us - self.phase_us) // self.period_us
 
     def begins_us(self, epoch: int) -> int:
-        """Return the instant at which an epoch of the price path begins, in microseconds since 1970."""
+        """Return the start of an epoch (the time between two regular price changes) in microseconds since 1970."""
         return epoch * self.period_us + self.phase_us
 
     def quote(self, epoch: int, *, as_begun: bool = False) -> Quote:
-        """Return the best bid and the best ask of an epoch.
+        """Return the best bid and the best ask in an epoch (the time between two regular price changes).
 
-        If ``as_begun`` is True, return the quote at the start of the epoch, before any move by hand.
+        If ``as_begun`` is True, return the quote at the start of the epoch, before any move by hand during the epoch.
         """
         bid, ask = self._positions(epoch, as_begun=as_begun)
         prices = self.grid.prices
@@ -101,7 +101,10 @@ class QuotePath:
         )
 
     def book(self, epoch: int) -> tuple[list[Level], list[Level]]:
-        """Return the YES and the NO bids of an epoch, each ascending in price (best last)."""
+        """Return the YES bids and the NO bids in an epoch (the time between two regular price changes).
+
+        Both lists ascend in price, so the best bid is last.
+        """
         bid, ask = self._positions(epoch, as_begun=False)
         prices = self.grid.prices
         yes = [] if bid is None else self._side(epoch, 0, bid, -1)
@@ -112,9 +115,9 @@ class QuotePath:
         )
 
     def fills(self, epoch: int) -> list[PathTrade]:
-        """Return the trades of an epoch, which all happen at its start, at one price, with one taker.
+        """Return the trades of an epoch (the time between two regular price changes), oldest first.
 
-        The oldest comes first.
+        All trades of an epoch happen at its start, at one price and with the taker on one side.
         """
         quote = self.quote(epoch, as_begun=True)
         if quote == NO_QUOTE:
@@ -134,7 +137,10 @@ class QuotePath:
         ]
 
     def last_price(self, epoch: int) -> int:
-        """Return the price of an epoch's trades in centi-cents, or 0 if the epoch has no trades."""
+        """Return the price in centi-cents of the trades in an epoch (the time between two regular price changes).
+
+        Return 0 if the epoch has no trades.
+        """
         quote = self.quote(epoch, as_begun=True)
         return 0 if quote == NO_QUOTE else _traded_price(quote, self._takes_yes(epoch, quote))
 
@@ -143,11 +149,14 @@ class QuotePath:
         return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
-        """Return how far the open interest of an epoch exceeds its minimum: from 0 to ``most`` centi-contracts."""
+        """Return how far the open interest exceeds its minimum during an epoch.
+
+        An epoch is the time between two regular price changes. The result is from 0 to ``most`` centi-contracts.
+        """
         return mixed(self.seed, epoch, _INTEREST) % (most + 1)
 
     def move(self, epoch: int) -> None:
-        """Move the quote permanently, beginning with an epoch.
+        """Move the quote permanently, from the given epoch (the time between two regular price changes) on.
 
         The bid or the ask moves by at least one price of the grid.
         """
@@ -170,7 +179,8 @@ class QuotePath:
         raise RuntimeError(f"no move keeps the quote {before} on the grid {self.grid.label}")
 
     def _shift(self, epoch: int, *, as_begun: bool) -> int:
-        # Trades follow a moved quote only from the next epoch on. Trades that were already shown keep their price.
+        # An epoch is the time between two regular price changes. Trades follow a quote that was moved by hand only from
+        # the next epoch on, so trades that were already shown keep their price.
         past = (bisect_left if as_begun else bisect_right)(self._moved_epochs, epoch)
         return self._shifts[past - 1] if past else 0
 

@@ -115,7 +115,7 @@ class RecordedMarket(MarketRow):
         )
 
     def change(self, change: MarketChanged) -> None:
-        """Change the market's status, and the result, value and close time that the change gives."""
+        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
         self.status, self.updated_us = change.status, change.at_us
         self.settled_us = change.at_us if change.status == "finalized" else None
         self.changes += 1
@@ -175,7 +175,10 @@ def _centicents(dollars: str) -> int:
 
 
 def quote_of(value: dict[str, Any]) -> tuple[Levels, Levels]:
-    """Return the best YES and NO bids of a recorded market: at most one level each, in the recorded characters."""
+    """Return the best YES bid and the best NO bid of a recorded market, at most one level each.
+
+    Prices and sizes are texts, exactly as they were recorded.
+    """
     return _best(value, "yes_bid_dollars", "yes_bid_size_fp"), _best(value, "no_bid_dollars", "yes_ask_size_fp")
 
 

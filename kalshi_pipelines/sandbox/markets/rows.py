@@ -32,8 +32,8 @@ class CandleWindow:
 class MarketRow(ABC):
     """A market of a catalogue, generated or recorded.
 
-    ``changes`` counts the changes of the market's status. ``opened`` is the market's counterpart in the matching
-    engine, or None before the market is opened in the engine.
+    ``changes`` counts the changes of the market's status. ``opened`` derives the market's public data from the
+    matching engine. It is None before the market is opened in the engine.
     """
 
     __slots__ = (
@@ -114,15 +114,15 @@ class MarketRow(ABC):
         """
 
     def follow(self, traded: TradedMarket, now_us: Callable[[], int]) -> None:
-        """Show the engine's quotes and trades from now on.
+        """Show the quotes and trades that the market has in the matching engine, from now on.
 
-        Volumes are added to the market's figures at its opening in the engine.
+        Volumes shown are the volumes before the market was opened in the engine, plus the volumes traded there.
         """
         self.opened = OpenedMarket(traded, self.figures_at(traded.facts.at_us), now_us)
 
     @abstractmethod
     def change(self, change: MarketChanged) -> None:
-        """Change the market's status, and the result, value and close time that the change gives."""
+        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
 
     @abstractmethod
     def json(self) -> bytes:

@@ -1,7 +1,7 @@
 """Division of an event into markets: outcomes, strikes and fair prices, according to the event's theme.
 
-Belongs here: one market for each side of a game, price threshold, range or competitor. Does not belong here: dates,
-statuses and price paths. Prices are in centi-cents.
+Belongs here: making one market for each side of a game, for each price threshold, for each range, or for each
+competitor. Does not belong here: dates, statuses and price paths. Prices are in centi-cents.
 """
 
 from collections.abc import Callable, Sequence

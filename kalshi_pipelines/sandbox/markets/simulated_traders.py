@@ -26,15 +26,18 @@ SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
 STARTING_MONEY: Final = 10**18
 """Micro-dollars that each simulated member gets on each shard. The amount is so large that it never runs out."""
 KEPT_EPOCHS: Final = 30
-"""Number of epochs of a market that are simulated when the clock jumps ahead. Earlier epochs are skipped."""
+"""Most epochs of a market that are simulated when the clock jumps ahead. Earlier epochs are skipped.
+
+An epoch is the time between two regular price changes.
+"""
 
 
 @dataclass(slots=True)
 class _VisitedMarket:
     """A market in which the simulated traders act.
 
-    ``epoch`` is the last simulated epoch of the market's price path. ``resting`` holds the order id of the simulated
-    order at each price level.
+    ``epoch`` is the number of the last simulated epoch (the time between two regular price changes). ``resting`` holds
+    the order id of the simulated order at each price level.
     """
 
     row: MarketRow
@@ -89,11 +92,17 @@ class SimulatedTraders:
         self._expect(visited)
 
     def next_due_us(self) -> int | None:
-        """Return the start of the next epoch in microseconds since 1970, or None if no market is simulated."""
+        """Return the instant of the next simulated activity in microseconds since 1970.
+
+        Return None if no market is simulated.
+        """
         return self._visits[0][0] if self._visits else None
 
     def run(self, at_us: int, now_us: int) -> None:
-        """Simulate the epoch that is due first: update the book's orders, then trade."""
+        """Simulate the market that is due first: update the simulated orders in its book, then trade.
+
+        Each call simulates at most one epoch of the market (the time between two regular price changes).
+        """
         _, ticker, visit = heapq.heappop(self._visits)
         visited = self._visited[ticker]
         row = visited.row
@@ -122,7 +131,7 @@ class SimulatedTraders:
     def clear(self, ticker: str, at_us: int) -> int:
         """Cancel all simulated orders in a market's book and return their number.
 
-        New orders are placed when the next epoch begins.
+        The simulated traders place new orders at the market's next regular price change.
         """
         orders = self._orders_in(ticker, set(SIMULATED_MEMBERS))
         self._engine.recorder.cancel_each(orders, "member", at_us)
@@ -137,7 +146,7 @@ class SimulatedTraders:
                     self._engine.accounts.deposit(member, 0, shard, STARTING_MONEY, at_us=at_us)
 
     def _expect(self, visited: _VisitedMarket) -> None:
-        """Schedule the simulation of a market's next epoch."""
+        """Schedule the simulation of a market's next epoch (the time between two regular price changes)."""
         row = visited.row
         if not isinstance(row, GeneratedMarket) or row.time.is_frozen or row.status != "active":
             return

@@ -25,10 +25,12 @@ class GeneratedNewsProvider:
     """State of the generated news.
 
     Attributes:
-        corpus: ``usual``, or ``hostile`` to make half of the search results hostile.
+        corpus: ``usual`` for ordinary news. ``hostile`` makes half of the search results hostile and adds hostile items
+            to RSS feeds.
         trap: Address that links in hostile articles and feeds lead to.
         keys: The accepted API keys, or None to accept any key that is not empty.
-        shown: The story and the kind of copy at every address shown so far.
+        shown: Every article address shown so far, with the article's story and its kind of copy (``original``,
+            ``syndicated`` or ``edited``).
     """
 
     stories: StoryIndex

@@ -60,7 +60,7 @@ class GeneratedArticle:
 
 @dataclass(frozen=True)
 class Topic:
-    """Topic of news stories. Its title is shared by events of the catalogue."""
+    """Topic of news stories: the title that one or more events of the catalogue have."""
 
     number: int
     title: str

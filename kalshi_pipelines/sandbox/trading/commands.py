@@ -62,7 +62,7 @@ class NewOrder:
 class OrderRef:
     """Reference to an existing order.
 
-    ``shard`` and ``ticker`` say where to look. If both are None, only shard 0 is searched.
+    ``shard`` or ``ticker`` determines the shard that is searched for the order. If both are None, shard 0 is searched.
     """
 
     member: str

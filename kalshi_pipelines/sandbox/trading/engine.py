@@ -160,8 +160,8 @@ class MatchingEngine:
         in the following minute may be canceled as well.
 
         Raises:
-            RequestRefused: Some orders were not canceled, because they rest on a shard that is down. Or all shards are
-                down, and nothing was canceled.
+            RequestRefused: Some orders rest on a shard that is down and were not canceled, or all shards are down and
+                no order was canceled.
         """
         if not any(shard.exchange_active for shard in self.state.shards.values()):
             raise RequestRefused("exchange_unavailable")

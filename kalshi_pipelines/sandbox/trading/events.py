@@ -192,8 +192,9 @@ class OrderAmended(TradingEvent, frozen=True, kw_only=True, tag=True):
 class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
     """Two orders traded ``count`` at the maker's ``price``.
 
-    Fees are net and in micro-dollars. A rounding is the part of the fee that rounds the balance change to the member's
-    balance step. It is negative if the order got earlier rounding back.
+    Fees are net and in micro-dollars. ``maker_rounding`` and ``taker_rounding`` are the parts of the fees that round
+    each balance change to the member's balance step. A rounding is negative if the fill returned more earlier rounding
+    fees than it added.
     """
 
     trade_id: str

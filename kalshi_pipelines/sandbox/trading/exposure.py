@@ -19,8 +19,9 @@ def cost_each(side: Side, price: int) -> int:
 
 @dataclass(slots=True)
 class _RestingSide:
-    """Resting centi-contracts on one side of the book by the cost of opening one, with the total count and the total
-    cost.
+    """Resting centi-contracts of one member on one side of a market's book.
+
+    ``counts`` groups the centi-contracts by the cost of opening one of them. ``count`` and ``cost`` are the totals.
     """
 
     counts: dict[int, int] = field(default_factory=dict)
@@ -37,9 +38,10 @@ class _RestingSide:
         self.cost += cost * count
 
     def opening_cost(self, closing: int) -> int:
-        """Return the total opening cost of all contracts except the first ``closing`` ones.
+        """Return the total opening cost of the resting contracts, except for ``closing`` centi-contracts.
 
-        Contracts with a higher cost trade first.
+        The excepted contracts close the member's position, so they cost nothing. They are the contracts with the
+        highest opening cost, because orders at better prices cost more and trade first.
         """
         if closing <= 0:
             return self.cost

@@ -251,7 +251,7 @@ class OrderGroup:
     matched_count: int = 0
 
     def matched_since(self, instant_us: int) -> int:
-        """Return the centi-contracts of the group's orders that traded after an instant."""
+        """Return how many centi-contracts the orders of the group have traded after an instant."""
         return sum(count for at_us, count in self.matched if at_us > instant_us)
 
 

@@ -391,7 +391,7 @@ class TradingState:
         order.remaining -= count
 
     def _expose(self, order: SandboxOrder, count: int) -> None:
-        """Change the collateral of a resting order by the collateral of ``count`` centi-contracts.
+        """Update the collateral of a resting order, to which ``count`` centi-contracts are added (removed if negative).
 
         Call this method before the order's ``remaining`` changes.
         """
