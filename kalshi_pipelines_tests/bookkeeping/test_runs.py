@@ -50,7 +50,7 @@ def test_second_run_of_a_subject_is_refused_while_the_first_is_running(
 ) -> None:
     with IngestRun(engine, "markets", Environment.SANDBOX):
         with (
-            pytest.raises(AlreadyRunning, match="ingesting markets"),
+            pytest.raises(AlreadyRunning, match="works on markets"),
             IngestRun(engine, "markets", Environment.SANDBOX),
         ):
             pass
