@@ -42,9 +42,11 @@ def canonical_address(address: str) -> tuple[str, str]:
     """Return the canonical address of an article, and the host name of the article's site.
 
     Addresses of the same article share one canonical address. The addresses may differ in the scheme, capitals of the
-    host, default ports, fragments, tracking parameters, the order of parameters, and variants for phones and AMP. A
-    canonical address has no ``www.``. It serves as a key and may not work as a link. The table ``news_article_sources``
-    keeps the address as received.
+    host, default ports, fragments and tracking parameters. The order of parameters may differ, too, and an address may
+    be the variant for phones or for AMP.
+
+    A canonical address has no ``www.``. It serves as a key and may not work as a link. The table
+    ``news_article_sources`` keeps the address as received.
 
     Raises:
         InvalidAddress: The address is not an ``http`` or ``https`` address of a public host.

@@ -44,8 +44,8 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: The number of known articles above which a word of their titles is common. A common word finds only this many
-#: articles, the newest ones.
+#: A word is common if it is in the titles of more known articles than this number. A common word finds only the newest
+#: articles, as many as this number.
 _COMMON: Final = 64
 _RAREST: Final = 4
 #: The least difference in similarity between the best and the second-best story for an article to join the best.

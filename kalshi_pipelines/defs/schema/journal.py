@@ -104,7 +104,7 @@ def _journal_guard(context: dg.AssetExecutionContext, journal: JournalResource) 
 def require_configured_place(run: dg.DagsterRun) -> None:
     """Fail a run whose config sets another data folder.
 
-    The run would use a journal in that folder, without the caps and halts of the configured journal.
+    With a journal in another folder, the run would escape the caps and halts of the configured journal.
 
     Raises:
         Failure: The run's config sets ``data_dir`` of a resource.

@@ -92,8 +92,8 @@ def at_most_long(column: str, characters: int) -> list[sa.CheckConstraint]:
 def provenance() -> list[sa.Column[Any]]:
     """Return the columns that say when and by which run a record was stored.
 
-    The columns are: fields of the record that the client does not know, the time of the record's first read, the time
-    of the last write, and the ingest run.
+    The columns hold the times of the first and the last write of the record, and the ingest run of the last write.
+    Another column holds the fields of the record that the client does not know.
     """
     return [
         sa.Column("unknown_fields", Text),
