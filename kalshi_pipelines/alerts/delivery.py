@@ -44,7 +44,8 @@ def deliver_pending(
 
     Args:
         engine: A warehouse with its schema at head.
-        channels: The channels to deliver to. Without channels, alerts wait for a week.
+        channels: The channels to deliver to. If there are no channels, alerts wait for up to a week until a channel is
+            configured.
         minimum: The least severity that is sent.
         clock: Returns the present time in microseconds since 1970 UTC.
     """

@@ -47,7 +47,7 @@ class RecordKind(Generic[Record]):
         subject: Name of the kind in run records and in the quarantine.
         record: The type of the wire record.
         key: Name of the field that identifies a record.
-        row: Makes the row of a record from the record, its digest, its unknown fields as JSON text and the provenance.
+        row: Makes a row. The arguments are the record, its digest, its unknown fields as JSON text and the provenance.
         stored_digests: Returns the digests of the records that are stored under the given keys.
         add_parents: Adds placeholders for parents that are not stored yet, and returns how many it added.
         store: Writes rows and their history rows.

@@ -47,7 +47,7 @@ class RowLayout(Generic[Record]):
 
     Attributes:
         columns: Names of the columns, in the order of the row's values. The record's key comes first.
-        row: Makes the row of a record from the record, its digest, its unknown fields as JSON text and the provenance.
+        row: Makes a row. The arguments are the record, its digest, its unknown fields as JSON text and the provenance.
             Raises InexactValue if a price or count is not an exact decimal text.
         sources: The table from which the columns and the function were compiled. Empty if the function is handwritten.
     """

@@ -122,7 +122,10 @@ class _Comparison:
                 yield name, "gone" if not seen else "missing in some"
 
     def _left_out(self) -> Iterator[Difference]:
-        """Yield optional keys that disappeared. A disappeared key is reported only if a new key replaced it."""
+        """Yield a difference for each optional key that disappeared.
+
+        Such a difference is reported later only if a new key with a similar name appeared.
+        """
         for name, each in self._contract.fields.items():
             if each.is_required or name in self._places or not self._was_seen(name) or name.endswith("]"):
                 continue

@@ -34,7 +34,7 @@ _NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
 
 
 IngestedRecord = tuple[Any, Any, Collection[str]]
-"""A decoded record: an object with its fields as attributes, its bytes, and the names of its unknown fields."""
+"""A decoded record: an object with the record's fields as attributes, its bytes, and the names of unknown fields."""
 
 
 @dataclass(frozen=True)

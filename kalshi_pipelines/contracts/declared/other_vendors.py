@@ -133,4 +133,7 @@ OTHER_VENDORS: Final = (
     Contract("GET docs.kalshi.com/changelog/rss.xml", {}, hosts=DOCS_HOST),
     Contract("GET docs.kalshi.com/openapi.yaml", {}, hosts=DOCS_HOST),
 )
-"""Contracts outside of the REST interface. For published documents they check only status, host and redirects."""
+"""Contracts outside of the exchange's REST interface.
+
+The contracts of published documents permit checks of the status, the host and redirects only.
+"""

@@ -224,7 +224,11 @@ def _fee(at: str, fill: dict[str, Any]) -> Iterator[BrokenRule]:
 
 
 def settlement_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of settlements: the payment must follow from the result and the counts."""
+    """Yield broken rules of settlements.
+
+    The revenue must be one dollar for each winning contract, and no contract may have cost more than one dollar. Rows
+    must match the filters of the request.
+    """
     for at, row in rows_at(body, "settlements[]"):
         result = text_at(row, "market_result")
         held = {"yes": number_at(row, "yes_count_fp"), "no": number_at(row, "no_count_fp")}.get(result)

@@ -17,7 +17,7 @@ from kalshi_pipelines.contracts.language.differences import RANK, Difference, Ki
 from kalshi_pipelines.units import DAY_US
 
 SPREADS_FOR_US: Final = DAY_US
-"""The time within which the same change of a key at another endpoint counts as part of the first incident."""
+"""The time within which the same change of a key at another endpoint belongs to the same incident."""
 _OF_THE_ANSWER: Final = frozenset({WHOLE, "status", "host", "headers.content-type"})
 #: Kinds of differences that are concluded from several values. Such a difference is often a consequence of a change in
 #: one of the values.
@@ -66,5 +66,5 @@ def _key(place: str) -> str:
 
 
 def _record(place: str) -> str:
-    """Return the record, or the whole body, that a place belongs to."""
+    """Return the place of the list whose elements hold a place; ``$`` (the whole body) if no list holds it."""
     return place.rpartition("[]")[0] or WHOLE

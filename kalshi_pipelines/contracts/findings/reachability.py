@@ -28,7 +28,7 @@ def vendor_of(endpoint: str) -> str:
 
 
 def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
-    """Return the best of an endpoint's outcomes in one run. It counts as the outcome of the endpoint."""
+    """Return the best outcome of an endpoint in one run. ``_ORDER`` lists the outcomes, the best one first."""
     return min(outcomes, key=_ORDER.index)
 
 

@@ -178,9 +178,9 @@ class RunRecording:
     def _is_still_different(
         self, difference: Difference, answers: Sequence[CheckResult], stored: EndpointBaseline | None
     ) -> bool:
-        """Return whether the reference baseline still shows a learned difference.
+        """Return whether answers still differ from the reference baseline in the place and kind of a difference.
 
-        The answers of each endpoint are compared with the reference baseline only once.
+        In one run, the answers of each endpoint are compared with the reference baseline only once.
         """
         found = self._from_reference.get(difference.endpoint)
         if found is None:
@@ -267,7 +267,7 @@ def _is_list(place: str, inventory: Inventory) -> bool:
 
 
 def _elements(place: str, inventory: Inventory) -> int:
-    """Return the number of elements of a list. A list of fewer than two elements shows nothing about order."""
+    """Return the number of elements of a list. A list needs two elements to show whether a paging rule holds."""
     elements = inventory.places.get(f"{place}[]")
     return elements.seen if elements else 0
 

@@ -54,7 +54,7 @@ class Kind(StrEnum):
 
 
 PlaceAndKind = tuple[str, Kind]
-"""The place and kind of a difference. Together with the endpoint they identify one finding."""
+"""The place and kind of a difference. Together with the environment and the endpoint, they identify one finding."""
 
 RANK: Final = {Severity.ADDITIVE: 0, Severity.RISKY: 1, Severity.BREAKING: 2}
 """The rank of each severity: the higher, the graver."""
@@ -91,11 +91,11 @@ class Difference:
             object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     def fingerprint(self, environment: str) -> str:
-        """Return a digest that is the same for the same finding, in every run and on every machine."""
+        """Return a digest of the subject and the text ``after``. It is the same in every run and on every machine."""
         return _digest(environment, self.endpoint, self.place, self.kind, self.after)
 
     def subject(self, environment: str) -> str:
-        """Return a digest of the subject of a finding. The subject stays the same when ``after`` changes."""
+        """Return a digest of the subject of a finding: environment, endpoint, place and kind."""
         return _digest(environment, self.endpoint, self.place, self.kind)
 
 
