@@ -112,12 +112,18 @@ class Exchange:
 
     @property
     def cutoff_us(self) -> int:
-        """Historical cutoff, in microseconds since 1970. Markets settled and trades made earlier are history."""
+        """Historical cutoff for markets and trades, in microseconds since 1970.
+
+        The historical endpoints show markets that settled before this instant and trades that were made before it.
+        """
         return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
 
     @property
     def orders_cutoff_us(self) -> int:
-        """Historical cutoff for orders, in microseconds since 1970. Orders closed earlier are history."""
+        """Historical cutoff for orders, in microseconds since 1970.
+
+        The historical endpoints show orders that were closed before this instant.
+        """
         return midnight_us(self.clock.now_us()) - ORDERS_KEPT_DAYS * DAY_US
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ class Generation:
     def cutoff_us(self) -> int:
         """The historical cutoff (microseconds since 1970).
 
-        Markets settled and trades made earlier are not in the live endpoints.
+        The live endpoints omit markets that settled before this instant and trades that were made before it.
         """
         return self.anchor_us - HISTORY_DAYS * DAY_US
 

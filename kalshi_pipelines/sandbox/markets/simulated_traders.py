@@ -20,7 +20,9 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 MAKERS: Final = "crowd-makers"
 TAKERS: Final = "crowd-takers"
 OTHERS: Final = "crowd-others"
-"""Simulated member that places the orders of the admin route. The other simulated members do not cancel these orders.
+"""Simulated member that places the orders that an admin request asks for.
+
+The other simulated traders do not replace these orders when the price path moves.
 """
 SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
 STARTING_MONEY: Final = 10**18
