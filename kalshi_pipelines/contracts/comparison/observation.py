@@ -1,4 +1,4 @@
-"""Observation of a decoded body: one pass over the body counts the values at every place, which makes an inventory."""
+"""Observation of a decoded body: one pass counts the values at every place. The counts form an inventory."""
 
 import hashlib
 import json

@@ -193,7 +193,7 @@ def absences_to_close(finding: Finding) -> int:
 
 
 def mark_acknowledged(finding: Finding, who: str, why: str, now_us: int) -> Finding:
-    """Return the acknowledged form of an open finding, with the person and the reason."""
+    """Return an open finding as acknowledged, with the person who acknowledged it and the reason."""
     return replace(
         finding,
         status=FindingStatus.ACKNOWLEDGED,

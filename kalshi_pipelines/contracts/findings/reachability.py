@@ -28,7 +28,10 @@ def vendor_of(endpoint: str) -> str:
 
 
 def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
-    """Return the best outcome of an endpoint in one run. ``_ORDER`` lists the outcomes, the best one first."""
+    """Return the best of the outcomes in one run, which counts as the outcome of the endpoint.
+
+    ``_ORDER`` lists the outcomes, the best one first.
+    """
     return min(outcomes, key=_ORDER.index)
 
 
