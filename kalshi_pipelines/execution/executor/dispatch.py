@@ -227,8 +227,8 @@ class LiveDispatch:
         }
         ended = verdict.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
-            # A reconciliation may have resolved the order while it was sent. The state it recorded outweighs this
-            # answer.
+            # A reconciliation may have resolved the order while the request was under way. In that case the state from
+            # the reconciliation stays, and this answer is only added to the audit log.
             present = transaction.reading.orders.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
                 transaction.audit.append(

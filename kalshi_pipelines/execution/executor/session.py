@@ -64,7 +64,7 @@ class TradeSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a session is opened: by which person, from which kind of run, and for what reason."""
+    """The circumstances in which a session is opened: the person, the kind of run and the reason."""
 
     opened_by: str
     origin: Origin

@@ -115,7 +115,10 @@ class EmergencyFile:
         aside.unlink()
 
     def _append_once(self, text: bytes) -> bool:
-        """Append the text once. Return whether the file is still at its path, where readers look for it."""
+        """Append the text to the emergency file, and return whether the file is still at its path afterwards.
+
+        Another process may have moved the file aside meanwhile, and readers may then miss the text.
+        """
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             os.write(descriptor, text)

@@ -174,7 +174,7 @@ class DenialReason(Enum):
 
     @property
     def remedy(self) -> str:
-        """What a person can do about the denial."""
+        """The next step for a person after the denial, as text."""
         return self.value.remedy
 
 

@@ -108,11 +108,10 @@ def _compare_once(context: ReconciliationContext) -> Comparison:
 
 
 def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
-    """Return the instant since which the account is read.
+    """Return the start of the period for which the account is read.
 
-    It is an hour before the oldest open order or the last clean reconciliation, whichever is earlier.
-
-    It is never before the account's first live session.
+    The period starts an hour before the oldest open order or the last clean reconciliation, whichever is earlier. The
+    start is never before the account's first live session.
     """
     if first_us is None:
         return context.clock_us()

@@ -62,7 +62,10 @@ class ReconciliationLimits:
     rounds: int = 4
     """The most times that the account is read while the exchange's lists contradict each other."""
     left_behind_us: int = MINUTE_US
-    """After this time, an order in the state ``sending`` counts as left behind, even if its session holds the lease."""
+    """The longest time that an order stays in the state ``sending`` while its session holds the lease, in microseconds.
+
+    After this time, a reconciliation treats the order as left behind by its process.
+    """
     unknown_too_long_us: int = 10 * MINUTE_US
 
 

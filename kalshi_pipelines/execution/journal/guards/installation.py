@@ -19,7 +19,7 @@ def raise_guards(connection: sa.Connection) -> None:
     """Remove every trigger of the journal, then create the guards of this version."""
     lower_guards(connection)
     for statement in statements.guard_statements(connection.dialect.name):
-        # psycopg would read a percent sign as a parameter, but the guards contain no percent sign.
+        # The statements must not contain a percent sign, because psycopg would read it as a parameter.
         connection.exec_driver_sql(statement)
 
 

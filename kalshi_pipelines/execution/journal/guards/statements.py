@@ -86,7 +86,7 @@ _VALUES: Final[Mapping[str, object]] = {
 
 @cache
 def guard_statements(dialect: str) -> tuple[str, ...]:
-    """Return the statements that create every guard, for SQLAlchemy's dialect name of the database."""
+    """Return the statements that create every guard. ``dialect`` is SQLAlchemy's name for the kind of database."""
     return tuple(_sqlite() if dialect == "sqlite" else _postgres())
 
 

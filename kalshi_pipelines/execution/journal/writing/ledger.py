@@ -1,4 +1,4 @@
-"""The ledger: comparing orders with their caps, reserving for them, and releasing reservations.
+"""The ledger: comparing orders with their caps, reserving their worst case, and releasing reservations.
 
 The database adds up the postings and enforces the caps. A writing transaction has exclusive access to the journal. The
 database therefore enforces the caps on the same figures that this module reads.

@@ -90,7 +90,7 @@ class SettlementWriter:
         return True
 
     def _holding(self, account: Account, ticker: str, event_ticker: str) -> list[Row]:
-        """Return the scopes that still count now and hold a position in a market."""
+        """Return the scopes that still count orders and fills and that hold a position in a market."""
         day = self._scopes.latest_day(account, Mode.LIVE)
         leased = sa.select(leases.c.session_id).where(
             leases.c.environment == account.environment, leases.c.subaccount == account.subaccount
