@@ -48,7 +48,7 @@ class _Trigger:
     when: str = ""
 
 
-#: Guards whose effect depends on the inserted row. Both databases have them.
+#: Guards that run when a row is inserted, and that SQLite and Postgres both have.
 _TRIGGERS: Final = (
     _Trigger("audit_head", "AFTER INSERT", "audit_log"),
     _Trigger("send", "BEFORE INSERT", "order_events", "NEW.to_state = 'sending'"),
