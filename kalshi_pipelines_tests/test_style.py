@@ -34,6 +34,43 @@ PATTERNS: Final = {
     "an old adverb": r"\b(?:thereof|therein|thereby|whereof|hereof)\b",
     "taken down, put up": r"\b(?:took|taken|takes) (?:it |them |guards )?down\b",
 }
+#: Parts of former sentences that readers could not understand.
+UNREADABLE: Final = (
+    "a clock that was ahead was at the latest",
+    "a clean reconciliation that began since",
+    "a quote that was not what it was before",
+    "as its contract and its past say",
+    "becomes a warehouse in place",
+    "can not be read counts as engaged",
+    "Everything waits for",
+    "fixed and reserved by is as it was",
+    "gives a warehouse in place",
+    "not those go on",
+    "of it the question is taken",
+    "automated or late, it is a dry run",
+    "something of what it takes",
+    "takes another person than",
+    "What halts must not fail",
+    "What was archived before",
+    "What was not asked is not healthy",
+)
+#: Former names of functions and classes, which hid a purpose.
+FORMER_NAMES: Final = frozenset(
+    {
+        "Desk",
+        "Office",
+        "Surroundings",
+        "Stock",
+        "_turned_away",
+        "fenced",
+        "given_back",
+        "has_tokens_for_an_order",
+        "swept",
+        "taking_stock",
+        "together",
+        "told",
+    }
+)
 _TOOL_COMMENT: Final = re.compile(r"#!?\s*(?:noqa|fmt|type:|pragma|mypy)")
 
 
@@ -103,3 +140,29 @@ def test_pattern_search_reads_docstrings_attribute_texts_and_joined_comments() -
     source = '"""Told."""\n\nLIMIT = 1\n"""Anew."""\n# One\n# two.\nx = 2  # noqa: E501\ny = 3  # three\n'
     assert list(_docstrings(source)) == [(1, "Told."), (4, "Anew.")]
     assert list(_comments(source)) == [(5, "One two."), (8, "three")]
+
+
+def test_no_page_or_text_has_a_sentence_that_readers_could_not_understand() -> None:
+    pages = [*CHECKOUT.glob("*.md"), *(CHECKOUT / "docs").rglob("*.md"), *(CHECKOUT / "deploy").rglob("*.*")]
+    wrong = [
+        f"{file.relative_to(CHECKOUT)}: {part}"
+        for file in (*pages, *_files())
+        if not file.samefile(__file__)
+        for part in UNREADABLE
+        if part.lower() in " ".join(file.read_text(errors="replace").split()).lower()
+    ]
+    assert wrong == []
+
+
+def test_no_file_class_or_function_has_a_former_name() -> None:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    wrong = [
+        f"{file.relative_to(CHECKOUT)}: {name}"
+        for file in _files()
+        for name in (
+            file.stem,
+            *(node.name for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, kinds)),
+        )
+        if name in FORMER_NAMES
+    ]
+    assert wrong == [], "a command is an imperative, a value a noun of the field"

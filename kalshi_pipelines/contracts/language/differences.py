@@ -73,7 +73,7 @@ class Difference:
         after: The observation, without counts and examples, so that a finding has the same text in every run.
         example: One value that shows the difference.
         assets: Assets made from the values at the place.
-        advice: What to do next, as one sentence.
+        advice: The next step for a person, as one sentence.
     """
 
     endpoint: str
