@@ -49,6 +49,12 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 )
 from kalshi_pipelines_tests.support.execution.unsendable import SENDING, unknown_order
 
+ROW_COUNTS: sa.CompoundSelect[str, int] = sa.union_all(
+    *(
+        sa.select(sa.literal_column(f"'{name}'"), sa.func.count()).select_from(table)
+        for name, table in metadata.tables.items()
+    )
+)
 Attempt = Callable[[JournalTransaction, OrderSteps], object]
 
 
@@ -63,10 +69,7 @@ def refused(steps: OrderSteps, attempt: Attempt) -> str:
 
 def rows_of(steps: OrderSteps) -> dict[str, int]:
     with steps.journal._engine.connect() as connection:
-        return {
-            name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-            for name, table in metadata.tables.items()
-        }
+        return {row[0]: row[1] for row in connection.execute(ROW_COUNTS)}
 
 
 def sql(transaction: JournalTransaction, statement: str) -> None:
