@@ -1,7 +1,8 @@
 """The settings of trading: environment variables that begin with ``KALSHI_TRADE_``, read once into a frozen object.
 
-An unknown variable or an unusable value is an error; nothing is guessed. Caps can only be lowered. The ceilings of the
-caps are constants in the journal's tables. The database also refuses to open a session with caps above the ceilings.
+An unknown variable or an unusable value is an error; nothing is guessed. A cap can only be
+set to at most its ceiling. The ceilings are constants in the journal's tables. The database also refuses to open a
+session with a cap above its ceiling.
 """
 
 import hashlib

@@ -182,7 +182,10 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
 
 
 def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    """Return whether a reservation was posted to the order's own scope. The send guard has a similar rule."""
+    """Return whether a scope fits the order whose reservation was posted to it.
+
+    The scope must be of the order's session, event, account, day or hour. The send guard checks this similarly.
+    """
     keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
     if scope["kind"] == "day":
         return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1
@@ -219,7 +222,7 @@ def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:
 
 
 def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
-    """Return the markets where the account's count of open contracts differs from its orders.
+    """Yield a problem for each market where the account's count of open contracts differs from the account's orders.
 
     The count includes the unfilled contracts of each open order. For a finished order, it includes the contracts that
     the exchange reported as filled but whose fills are not recorded yet.

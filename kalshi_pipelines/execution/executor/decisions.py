@@ -125,8 +125,8 @@ def decision_of(
 ) -> Decision:
     """Return the decision that follows from the present state of an intent.
 
-    If ``denied`` is given, the decision gets its reason and text. Otherwise the decision gets the intent's reason for
-    denial, if any, and the text ``detail``.
+    If ``denied`` is given, the decision gets the reason and text of ``denied``. Otherwise the decision gets the
+    intent's reason for denial, if any, and the text ``detail``.
     """
     outcome = _outcome_of(intent)
     reason, detail = (denied.reason, denied.detail) if denied else (intent.denial, detail)

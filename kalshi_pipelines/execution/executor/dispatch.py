@@ -43,8 +43,8 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
-#: Contracts that an order group lets the exchange match in any 15 seconds. This limit only slows fills down; the ledger
-#: enforces the caps.
+#: The most contracts of an order group that the exchange matches in any 15 seconds. This limit only slows fills down;
+#: the ledger enforces the caps.
 GROUP_CONTRACTS: Final = 10_000
 #: The kill switch engages after this many orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
@@ -100,7 +100,7 @@ class SimulatedDispatch:
         self._journal, self._session = journal, session
 
     def ensure_group(self, exchange_index: int) -> OrderId | None:
-        """Return None. A dry run sends no orders, so it needs no order group that could be fenced."""
+        """Return None. A dry run sends no orders, so it needs no order group."""
         del exchange_index
         return None
 

@@ -56,8 +56,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading a market can raise. Every read takes from the rate budget, which is in the warehouse, so the
-#: warehouse can fail, too.
+#: Errors that reading a market can raise. Every read first takes tokens from the rate budget in the warehouse, so a
+#: failure of the warehouse is among them.
 MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
 #: Errors that an unusual proposal can cause while it is planned. They only deny this proposal.
 PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)

@@ -172,7 +172,7 @@ class Journal:
         return made
 
     def require_unrestored(self) -> None:
-        """Check that the journal still has the newest record in the anchor file, before a live session opens.
+        """Check that the journal still has the record that its newest anchor names, before a live session opens.
 
         The check also fails if the anchor file has anchors of another journal. Orders in another journal have used part
         of the caps. This journal does not know those orders, so it would allow that part to be used again.

@@ -65,8 +65,8 @@ class EmergencyFile:
         Raises:
             EmergencyFileUnreadable: The file exists but cannot be read.
         """
-        # The emergency file is read before and after the files that were moved aside. Meanwhile another process may
-        # move lines from the emergency file into such a file, or back.
+        # The emergency file is read both before and after the files that were moved aside, so that no line is missed.
+        # Meanwhile another process may move lines from the emergency file into such a file, or back.
         found = [
             *_lines(self.path),
             *(line for aside in self._files_put_away() for line in _lines(aside)),
@@ -150,7 +150,7 @@ def _unreadable(path: Path, error: OSError) -> EmergencyFileUnreadable:
 def _line(text: bytes) -> EmergencyLine:
     """Return the engagement that a line records.
 
-    A line that cannot be parsed is returned as a level 1 engagement by ``unknown``.
+    A line that cannot be parsed becomes an engagement of level 1, and the name of the person is ``unknown``.
     """
     try:
         return _parsed_line(json.loads(text))

@@ -74,7 +74,7 @@ class Halt:
 
     Args:
         switch: The kill switch, which the halt engages.
-        emergency: The emergency file. It is written first, because no other process can lock it.
+        emergency: The emergency file. It is written before the journal, because the file is never locked.
         transport: Sends the cancels and triggers.
         account: Reads the account to prove that no order rests.
         groups: Yields the order groups to fence.
@@ -167,7 +167,7 @@ class Halt:
             )
 
     def _wait_for_reads(self) -> bool:
-        """Wait a few seconds until the exchange's reads include the last cancel or trigger. Return whether they do."""
+        """Wait at most a few seconds for reads that include the last cancel or trigger. Return whether they do."""
         for _ in range(_LOOKS_AT_WATERMARK):
             if self._account.as_of_us() >= self._acted_us:
                 return True

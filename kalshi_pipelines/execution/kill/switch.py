@@ -74,7 +74,7 @@ class KillSwitch:
         journal: Opens the journal, and may fail.
         emergency: The emergency file. It is written before the journal, and emptied once the journal has recorded its
             lines.
-        others: The other sources of the switch.
+        others: The sources of the switch besides the journal and the emergency file.
         account: The account whose reconciliation is named first in the record of a release.
         clock_us: Returns the present instant in microseconds.
         most_seconds: The longest wait for the journal. The wait for the emergency file's disk has the same limit.
@@ -100,7 +100,7 @@ class KillSwitch:
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency), *self._others))
 
     def is_on_record(self) -> bool:
-        """Return whether the journal or the emergency file stops trading. Both stay engaged until a release."""
+        """Return whether the journal or the emergency file stops trading. Only a release ends such an engagement."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency))).engaged
 
     def why_engaged(self) -> str | None:
@@ -135,7 +135,7 @@ class KillSwitch:
         return taken
 
     def _try_import(self, written: EmergencyLine | None = None) -> EngagementRecord | str:
-        """Return where the engagement is recorded, or why only the emergency file has it."""
+        """Record the emergency file's lines in the journal. Return the result, or why the journal has no record."""
         try:
             return self._within_journal_limit(lambda: self._import_lines(written))
         except Exception as error:  # noqa: BLE001  # the file stops trading, so no error may end the halt
@@ -204,7 +204,7 @@ class KillSwitch:
     def _reconciliations_since(self, reading: JournalReading, kill: KillState, now: int) -> dict[int, int]:
         """Return the id of the newest clean reconciliation of each sub-account ever traded live.
 
-        The kill switch stops all trading from the journal, so every sub-account traded from it must match the journal.
+        The kill switch stops trading in every sub-account of the journal, so each of them must match the journal.
 
         Raises:
             NotReleased: A reconciliation is missing, began before the engagement, or has a time in the future.

@@ -19,7 +19,7 @@ class Explanation:
 class DenialReason(Enum):
     """The reasons to deny an order. Each value holds the explanation for people; ``code`` is stored and shown."""
 
-    # --- reasons that lie in the proposal
+    # --- reasons to deny an order because of its proposal
     INVALID_PROPOSAL = Explanation(
         "A term of the proposal is missing or impossible.", "Correct the proposal and propose it again."
     )
@@ -40,7 +40,7 @@ class DenialReason(Enum):
     TICKER_NOT_ALLOWED = Explanation(
         "The market's series is not in KALSHI_TRADE_SERIES.", "Add the series, or choose another market."
     )
-    # --- reasons that lie in the trading session: its permission to trade and its settings
+    # --- reasons to deny an order because of the session's permission to trade or its settings
     NOT_ARMED = Explanation("No person has armed this run.", "Arm the run: see `docs/trading.md`.")
     ARM_TOKEN_INVALID = Explanation(
         "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",
@@ -87,7 +87,7 @@ class DenialReason(Enum):
     ORIGIN_NOT_LIVE = Explanation(
         "A retried, re-executed, backfilled, automated or late run never trades live.", "Start a run manually."
     )
-    # --- reasons that lie in the state of the market or of the exchange
+    # --- reasons to deny an order because of the state of the market or of the exchange
     EXCHANGE_NOT_TRADING = Explanation(
         "The exchange or the market's shard is not trading, or its status cannot be read.",
         "Wait until the exchange trades again.",
@@ -127,7 +127,7 @@ class DenialReason(Enum):
     CLOCK_SKEWED = Explanation(
         "This computer's clock differs from the exchange's by more than 2 seconds.", "Synchronise the clock (NTP)."
     )
-    # --- reasons that lie in the caps of the session
+    # --- reasons to deny an order because of the session's caps
     CAP_ORDER_COUNT = Explanation(
         "The order would exceed the cap on the number of orders.", "Run `status` to see how much of each cap is used."
     )
@@ -149,7 +149,7 @@ class DenialReason(Enum):
         "Recorded fills, fees or foreign orders exceed a cap, so no order is admitted.",
         "Run `reconcile`, find the reason, then clear the cap with `accept`.",
     )
-    # --- reasons that lie in the state of this program
+    # --- reasons to deny an order because of the state of this program
     RATE_BUDGET_SPENT = Explanation(
         "The remaining write requests are reserved for cancels.", "Wait a second, and send fewer orders at a time."
     )

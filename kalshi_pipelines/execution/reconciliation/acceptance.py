@@ -35,10 +35,10 @@ class Acceptance:
 def accept(
     context: ReconciliationContext, report: ReconciliationReport, tickers: Collection[str], by: str, why: str
 ) -> Acceptance:
-    """Record the exchange's positions of these markets as the journal's own, and clear every breached cap.
+    """Correct the journal's positions in these markets to the exchange's positions, and clear every breached cap.
 
     Args:
-        context: The inputs of the reconciliation.
+        context: The journal, the exchange and the account of the reconciliation.
         report: The report of a reconciliation that was made just now.
         tickers: All markets whose positions drifted, and no other market.
         by: The person who accepts.

@@ -46,7 +46,10 @@ class AccountSnapshot:
 
 @dataclass
 class Comparison:
-    """The result of a comparison: differences between account and journal, resolved orders, and several counts."""
+    """The result of a comparison: differences between account and journal, resolved orders, and named counts.
+
+    A name such as ``orders_read`` or ``fills_posted`` tells what is counted.
+    """
 
     as_of_us: int | None = None
     differences: list[AccountDifference] = field(default_factory=list)
@@ -59,9 +62,10 @@ class Comparison:
 
 
 def compare(context: ReconciliationContext) -> Comparison:
-    """Read the account, record new facts, and return the differences.
+    """Read the account, record new facts, and return the result with all differences.
 
-    This is repeated while the differences may come only from reading the exchange's lists at different times.
+    The account is read again, up to a limit, if it could not be read completely. The same is done for a difference that
+    may exist only because the exchange's lists were read at different times.
     """
     result = Comparison()
     for number in range(context.limits.rounds):
@@ -164,7 +168,7 @@ class _SnapshotPosting:
         self._account = context.account
         self._transaction, self._snapshot, self._result = transaction, snapshot, result
         self._too_long_us = context.limits.unknown_too_long_us
-        # Before the account's first live session nothing was traded, and there are no caps to compare facts with.
+        # Without a live session of the account there are no caps to compare facts with, so the ledger is not updated.
         self._has_ledger = transaction.reading.sessions.first_live_session_us(context.account) is not None
 
     def post(self) -> None:
@@ -298,9 +302,10 @@ class _SnapshotPosting:
         return counted_positions(self._transaction, self._account)
 
     def _adopt_positions(self) -> None:
-        """Record the positions from before the first live session, once.
+        """Record the positions that the account already held before its first live session.
 
-        No fill since then explains these positions.
+        The journal has no fills from that time, so fills cannot explain these positions. They are recorded only
+        once, in the first reconciliation that reads them after that session was opened.
         """
         counted = self._positions()
         for ticker, holding in self._snapshot.holdings.items():

@@ -1,6 +1,7 @@
-"""A reconciliation from start to end. Repeating a reconciliation changes nothing more.
+"""A reconciliation from start to end.
 
-A reconciliation ends even if the exchange does not answer.
+A second reconciliation of an unchanged account records no fact again. A reconciliation ends even if the exchange does
+not answer.
 """
 
 import time

@@ -23,7 +23,7 @@ class DifferenceKind(StrEnum):
     FENCE_NOT_CONFIRMED = "fence_not_confirmed"
     """The exchange did not confirm the trigger of an order group."""
     WATERMARK_BEHIND = "watermark_behind"
-    """The exchange's reads did not include a fence before the time limit of the reconciliation's wait."""
+    """The reconciliation waited in vain for the exchange's reads to include a fence."""
     UNRESOLVED = "unresolved"
     """The outcome of an order is still unknown. Its reservation is held and its market is blocked."""
     UNKNOWN_TOO_LONG = "unknown_too_long"

@@ -32,8 +32,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading the exchange can raise. Every read takes from the rate budget, which is in the warehouse, so the
-#: warehouse can fail, too.
+#: Errors that reading the exchange can raise. Every read first takes tokens from the rate budget in the warehouse, so a
+#: failure of the warehouse is among them.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
 #: Errors that mean that the journal, although available, cannot store a value of the exchange.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)

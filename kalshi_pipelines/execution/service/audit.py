@@ -57,7 +57,7 @@ def verify_or_stop(
 def _orders(
     settings: Settings, trade: TradeSettings, journal: Journal, warehouse: Callable[[], sa.Engine]
 ) -> list[ExchangeOrder]:
-    """Read the exchange's orders since the sub-account was first traded from this journal."""
+    """Read the exchange's orders since the sub-account's first live session in this journal."""
     with journal.reading() as reading:
         first_us = reading.sessions.first_live_session_us(trade.account(settings.environment))
     if first_us is None:

@@ -94,7 +94,9 @@ def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> En
 def halt_now(
     settings: Settings, journal: OpenJournal, by: str, reason: str, patience_seconds: float = 300.0
 ) -> HaltReport:
-    """Engage the kill switch and cancel all orders until it is proved that no order rests, or the time is over.
+    """Engage the kill switch, and cancel all orders until it is proved that no order rests.
+
+    After ``patience_seconds`` the halt ends without this proof.
 
     Raises:
         NothingCanceled: The trade key cannot be used. The kill switch is engaged all the same.

@@ -40,7 +40,8 @@ from kalshi_pipelines.units import HOUR_US, instant, now_us
 #: Proposals that expired more than this time ago are ignored. A session does not record denials for them.
 FORGOTTEN_AFTER_US: Final = HOUR_US
 _MOST_PROPOSALS: Final = 100
-#: The most pending proposals that a session reads. It then sorts the proposals of agents behind all others.
+#: The most pending proposals that a session reads. Those of agents are put last, and the session decides only the first
+#: ``_MOST_PROPOSALS`` valid ones.
 _MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
@@ -57,7 +58,7 @@ class TradingContext:
         settings: Settings of the environment.
         trade: Settings of trading.
         journal: The journal of orders.
-        warehouse: The warehouse, which holds the results of the vendor's contract checks.
+        warehouse: The warehouse, which holds the results of the checks of the exchange's API.
         client: A client that reads markets in a dry run. A live session opens another client with the trade key.
         say: A function that shows progress to people, line by line.
         clock_us: A function that returns the present instant in microseconds.
@@ -83,7 +84,8 @@ class TradingRun:
     reconciliations: tuple[ReconciliationReport, ...] = ()
     """The reports of a live session's reconciliations; a dry run has none.
 
-    The account is reconciled before the session and after it. An account's first session also begins with one.
+    The account is reconciled before the session opens and before the session closes. In an account's first live session
+    there is one more reconciliation, right after the session opens. If it is not clean, the session closes at once.
     """
 
     @property

@@ -1,6 +1,7 @@
-"""The writes to the exchange that this program can make. The exchange's API has 38 writes; no others can be reached.
+"""The writes to the exchange that this program can make.
 
-Four kinds are left out on purpose:
+The exchange's API has 38 writes. This program can make only those in ``AllowedWrite``. Four kinds of write are left out
+on purpose:
 
 - amend, because it can raise risk;
 - batches, because a success may hide failures;
@@ -41,8 +42,8 @@ class AllowedWrite(Enum):
         """Return the path of a write below the API root, with its id filled in.
 
         Raises:
-            WriteNotAllowed: The write needs an id and none is given, or it takes no id. Without an id, the request to
-                cancel one order would cancel all orders.
+            WriteNotAllowed: The write needs an id and none is given, or the write takes no id and one is given. Without
+                an id, the request to cancel one order would cancel all orders.
         """
         template = self.value.path
         if ("{id}" in template) != isinstance(identifier, OrderId):

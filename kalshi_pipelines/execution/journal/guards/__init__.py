@@ -5,8 +5,8 @@
 - An order is admitted and sent only if no rule of the journal forbids it.
 - The audit log is a chain of hashes.
 
-The rules are in the ``.sql`` files of this folder. Every upgrade of the journal removes all guards and creates the
-guards of this version.
+The rules are in the ``.sql`` files of this folder. Every upgrade of the journal removes all guards, then creates
+the guards that these files define.
 """
 
 from kalshi_pipelines.execution.journal.guards.installation import (

@@ -16,7 +16,7 @@ _TRIGGER: Final = re.compile(
 
 
 def raise_guards(connection: sa.Connection) -> None:
-    """Remove every trigger of the journal, then create the guards of this version."""
+    """Remove every trigger of the journal, then create the guards that this code defines."""
     lower_guards(connection)
     for statement in statements.guard_statements(connection.dialect.name):
         # The statements must not contain a percent sign, because psycopg would read it as a parameter.
@@ -55,7 +55,7 @@ def installed_guards(connection: sa.Connection) -> dict[str, str]:
 
 
 def missing_guards(connection: sa.Connection) -> list[str]:
-    """Return the names of guards that are missing, disabled, or different from the guards of this version."""
+    """Return the names of guards that are missing, disabled, or different from this code's definitions."""
     there = installed_guards(connection)
     wanted = statements.guard_statements(connection.dialect.name)
     if connection.dialect.name == "sqlite":

@@ -83,8 +83,8 @@ def read_template(*names: str) -> Template:
 def one_line(text: str) -> str:
     """Return SQL on a single line, so that the layout of a file does not change a guard.
 
-    Journals in use hold their guards on single lines, and Postgres keeps the text of a function exactly. A journal at
-    the newest revision must not look changed because a file was laid out differently.
+    Journals in use store each statement of a guard as a single line, and Postgres keeps the text of a function exactly.
+    Guards are compared with these stored texts, so a new layout of a file must not make a guard look changed.
     """
     return " ".join(text.split()).replace("( ", "(").replace(" )", ")")
 

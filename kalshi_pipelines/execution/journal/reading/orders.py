@@ -165,7 +165,7 @@ class OrderReading:
         return str(self._connection.scalar(found))
 
     def is_approved(self, intent: Intent, at_us: int) -> bool:
-        """Return whether a person other than the proposer approved exactly this request and the approval is valid."""
+        """Return whether a person other than the proposer gave a valid approval of exactly the intent's request."""
         actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
         found = sa.select(approvals.c.approval_id).where(
             approvals.c.request_sha256 == intent.request_sha256,

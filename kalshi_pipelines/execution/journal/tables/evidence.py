@@ -69,7 +69,7 @@ journal_identity = sa.Table(
     sa.CheckConstraint("one = 1", name="only_row"),
     text_of("database_id", 16, 64),
     one_of("environment", ENVIRONMENTS),
-    # Key bindings and sessions have foreign keys to this column, so none of them can belong to another environment.
+    # Foreign keys refer to the journal's environment, so no key binding or session can belong to another environment.
     sa.UniqueConstraint("environment"),
     sqlite_strict=True,
 )

@@ -75,8 +75,8 @@ fences = sa.Table(
     sqlite_strict=True,
 )
 
-#: Sweeps: each row is one read of all orders of a market. A sweep can prove that an order is absent. It must be
-#: complete, and the exchange's answer must be newer than the fence of the order group.
+#: Sweeps: each row is one read of all orders of a market. A sweep can prove that an order is absent. For
+#: this proof the sweep must be complete, and the exchange's answer must be newer than the fence of the order group.
 sweeps = sa.Table(
     "sweeps",
     metadata,

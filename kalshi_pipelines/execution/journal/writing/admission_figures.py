@@ -94,8 +94,8 @@ class AdmissionFigureReader:
         if known is None:
             today = trading_day(self._now_us).isoformat()
             known = self._read(intent, today)
-            # If the clock went back, orders still count on the newest day. An older day lacks the orders that were
-            # carried over to the newest day.
+            # If the clock went back, orders still count on the newest day, because open orders were carried over to
+            # that day. An older day does not count all of them.
             if known.newest_day > today:
                 known = self._read(intent, known.newest_day)
             self._known[intent.intent_id] = known

@@ -49,7 +49,8 @@ class EvidenceWriter:
     ) -> int:
         """Record that an order is absent, and return the resolution's number.
 
-        The order's group was fenced, and a later complete sweep of its market did not contain the order.
+        The proof consists of the fence of the order's group and a later complete sweep of the order's market. The
+        caller must have checked that the sweep does not contain the order.
 
         Raises:
             JournalRefused: The fence belongs to another group, or the sweep is incomplete or belongs to another market.

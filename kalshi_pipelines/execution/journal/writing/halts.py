@@ -24,7 +24,7 @@ class HaltWriter:
         return self._changed
 
     def engage(self, level: int, source: str, by: str, reason: str, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Engage the kill switch from this commit on, so that no order is sent. Return the event's number."""
+        """Engage the kill switch, and return the event's number. After the transaction commits, no order is sent."""
         last = self._reading.kill_state()
         row = _kill_row(last.seq, level, source, by, reason, self._audit.now_us, engaged=1)
         self._changed = True

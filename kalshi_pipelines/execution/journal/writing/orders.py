@@ -97,7 +97,7 @@ class OrderWriter:
         return self._moved(intent, OrderState.DENIED, denial=reason)
 
     def reserve(self, intent: Intent, details: Details = NO_DETAILS) -> Intent:
-        """Reserve the worst case of a planned order in every scope.
+        """Reserve the worst case of a planned order in every scope that counts the order.
 
         Raises:
             JournalRefused: The order exceeds a cap; nothing is stored. ``ledger.refusal`` finds the exceeded cap
@@ -222,7 +222,7 @@ class OrderWriter:
         return self._moved(intent, OrderState.ABSENT)
 
     def approve(self, request_sha256: str, by: str, expires_us: int, facts: Mapping[str, object] = NO_FACTS) -> int:
-        """Record a person's approval of exactly this request, and return the approval's number."""
+        """Record a person's approval of the request with this digest, and return the approval's number."""
         row = {
             "request_sha256": request_sha256,
             "approved_by": by,

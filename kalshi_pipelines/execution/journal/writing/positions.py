@@ -1,4 +1,4 @@
-"""Recording positions that existed before the journal, and settlements of markets."""
+"""Recording positions that no recorded fill explains, and settlements of markets."""
 
 import sqlalchemy as sa
 
@@ -19,7 +19,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US
 
 
 class PositionWriter:
-    """Records positions that existed before the journal."""
+    """Records positions that no recorded fill explains, such as those from before the first live session."""
 
     def __init__(self, connection: sa.Connection, facts: FactWriter, account_postings: AccountPostings) -> None:
         self._connection, self._facts, self._account_postings = connection, facts, account_postings
@@ -34,7 +34,7 @@ class PositionWriter:
         spent_microdollars: int,
         dedupe: str,
     ) -> bool:
-        """Count a position that existed before the journal. Return False if it was counted before."""
+        """Count a position that no recorded fill explains. Return False if ``dedupe`` was recorded before."""
         if is_stored(self._connection, postings.c.dedupe, f"opening:{dedupe}"):
             return False
         exposure = Exposure.of_position(position_centicontracts, spent_microdollars)
