@@ -19,7 +19,10 @@ class ErrorResponse(Exception):
 
 
 def nested(status: int, code: str, message: str, details: str | None = None) -> ErrorResponse:
-    """Return an error object under the member ``error``, which is the shape of business and authentication errors."""
+    """Return a response whose JSON body holds the error object under the key ``error``.
+
+    Business and authentication errors have this shape.
+    """
     error = {"code": code, "message": message}
     if details is not None:
         error["details"] = details
@@ -56,7 +59,7 @@ def forbidden(details: str) -> ErrorResponse:
 def failed_validation(operation: str, field: str, tag: str) -> ErrorResponse:
     """Return the HTTP 400 for a parameter out of bounds.
 
-    For example, the arguments are ``GetMarkets``, ``Limit`` and ``lte``.
+    An example: ``operation`` is ``GetMarkets``, ``field`` is ``Limit``, and ``tag`` (the broken rule) is ``lte``.
     """
     reason = f"Key: '{operation}Params.{field}' Error:Field validation for '{field}' failed on the '{tag}' tag"
     return ErrorResponse(400, {"msg": f"Parameter validation failed for {operation}: {reason}"})

@@ -34,7 +34,8 @@ Source: the vendor's page on history.
 class EndpointRecord:
     """Record of the requests to one endpoint: their number, statuses, charged tokens, and first and last time.
 
-    ``late`` counts the statuses of delayed requests, which no client received. Times are in microseconds since 1970.
+    ``statuses`` counts the requests by HTTP status. ``late`` counts the delayed requests by the HTTP status of their
+    response, which no client received. Times are in microseconds since 1970.
     """
 
     count: int = 0

@@ -39,7 +39,8 @@ class SandboxOptions:
             last UTC midnight.
         tier: Usage tier of every caller, or ``unlimited`` for no limit.
         read_refill_rate: Read tokens that a caller gets per second. The default is the rate of the usage tier.
-        read_capacity: Most read tokens that a caller can hold. The default is the capacity of the usage tier.
+        read_capacity: Largest number of read tokens that a caller can hold. The default is the capacity of the usage
+            tier.
         endpoint_costs: Token costs by endpoint, such as ``GET /markets``. They replace or extend the published costs.
         recordings: Folder of recorded responses to serve instead of a generated catalogue.
         keys: PEM files of API keys, public or private, by key id. Only their public part is kept. The keys belong to

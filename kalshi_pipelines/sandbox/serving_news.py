@@ -37,7 +37,8 @@ Answering = Callable[[Exchange, Request, bytes, Sequence[Fault]], SandboxAnswer]
 class NewsEndpoint:
     """An endpoint of the generated news.
 
-    Its address is ``root`` plus ``path``. Faults and drift name the endpoint by ``path`` alone.
+    The path of its address is ``root`` plus ``path``. Faults and drift name the endpoint by its method and ``path``,
+    without ``root``.
     """
 
     method: str

@@ -138,7 +138,8 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
     """Register API keys of the default member with full scopes.
 
-    Skip a key that is already registered. If another key is registered under the same id, replace that key.
+    Leave a key that is already registered as it is. A new key replaces a different key that is registered under the
+    same id.
     """
     for key_id, pem in pems.items():
         known = engine.state.keys.get(key_id)

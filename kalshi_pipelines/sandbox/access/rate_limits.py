@@ -108,7 +108,10 @@ class TokenBucket:
         self._filled_ns = now_ns
 
     def holds(self, tokens: int) -> bool:
-        """Return whether the bucket held this many tokens at the last refill."""
+        """Return whether the bucket holds at least ``tokens`` tokens.
+
+        Call ``refill`` first, because this method does not add the tokens for the time since the last refill.
+        """
         return self._level >= tokens * _SECOND_NS
 
     def take(self, tokens: int) -> bool:

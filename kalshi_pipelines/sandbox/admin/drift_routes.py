@@ -7,7 +7,7 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 
 
 def list_drift(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with the active drift and the number of responses that each drift changed."""
+    """List the active drift. Each item tells how many responses it changed and how many it left unchanged."""
     return {"drift": exchange.drift.wire()}
 
 

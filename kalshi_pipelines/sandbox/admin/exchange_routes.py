@@ -54,7 +54,10 @@ def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def list_faults(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with all injected faults. For each fault, show how many matching requests it has counted and affected."""
+    """Answer with all injected faults.
+
+    For each fault, show how many requests matched the fault until it was finished, and how many requests it affected.
+    """
     return {"faults": exchange.faults.wire()}
 
 
@@ -65,7 +68,11 @@ def clear_faults(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def requests(exchange: Exchange, request: AdminRequest) -> object:
-    """Answer with the record of API requests: counts, statuses, charged tokens and times for each endpoint."""
+    """Answer with the record of API requests.
+
+    For each endpoint, the record shows the number of requests, their HTTP statuses and the charged tokens. It also
+    shows the instants of the first and the last request.
+    """
     return {"endpoints": exchange.journal.wire()}
 
 

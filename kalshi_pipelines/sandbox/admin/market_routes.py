@@ -1,5 +1,5 @@
-"""Admin routes for single markets: change a market's status, place orders of other traders, and empty a market's order
-book.
+"""Admin routes for single markets: change a market's status, place orders of simulated traders, and cancel the
+simulated traders' orders in a market's order book.
 
 Belongs here: reading an admin request and checking that it is legal. Does not belong here: making the change
 (``markets.venue``).
@@ -80,7 +80,7 @@ def place_order(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
 def clear_book(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     """Cancel the orders of all simulated traders in a market's book.
 
-    They place new orders when the market's price path moves on.
+    The simulated traders place new orders at the market's next regular price change.
     """
     row = _market(exchange, request)
     exchange.venue.ensure_open(row.ticker)
@@ -104,8 +104,9 @@ def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
 def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
     """Return the new result of a market and the centi-cents that one YES then pays.
 
-    If the request omits the result, the market keeps its present result. A scalar result also keeps its present value.
-    A status that has no result gives an empty result and no value.
+    If the request omits the result, the market keeps its present result. If the market already has a scalar result and
+    the request omits the value, the market keeps its present value. For a status that has no result, return an empty
+    text and None.
     """
     if status not in _WITH_RESULT:
         return "", None

@@ -18,7 +18,7 @@ def set_news(exchange: Exchange, request: AdminRequest) -> object:
 
     ``corpus`` makes the news ordinary or hostile. ``trap`` is the address that links in hostile news lead to. ``keys``
     are the accepted API keys. ``cost_dollars`` is the lowest and the highest cost of a search. ``credit_dollars`` is
-    the account's credit. Null resets ``keys``, ``cost_dollars`` or ``credit_dollars``.
+    the money left for searches. Null resets ``keys``, ``cost_dollars`` or ``credit_dollars``.
     """
     news, body = exchange.news, request.body
     if unknown := body.keys() - _KNOWN:

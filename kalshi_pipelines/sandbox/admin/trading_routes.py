@@ -44,9 +44,10 @@ def _amount(request: AdminRequest, name: str) -> int | None:
 
 
 def _enroll_member(exchange: Exchange, request: AdminRequest, deposit: int | None) -> tuple[str, bool]:
-    """Return the member that a request names, and whether the member is new.
+    """Enroll the member that a request names, unless it is a member already.
 
-    A new member gets the requested deposit or the usual starting amount.
+    A new member gets ``deposit`` micro-dollars on each shard, or the usual starting amount if ``deposit`` is None.
+    Return the member, and whether the member is new.
     """
     member = request.text("member", DEFAULT_MEMBER)
     start = exchange.start_amount if deposit is None else deposit
@@ -88,8 +89,8 @@ def _member_row(exchange: Exchange, member: str) -> dict[str, object]:
 def add_key(exchange: Exchange, request: AdminRequest) -> object:
     """Register the public part of an API key. A new member is enrolled first.
 
-    ``scopes`` is a list and defaults to all scopes. ``subaccount`` locks the key to one sub-account. ``deposit`` is in
-    dollars on each shard.
+    ``scopes`` is a list and defaults to all scopes. ``subaccount`` locks the key to one sub-account. ``deposit`` is an
+    amount of dollars that the member, new or not, gets on each shard (in this sub-account, if one is given).
     """
     pem = request.text("public_key_pem")
     key_id = request.text("key_id", str(uuid4()))

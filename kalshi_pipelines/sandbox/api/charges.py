@@ -63,9 +63,10 @@ def _shard(asked: object) -> int:
 
 
 def batch_write(items: str) -> Callable[[int, Call], Sequence[TokenCharge]]:
-    """Return a function that prices a batch.
+    """Return a function that prices a batch of writes.
 
-    Each item of the list ``items`` is charged to the write budget that belongs to no particular shard.
+    ``items`` is the name of the body field that lists the writes. Each write is charged to the write budget that
+    belongs to no particular shard.
     """
 
     def charges(cost: int, call: Call) -> Sequence[TokenCharge]:

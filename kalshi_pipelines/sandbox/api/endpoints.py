@@ -66,8 +66,8 @@ class Endpoint:
         scope: The scope that the key must have, such as ``read`` or ``write::trade``.
         for_locked_keys: Whether a key that is locked to a sub-account may call the endpoint.
         budget: The token budget that pays the endpoint's cost.
-        charges: Function that prices a call and replaces ``budget``, if the price depends on the call (see
-            ``api.charges``).
+        charges: Function that returns the budgets and token costs of a call (see ``api.charges``). If given, ``budget``
+            is not used. None if all calls have the same price.
     """
 
     operation: str
@@ -99,8 +99,8 @@ def json_array(parts: Iterable[bytes]) -> bytes:
 def paged(exchange: Exchange, rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
     """Return the page of rows after a cursor.
 
-    A recorded cursor belongs to a recorded page. It continues with the rows that neither this page nor the recorded
-    pages before it show.
+    A cursor may come from a recorded page, which the sandbox has replayed. Then the returned page contains only rows
+    that are neither on that recorded page nor on the recorded pages before it.
     """
     shown = None if exchange.replay is None else exchange.replay.shown_before(cursor)
     if shown is None:

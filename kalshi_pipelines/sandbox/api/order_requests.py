@@ -38,7 +38,7 @@ _TYPES_OF: Final = {"string": str, "int": int, "int64": int, "bool": bool, "[]st
 def undecodable(details: str) -> ErrorResponse:
     """Return the HTTP 400 for a body that cannot be decoded.
 
-    Recordings show that only this error is not nested under the member ``error``.
+    Recordings show that only this error is sent without an enclosing object with the key ``error``.
     """
     return ErrorResponse(400, {"code": "bad_request", "message": "bad request", "details": details})
 
@@ -53,7 +53,7 @@ def invalid_field(struct: str, name: str, tag: str, code: str = "invalid_paramet
 class Struct:
     """Go struct that a request body is decoded into, with the Go type of each field.
 
-    ``items`` is the struct of the elements of a list.
+    If a field is a list of objects, ``items`` is the struct that each object is decoded into.
     """
 
     name: str

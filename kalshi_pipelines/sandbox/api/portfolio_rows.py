@@ -1,8 +1,8 @@
 """JSON objects of a member's orders, fills, positions, settlements, money and order groups.
 
 Belongs here: trading records in the exchange's format, with keys in the recorded order. Does not belong here: selecting
-records, which the endpoints do, and formatting numbers (``prices``). Sources: recordings of June 2026 (demo), with the
-changes up to the vendor's OpenAPI document 3.34.0.
+records, which the endpoints do, and formatting numbers (``prices``). Sources: recordings of June 2026 (demo), and the
+vendor's OpenAPI document 3.34.0 for all later changes of the format.
 """
 
 from collections.abc import Iterable
@@ -183,7 +183,7 @@ def settlement_row(settlement: SandboxSettlement) -> Row:
 
 
 def payment_row(moved: MoneyMoved, number: int) -> Row:
-    """Return the JSON object of a member's deposit or withdrawal with the given number.
+    """Return the JSON object of a member's deposit or withdrawal. Its id is derived from the member and ``number``.
 
     The sandbox charges no fee for payments and applies them at once.
     """

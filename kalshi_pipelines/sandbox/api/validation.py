@@ -1,4 +1,4 @@
-"""Query parameters of API requests, read and refused as the exchange does it.
+"""Query parameters of API requests. The sandbox reads and refuses them in the same way as the real exchange.
 
 Belongs here: types, bounds and forbidden combinations of parameters. Does not belong here: selecting rows by a valid
 query. Sources: parameter tables of the vendor's OpenAPI document 3.34.0; the 400 bodies in recordings of June 2026.
@@ -127,7 +127,7 @@ class Query:
         return listed
 
     def period(self) -> TimeRange:
-        """Return the time range from ``min_ts`` to ``max_ts``. The range includes the whole last second."""
+        """Return the time range from ``min_ts`` to the end of the second ``max_ts``."""
         most = self.instant_us("max_ts")
         return TimeRange(self.instant_us("min_ts"), None if most is None else most + SECOND_US - 1)
 

@@ -3,7 +3,7 @@
 Operations change the responses of an endpoint until an operator removes them.
 
 Belongs here: describing drift and applying it to responses. Does not belong here: faults, which affect a limited number
-of requests (``plan``), and response bodies that harm a program without limits (``hostile``).
+of requests (``plan``), and bodies that harm a client without a size limit (``hostile``).
 """
 
 import datetime as dt
@@ -345,4 +345,7 @@ _OF_RESPONSES: Final[Mapping[str, Callable[[Response, Operation], Response]]] = 
     "hostile": _hostile,
 }
 OPERATIONS: Final = (*_OF_VALUES, "set", "hoist", "wrap", "unwrap", *_OF_RESPONSES)
-"""Names of all drift operations. Only ``http``, ``redirect`` and ``hostile`` also change error responses."""
+"""Names of all drift operations.
+
+The operations ``http``, ``redirect`` and ``hostile`` can change any response. The others never change error responses.
+"""

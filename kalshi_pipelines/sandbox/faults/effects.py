@@ -113,7 +113,7 @@ def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: st
 
 
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
-    """Return what the client gets at once for a request that the exchange handles later.
+    """Return the immediate response to a request that the fault ``delay`` makes the exchange handle later.
 
     The client gets no response, unless another fault of the request sends one.
     """

@@ -12,7 +12,7 @@ class PastVenue(Venue):
     """A venue whose portfolio reads show the state at an earlier instant (in microseconds since 1970)."""
 
     def __init__(self, venue: Venue, as_of_us: int) -> None:
-        # Share everything with the real venue except portfolio reads.
+        # Share every attribute with the given venue. Only portfolio reads differ.
         self.__dict__.update(venue.__dict__)
         self._at_us = as_of_us
 

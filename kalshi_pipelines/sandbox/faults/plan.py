@@ -104,7 +104,7 @@ class ObservedRequest:
         return not self.endpoint.startswith("GET ")
 
     def has(self, members: Mapping[str, object]) -> bool:
-        """Return whether the request, or one item of its batch, has all these names and values.
+        """Return whether the request, or one item of its batch, has all the given names with the given values.
 
         Values are compared as texts.
         """
@@ -138,7 +138,9 @@ class _Planned:
 
 @dataclass
 class FaultPlan:
-    """The injected faults, each with the number of requests that it has counted and affected.
+    """The injected faults.
+
+    Until a fault is finished, the plan counts the requests that match the fault and the requests that it affects.
 
     ``endpoints`` holds the names of the endpoints at which a fault may be injected. If ``endpoints`` is empty, the name
     of a fault's endpoint is not checked.

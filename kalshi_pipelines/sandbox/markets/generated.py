@@ -121,7 +121,10 @@ class GeneratedMarket(MarketRow):
         return (5 if self.is_combo else 60 * (1 + self.number % 30)) * SECOND_US
 
     def change(self, change: MarketChanged) -> None:
-        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
+        """Set the market's status, result and value to those of a status change.
+
+        If the status change has a close time, set the market's close time too.
+        """
         if self.status == "initialized" and change.status == "active":
             self.open_us = min(self.open_us, change.at_us)
         self.status = change.status
@@ -137,10 +140,10 @@ class GeneratedMarket(MarketRow):
         self._epoch, self._constant = -1, None
 
     def trades_alone_in(self, epoch: int) -> bool:
-        """Return whether the market has trades that come from its price path, not from the engine, in an epoch.
+        """Return whether the market shows trades of its price path in an epoch.
 
-        An epoch is the time between two regular price changes. After the market is opened in the matching engine, its
-        trades come only from the engine.
+        An epoch is the time between two regular price changes. In an epoch that begins after the market was opened in
+        the matching engine, the market shows only trades of the engine.
         """
         until_us = None if self.opened is None else self.time.of(self.opened.opened_us)
         return self.trades_in(epoch) and (until_us is None or self.path.begins_us(epoch) <= until_us)
@@ -162,8 +165,9 @@ class GeneratedMarket(MarketRow):
     def last_price_at(self, instant_us: int) -> int | None:
         """Return the price of the market's last trade up to an instant, or None if the price is unknown.
 
-        If the engine has no such trade, the price comes from the price path. Only one epoch of the price path (the time
-        between two regular price changes) is searched.
+        If the engine has no trade of the market up to the instant, the price comes from the price path. Only one epoch
+        of the price path (the time between two regular price changes) is searched. This epoch contains the instant or,
+        if earlier, the instant at which the market was opened in the engine.
         """
         price = None if self.opened is None else self.opened.last_price_at(instant_us)
         if price is not None:

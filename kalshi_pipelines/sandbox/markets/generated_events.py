@@ -89,7 +89,7 @@ class GeneratedSeries(SeriesRow):
 
 
 def settlement_sources(number: int) -> list[dict[str, str]]:
-    """Return one to three settlement sources of a series, beginning with the source at index ``number``."""
+    """Return one to three settlement sources for a series. ``number`` determines how many and which ones."""
     chosen = [SOURCES[(number + i) % len(SOURCES)] for i in range(1 + number % 3)]
     return [{"name": name, "url": url} for name, url in chosen]
 

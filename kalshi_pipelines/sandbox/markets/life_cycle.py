@@ -98,7 +98,10 @@ class MarketLifeCycle:
             self._plan_leaving(row)
 
     def _plan(self, row: MarketRow, at_us: int) -> None:
-        """Plan the next status change of a market. Any status change before that instant cancels the plan."""
+        """Plan the next status change of a market for the instant ``at_us``.
+
+        If the market's status changes before ``at_us``, the plan is void.
+        """
         self._plans += 1
         heapq.heappush(self._due, (at_us, self._plans, row, row.changes))
 

@@ -48,11 +48,18 @@ class TradeHistory(Protocol):
     """Public trades that happened outside the matching engine, generated or recorded."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the trades that match a filter, newest first. The caller applies the filter for block trades."""
+        """Return the trades in the market and the period of a filter, newest first.
+
+        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
+        """
         ...
 
     def market_opened(self) -> None:
-        """Discard cached trades after a market was opened in the engine, where its future trades happen."""
+        """Discard cached trades, because a market was opened in the engine.
+
+        The cache may hold trades of this market for instants after the opening. From the opening on, the engine alone
+        makes the market's trades.
+        """
         ...
 
 
@@ -90,7 +97,7 @@ class MarketFilter:
     archived: bool = False
 
     def matches(self, market: MarketRow) -> bool:
-        """Return whether a market matches all filters except ``tickers``."""
+        """Return whether a market matches all filters. ``tickers`` is not checked, because ``Catalogue`` applies it."""
         return (
             (self.status is None or market.status in STATUSES_OF_FILTER[self.status])
             and (self.combos is None or market.is_combo == self.combos)

@@ -90,7 +90,8 @@ class OpenedMarket:
         return trades[place - 1].price if place else None
 
     def _volume_of_a_day(self, now_us: int) -> int:
-        # Only the total 24-hour volume before the opening is known, not its times. Assume that it was spread evenly.
+        # For the 24 hours before the market was opened in the engine, only the total volume is known. Assume that this
+        # volume was spread evenly over the 24 hours.
         left_us = max(0, min(DAY_US, self.opened_us + DAY_US - now_us))
         return self.before.volume_24h * left_us // DAY_US + self._volume_since(now_us - DAY_US)
 

@@ -78,7 +78,7 @@ class PublicTrades:
             yield row
 
     def _collect(self) -> None:
-        """Copy the trades that the engine has made since the last call of this method."""
+        """Add the engine's trades since the last call of this method to the lists of public trades."""
         newcomers = []
         for ticker, market in self._state().markets.items():
             known = self._of[ticker]

@@ -149,9 +149,9 @@ class QuotePath:
         return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
-        """Return how far the open interest exceeds its minimum during an epoch.
+        """Return the part of the open interest that varies from epoch to epoch, from 0 to ``most`` centi-contracts.
 
-        An epoch is the time between two regular price changes. The result is from 0 to ``most`` centi-contracts.
+        An epoch is the time between two regular price changes.
         """
         return mixed(self.seed, epoch, _INTEREST) % (most + 1)
 

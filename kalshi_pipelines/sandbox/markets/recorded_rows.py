@@ -115,7 +115,10 @@ class RecordedMarket(MarketRow):
         )
 
     def change(self, change: MarketChanged) -> None:
-        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
+        """Set the market's status, result and value to those of a status change.
+
+        If the status change has a close time, set the market's close time too.
+        """
         self.status, self.updated_us = change.status, change.at_us
         self.settled_us = change.at_us if change.status == "finalized" else None
         self.changes += 1
@@ -138,7 +141,7 @@ class RecordedMarket(MarketRow):
         self._text = orjson.dumps(self._value)
 
     def json(self) -> bytes:
-        """Return the market's JSON. A market that was never traded or changed is returned character for character."""
+        """Return the market's JSON. If the market was never traded or changed, this is exactly the recorded JSON."""
         if self.opened is None:
             return self._text
         return orjson.dumps(self._value | quote_members(self.opened))
@@ -270,9 +273,9 @@ class RecordedTrades:
         """Do nothing, because recorded trades do not change when a market is opened in the engine."""
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the recorded trades that match a filter, newest first.
+        """Return the recorded trades in the market and the period of a filter, newest first.
 
-        The caller applies the filter for block trades.
+        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
         """
         rows = [
             row

@@ -114,15 +114,18 @@ class MarketRow(ABC):
         """
 
     def follow(self, traded: TradedMarket, now_us: Callable[[], int]) -> None:
-        """Show the quotes and trades that the market has in the matching engine, from now on.
+        """From now on, show the market's quotes and trades from the matching engine.
 
-        Volumes shown are the volumes before the market was opened in the engine, plus the volumes traded there.
+        Each shown volume is the volume before the market was opened in the engine, plus the engine's volume.
         """
         self.opened = OpenedMarket(traded, self.figures_at(traded.facts.at_us), now_us)
 
     @abstractmethod
     def change(self, change: MarketChanged) -> None:
-        """Set the market's status, result and value as the change says. Set the close time if the change has one."""
+        """Set the market's status, result and value to those of a status change.
+
+        If the status change has a close time, set the market's close time too.
+        """
 
     @abstractmethod
     def json(self) -> bytes:

@@ -28,7 +28,7 @@ SIMULATED_MEMBERS: Final = (MAKERS, TAKERS, OTHERS)
 STARTING_MONEY: Final = 10**18
 """Micro-dollars that each simulated member gets on each shard. The amount is so large that it never runs out."""
 KEPT_EPOCHS: Final = 30
-"""Most epochs of a market that are simulated when the clock jumps ahead. Earlier epochs are skipped.
+"""Largest number of epochs that are simulated in a market when the clock jumps ahead. Earlier epochs are skipped.
 
 An epoch is the time between two regular price changes.
 """
@@ -210,7 +210,7 @@ class SimulatedTraders:
 
 
 def _levels(row: MarketRow, epoch: int) -> dict[tuple[Side, int], int]:
-    """Return the wanted count of simulated orders at each side and YES price, best price first."""
+    """Return the centi-contracts that simulated orders should offer at each side and YES price, best price first."""
     yes, no = row.path.book(epoch) if isinstance(row, GeneratedMarket) else row.own_book()
     bids: dict[tuple[Side, int], int] = {("bid", level.price): level.size for level in reversed(yes)}
     asks: dict[tuple[Side, int], int] = {("ask", DOLLAR_CENTICENTS - level.price): level.size for level in reversed(no)}

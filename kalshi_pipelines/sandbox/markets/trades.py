@@ -1,6 +1,6 @@
 """Public trades of the generated catalogue, computed on request.
 
-Belongs here: finding the trades of all price paths in a period of time, newest first, without a search of every market.
+Belongs here: finding the trades of all price paths in a period of time, newest first, without searching every market.
 Does not belong here: JSON, pages, and trades of the engine (``public_trades``).
 """
 
@@ -47,13 +47,17 @@ class GeneratedTrades:
         self._slices.clear()
 
     def market_opened(self) -> None:
-        """Discard cached trades after a market was opened in the engine, where its future trades happen."""
+        """Discard cached trades, because a market was opened in the engine.
+
+        The cache may hold trades of this market for instants after the opening. From the opening on, the engine alone
+        makes the market's trades.
+        """
         self._slices.clear()
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
-        """Return the generated trades that match a filter, newest first.
+        """Return the generated trades in the market and the period of a filter, newest first.
 
-        The caller applies the filter for block trades.
+        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
         """
         now_us = self._time.now_us()
         newest = now_us if wanted.max_us is None else min(now_us, wanted.max_us)
@@ -78,7 +82,8 @@ class GeneratedTrades:
             for group in self._by_phase.values():
                 group.sort(key=itemgetter(0))
             self._sorted = True
-        # Search in slices of time, each wide enough for a few thousand trades. A quiet exchange then needs few slices.
+        # Search in slices of time that hold about two thousand trades each. If markets trade rarely, the slices are
+        # long, so that few slices need to be searched.
         fills_a_day = sum(2 * len(group) * 86_400_000_000 // period for period, group in self._by_phase.items())
         if not fills_a_day:
             return

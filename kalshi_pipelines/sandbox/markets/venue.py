@@ -153,8 +153,8 @@ class Venue:
                 if event.ticker in self._catalogue.markets:
                     self._show_engine(self._catalogue.markets[event.ticker])
             elif isinstance(event, MarketChanged):
-                # Apply the status changes that the clock caused before this event. For the instant of the event, the
-                # log contains every status change of a market that is open in the engine.
+                # Apply only the status changes that the clock caused before the instant of this event. At that instant,
+                # the log itself contains every status change of a market that is open in the engine.
                 self._live_until(event.at_us - 1)
                 if event.ticker not in self._catalogue.markets:
                     continue
@@ -170,7 +170,7 @@ class Venue:
         self._catalogue.history.market_opened()
 
     def as_of_us(self) -> int:
-        """Return an instant in microseconds since 1970: portfolio reads show the state as it was then."""
+        """Return the instant of the state that portfolio reads show, in microseconds since 1970."""
         return self.now_us() - self.read_lag_us
 
     def as_read(self) -> TradingState:

@@ -1,7 +1,8 @@
 """True cost of news searches. Tests compare it with the cost that a client has recorded.
 
-Belongs here: prices, the account's credit, and the list of charges. Source of the prices: the vendor's price page since
-March 2026. The page gives a price for a search with the contents of ten results, and a price for each further result.
+Belongs here: prices, the account's credit, and the list of charges. Source of the prices: the vendor's price page, as
+published since March 2026. The page gives a price for a search with the contents of ten results, and a price for each
+further result.
 """
 
 from dataclasses import dataclass, field

@@ -158,4 +158,8 @@ HOSTILE_FEEDS: Final[Mapping[str, Callable[[str], bytes]]] = {
     "not_xml": _not_xml,
     "gzip_bomb": _bomb,
 }
-"""Kinds of hostile feeds. The kind ``redirect`` leads to the trap. It has no body and is served in another module."""
+"""Kinds of hostile feeds that have a body, each with the function that builds it.
+
+One more kind, ``redirect``, has no body. ``serving_news`` redirects the client to an address that no client may
+request.
+"""

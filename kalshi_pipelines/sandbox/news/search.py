@@ -21,8 +21,8 @@ _UNRELATED_TOPICS: Final = 2
 class ArticleQuery:
     """A search for articles.
 
-    Results can be limited to a publication time from ``from_us`` to ``until_us``. They can also be limited to outlets
-    of ``domains`` and to outlets outside ``other_domains``.
+    Results can be limited to a publication time from ``from_us`` to ``until_us``. ``domains`` limits the results to
+    outlets of these domains. ``other_domains`` excludes outlets of these domains.
     """
 
     query: str

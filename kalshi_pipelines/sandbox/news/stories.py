@@ -1,4 +1,6 @@
-"""Stories about the exchange's catalogue and their copies. Stories depend only on the catalogue and the day.
+"""News stories about the exchange's catalogue, and the copies that outlets publish of each story.
+
+Stories depend only on the catalogue and the day.
 
 Belongs here: which stories exist, their publication times, and the differences between their copies. Does not belong
 here: searching (``search``), and wire formats (``exa``, ``feeds``).

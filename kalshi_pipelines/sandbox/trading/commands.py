@@ -93,7 +93,8 @@ class Amendment:
 class Execution:
     """Result of a request to place or amend an order: the trades that it caused at once, and the remaining count.
 
-    ``remaining`` is the count that the response reports. The order may have been canceled right after the request.
+    ``remaining`` is the count that the response reports. If the exchange cancels the order directly after the request,
+    ``remaining`` still holds the count before this cancel.
     """
 
     order: SandboxOrder

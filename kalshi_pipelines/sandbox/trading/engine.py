@@ -332,8 +332,8 @@ class MatchingEngine:
         Return False if a triggered order group canceled one of the planned maker orders meanwhile.
         """
         order = execution.order
-        # A fill-or-kill order trades completely or not at all. Its first trades must not trigger a group that cancels
-        # makers it still needs.
+        # A fill-or-kill order trades completely or not at all. Trigger order groups only after its last trade. A group
+        # that is triggered earlier could cancel maker orders that the fill-or-kill order still needs.
         at_once = order.accepted.time_in_force == "fill_or_kill"
         traded_groups: list[str | None] = []
         for planned in plan.trades:

@@ -29,8 +29,8 @@ class TradingEvent(msgspec.Struct, frozen=True, kw_only=True, tag_field="event")
 class MemberJoined(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A new member exists. ``balance_step`` is the unit in micro-dollars to which each balance change is rounded.
 
-    Only open orders are kept for a member without history. Simulated traders have no history, because they place orders
-    for days, which would fill the memory.
+    ``keeps_history`` is False for simulated traders: the state keeps only their open orders. Simulated traders place
+    orders for days, so a history of all their orders would fill the memory.
     """
 
     member: str

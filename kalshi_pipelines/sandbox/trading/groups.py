@@ -17,7 +17,7 @@ MOST_GROUPS: Final = 100_000
 
 
 class GroupControl:
-    """Commands that create, trigger, reset, limit and delete order groups."""
+    """Commands that create, trigger, reset and delete order groups, and change their limits."""
 
     def __init__(self, recorder: EventRecorder) -> None:
         self._recorder = recorder
