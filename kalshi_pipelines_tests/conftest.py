@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep test files in memory, where a commit does not wait for a disk, and start the guard of ``--fast``."""
+    """Keep test files in memory, where commits are fast. With ``--fast``, guard against processes and sockets."""
     if config.option.basetemp is None and "PYTEST_DEBUG_TEMPROOT" not in os.environ:
         disk = Path(tempfile.gettempdir())
         if (place := memory_or(disk)) != disk:

@@ -1,4 +1,4 @@
-"""Run records notice interrupted runs, keep environments apart, and describe progress in one line."""
+"""Run records: interrupted runs are noticed, other environments are refused, and one line states the progress."""
 
 import subprocess
 import sys

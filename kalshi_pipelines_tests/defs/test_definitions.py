@@ -95,7 +95,7 @@ def test_packages_below_defs_never_load_dagster() -> None:
 def test_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
-        """Use the warehouse without waiting for the warehouse's schema."""
+        """An asset that uses the warehouse without waiting for the migration of the warehouse's schema."""
 
     definitions = dg.Definitions(assets=[hasty], resources={"warehouse": WarehouseResource()})
     with pytest.raises(AssetWithoutSchema, match="hasty"):
@@ -105,7 +105,7 @@ def test_warehouse_asset_that_does_not_wait_for_the_schema_is_refused() -> None:
 def test_dependency_added_to_a_finished_asset_does_not_count_as_waiting() -> None:
     @dg.asset
     def hasty(warehouse: WarehouseResource) -> None:
-        """Use the warehouse without waiting for the warehouse's schema."""
+        """An asset that uses the warehouse without waiting for the migration of the warehouse's schema."""
 
     (drawn,) = dg.map_asset_specs(lambda spec: spec.merge_attributes(deps=[WAREHOUSE_SCHEMA]), [hasty])
     definitions = dg.Definitions(assets=[drawn], resources={"warehouse": WarehouseResource()})
@@ -116,7 +116,7 @@ def test_dependency_added_to_a_finished_asset_does_not_count_as_waiting() -> Non
 def test_asset_made_with_the_decorator_waits_for_the_schema() -> None:
     @warehouse_asset(group_name="test")
     def patient(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> None:
-        """Use the warehouse after the warehouse's schema is ready."""
+        """An asset that uses the warehouse after the migration of the warehouse's schema."""
 
     definitions = dg.Definitions(assets=[patient], resources={"warehouse": WarehouseResource()})
     assert require_schema_upstream(definitions) is definitions

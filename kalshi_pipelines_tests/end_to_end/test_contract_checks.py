@@ -9,7 +9,7 @@ import httpx
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.end_to_end.running import RunCommand
 
-#: Patterns of the lines about a finding on bids, in the log and in the alert.
+#: Patterns of the lines that report a missing YES bid price, in the log and in the alert.
 LOGGED = (
     "Breaking drift on sandbox: GET /markets markets[].yes_bid_dollars: key missing",
     r"Since: \d{4}-\d\d-\d\d \d\d:\d\d UTC",

@@ -66,7 +66,7 @@ def count(engine: sa.Engine, table: sa.Table) -> int:
 
 
 def count_requests_of_an_ingest(sandbox: SandboxProcess) -> int:
-    """Return the number of requests of an ingest: a sweep for each market status, and one request for late changes."""
+    """Return the number of requests of an ingest: all pages of each market status, and one request for late changes."""
     return 1 + sum(
         -(-len(read_list(sandbox.url, "/markets", "markets", limit=1000, status=status, mve_filter="exclude")) // 1000)
         or 1

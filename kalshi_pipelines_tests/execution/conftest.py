@@ -70,5 +70,5 @@ def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def steps(journal_engine: sa.Engine) -> OrderSteps:
-    """Steps of orders in a new journal with an open live session, once with SQLite and once with Postgres."""
+    """A new journal with an open live session, and the steps of its orders; once with SQLite, once with Postgres."""
     return order_steps(journal_engine)

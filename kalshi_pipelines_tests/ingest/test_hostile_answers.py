@@ -20,7 +20,8 @@ from kalshi_pipelines.warehouse.tables import ingest_runs, markets, price_snapsh
 MARKETS = 300
 #: Limit of an ingest's memory. A response may have 64 MB. It is unpacked in pieces, and briefly exists twice in memory.
 MOST_MB = 260
-#: The expected result of an ingest for each hostile body. An unknown member before the list is skipped undecoded.
+#: The expected result of an ingest for each hostile body. The texts of unknown JSON members are not decoded, so invalid
+#: UTF-8 in these texts is not noticed.
 OUTCOMES = {
     "long_string": "stored",
     "invalid_utf8": "stored",

@@ -103,7 +103,7 @@ def test_an_idle_bucket_grants_a_burst_that_leaves_a_margin(engine: sa.Engine) -
 
 def test_a_wait_that_is_too_long_is_refused_and_not_charged(engine: sa.Engine) -> None:
     shared = budget(engine, BudgetClock(), BucketRate(10, 20), longest_wait_seconds=2)
-    shared._sleep = lambda _: None  # No caller really sleeps, so each keeps the tokens it has reserved.
+    shared._sleep = lambda _: None  # The clock moves only in a real sleep, so the bucket gains no tokens.
     for _ in range(3):
         shared.acquire(10)
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""Settings choose the providers, each skipped provider has a reason, and keys stay with their vendors."""
+"""Settings choose the providers, each skipped provider has a reason, and the sandbox never gets a real key."""
 
 import pytest
 import respx

@@ -152,7 +152,7 @@ def test_every_recorded_search_is_read_completely(recordings: Path) -> None:
 
 
 def test_every_search_incident_is_detected_or_harmless(recordings: Path) -> None:
-    """Apply the recorded incidents of Exa's search. Contract checks cover the other incidents."""
+    """Apply the recorded incidents of Exa's search. Tests of contract checks cover the incidents of other vendors."""
     drift = recordings.parent / "drift" / "incidents.json"
     if not drift.is_file():
         pytest.skip("the incidents are not on this machine")

@@ -80,7 +80,8 @@ def test_search_results_are_linked_with_query_rank_and_relevance(stocked: sa.Eng
     assert 0.5 < market["relevance"] < 1
     (event,) = rows(stocked, tables.news_article_events)
     assert (event["event_ticker"], event["query"]) == (STORM, STORM_QUERY)
-    assert link(stocked, NOW + 3 * HOUR_US).events == 1  # the overlap of an hour writes the same link again
+    # A linking run also takes articles from the hour before the previous run, so it writes the same link again.
+    assert link(stocked, NOW + 3 * HOUR_US).events == 1
     assert rows(stocked, tables.news_article_events) == [event | {"linked_us": NOW + 3 * HOUR_US}]
     assert link(stocked, NOW + 6 * HOUR_US).considered == 0
 

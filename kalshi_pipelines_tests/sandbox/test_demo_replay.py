@@ -121,9 +121,9 @@ class Stage:
         return headers
 
     def keep_only_list_recordings(self, recorded: RecordedExchange) -> None:
-        """Replay recordings only for lists of markets.
+        """Let the sandbox answer a request for a list of markets with its recording, but compute every other answer.
 
-        Lists computed from the catalogue would also contain markets that were recorded later.
+        A computed list would also contain the markets that were recorded later.
         """
         is_list = recorded.request["path"].startswith(f"{API_ROOT}/markets?") and recorded.request["status"] == 200
         self.sandbox.exchange.replay = self.recordings if is_list else None
@@ -155,9 +155,9 @@ def stage() -> Iterator[Stage]:
 
 
 def _replay_earlier_orders(stage: Stage) -> None:
-    """Place and cancel the orders that a recorded list shows from before the first recorded request.
+    """Place and cancel orders of a recorded list that are older than the first recorded request.
 
-    Orders of other traders match them.
+    Orders of other traders match these orders.
     """
     recorded = json.loads((FOLDER / "portfolio__orders_list.json").read_text("utf-8"))["orders"]
     first = min(each.at_us for each in _recorded())
@@ -242,7 +242,7 @@ def _learn(stage: Stage, recorded: Any, ours: Any) -> None:
 def _differences(recorded: Any, ours: Any, path: str, ids: dict[str, str]) -> Iterator[tuple[bool, str]]:
     """Compare a recorded response body with the sandbox's body.
 
-    Yield the place of each expected difference, and a description of any other difference.
+    Yield the JSON path of each expected difference, and a description of any other difference.
 
     Order ids are translated by ``ids``. Most other identifiers, and instants, count as equal even if they differ.
     """

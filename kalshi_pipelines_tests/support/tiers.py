@@ -54,7 +54,7 @@ class Reading:
         self._known: dict[object, bool] = {}
 
     def is_for_the_whole_suite(self, item: pytest.Function) -> bool:
-        """Return whether a test belongs to the whole suite only, by the names in its code, fixtures and helpers."""
+        """Return whether the fast tier leaves a test out because of a name in its code, fixtures or helpers."""
         parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
         if "postgres" in [each for each in parameters if isinstance(each, str)]:
             return True  # the test asks for the Postgres fixture at run time, so its signature does not name it

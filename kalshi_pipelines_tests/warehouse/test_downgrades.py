@@ -78,7 +78,7 @@ def test_downgrade_that_would_drop_a_table_with_rows_is_refused(database: Databa
     database.upgrade(revision)
     new = database.tables() - surviving
     for name in sorted(new):
-        # Write rows only to this new table and to the tables that it must refer to.
+        # Test each new table alone: write rows only to it, and to the tables that its rows must refer to.
         table = metadata.tables[name]
         database.fill(ancestors(table), count=1)
         references = {key.parent.name for key in table.foreign_keys} & OPTIONAL_REFERENCES

@@ -206,8 +206,8 @@ def test_too_little_disk_space_is_refused_before_any_write(tmp_path: Path, monke
     ids=["copy", "adoption"],
 )
 def test_write_error_in_the_middle_leaves_the_file_unchanged(share: float, what: str, tmp_path: Path) -> None:
-    """Writes fail because of a file size limit, which needs no privileges to set; mounting a small disk does."""
-    # In a database with few rows, the new tables take more space than the old tables.
+    """A file size limit makes writes fail. Setting the limit needs no privileges, unlike mounting a small disk."""
+    # An adoption of few rows makes the file larger, so even 1.2 times the old size is not enough for the new file.
     path = make_legacy_database(tmp_path / "warehouse.db").path
     before = files_in(tmp_path)
     most = int(path.stat().st_size * share)

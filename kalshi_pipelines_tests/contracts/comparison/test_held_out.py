@@ -21,8 +21,8 @@ from kalshi_pipelines_tests.support.sandbox.signing import RequestSigner
 
 LEAST_DETECTED = 0.95
 LEAST_GRAVE = 0.90
-#: Held-out changes whose new values are plausible. Magnitudes are judged only after ten answers, so one recording
-#: cannot show these changes.
+#: Held-out changes that only multiply numbers by a hundred. The checks judge the magnitude of numbers only after ten
+#: answers, so the checks of a single recording cannot report these changes.
 NEED_MORE_ANSWERS = {"volume a hundred times", "trade counts a hundred times"}
 _STEP_HOURS = 3
 

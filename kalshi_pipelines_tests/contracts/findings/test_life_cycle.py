@@ -25,7 +25,7 @@ ENDPOINTS = ("GET /markets", "GET /series")
 GRAVITY = {"additive": 0, "risky": 1, "breaking": 2}
 
 Seen = dict[tuple[str, str], tuple[str, str]]
-"""The differences that a contract run sees: new value and severity, by endpoint and place."""
+"""The differences that a contract run sees. The key is endpoint and JSON path; the value is new value and severity."""
 SEEN: st.SearchStrategy[Seen] = st.dictionaries(
     st.tuples(st.sampled_from(ENDPOINTS), st.sampled_from(["p", "q"])),
     st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["risky", "breaking"])),
@@ -82,7 +82,7 @@ class Model:
         if is_live and not is_graver:
             severity = known.severity
             if known.source != source:
-                # Probes and ingests describe the same difference differently. The description by the probes is kept.
+                # Probes and ingests word the same difference differently. The finding keeps the words of the probes.
                 after = after if source == "probes" else known.after
                 known.after, known.source, known.missed = after, source, 0
                 return
@@ -95,7 +95,7 @@ class Model:
 
 
 class Findings(RuleBasedStateMachine):
-    """A state machine of contract runs, acknowledgements and repeated recordings in any order."""
+    """A state machine of contract runs and acknowledgements in any order. Some runs are recorded a second time."""
 
     migrated: Path
 

@@ -380,7 +380,8 @@ def test_an_unreachable_vendor_is_one_finding_that_closes_by_itself(runs: Runs) 
     assert len(runs.titles()) == 1
     back = runs.run(outcomes=[(MARKETS, CheckOutcome.EMPTY), (SERIES, CheckOutcome.UNREACHABLE)])
     assert [each.difference.endpoint for each in back.closed] == ["Kalshi"]
-    # The vendor answers again, but one endpoint has been silent for as long as the whole vendor was.
+    # The vendor answers again, except at one endpoint. The endpoint was already silent during the vendor's outage, so
+    # its first failed run after the outage opens a finding.
     assert [each.difference.endpoint for each in back.news] == [SERIES]
 
 
@@ -462,7 +463,8 @@ def test_a_wrong_order_closes_only_after_lists_with_two_elements(runs: Runs) -> 
 
 
 def test_a_learned_difference_stays_open_until_it_is_gone(runs: Runs) -> None:
-    # The baseline learns in the next run that a key is missing. The older reference still shows the difference.
+    # A key disappears, and the baseline learns to expect answers without the key. The finding must stay open until
+    # the key is back.
     contract = CONTRACTS[MARKETS]
 
     def answer(*more: str) -> Inventory:

@@ -1,4 +1,4 @@
-"""Recordings contain no personal data of a member, get the same check results as the answers, and state their age."""
+"""Recordings of answers contain no personal data, get the check results of the real answers, and state their age."""
 
 import json
 from collections.abc import Iterator

@@ -63,7 +63,8 @@ def test_a_refusal_with_an_unexpected_status_is_risky(status: int) -> None:
 
 
 def test_a_redirect_of_the_path_without_slash_is_a_difference() -> None:
-    # In October 2025 collections answered 301 without a trailing slash, and 200 with it.
+    # In October 2025 the exchange's collections answered 301 to a path without a trailing slash, and 200 to a path with
+    # a slash.
     request = VendorRequest("GET /milestones", query={"limit": ("20",)})
     moved = Response(request, 301, {"location": "/trade-api/v2/milestones/"}, b"", 1, f"{ROOT}/milestones", "prod")
     (found,) = check(moved).differences

@@ -188,7 +188,7 @@ def test_new_journal_elsewhere_creates_the_folder_of_the_stop_file_once(
 def test_journal_asset_that_does_not_wait_for_its_schema_is_refused() -> None:
     @dg.asset
     def hasty(journal: JournalResource) -> None:
-        """Use the journal without waiting for the journal's schema."""
+        """An asset that uses the journal without waiting for the migration of the journal's schema."""
 
     definitions = dg.Definitions(assets=[hasty], resources={"journal": JournalResource()})
     with pytest.raises(AssetWithoutSchema, match="hasty would not wait for journal_schema"):

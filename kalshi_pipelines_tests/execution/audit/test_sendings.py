@@ -1,4 +1,4 @@
-"""Tests that the audit finds each order that was recorded as sent against a rule while the guards were down."""
+"""Tests that the audit finds each order that was recorded as sent, against a rule, while the guards were removed."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def sent_unguarded(steps: OrderSteps, intent: Intent, version: str = VERSION) ->
         raise_guards(connection)
 
 
-#: Triggers that keep the audit head and the list of open intents right while the other guards are removed.
+#: Triggers that still update the audit head and the list of open intents while the other guards are removed.
 ONLY_THE_CHAIN = (
     "CREATE TRIGGER guard_audit_head AFTER INSERT ON audit_log BEGIN "
     "UPDATE audit_head SET seq = NEW.seq, hash = NEW.hash; END",

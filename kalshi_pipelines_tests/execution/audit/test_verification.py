@@ -1,4 +1,4 @@
-"""Tests that the verification names each change made behind the journal's back: records, rows and counters."""
+"""Tests that the verification names each change of a record, row or counter that did not go through the journal."""
 
 import hashlib
 import json

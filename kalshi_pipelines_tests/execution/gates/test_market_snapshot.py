@@ -1,4 +1,4 @@
-"""Market snapshots: a market is read exactly, or the reading is an error."""
+"""Market snapshots: the values of a market are read exactly, or reading the market raises an error."""
 
 from dataclasses import dataclass
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Each check of an order denies with its own reason, and a check of an unknown value fails."""
+"""Each check of an order denies with its own reason, and an unknown value denies the order, too."""
 
 from dataclasses import replace
 from decimal import Decimal

@@ -361,8 +361,9 @@ def test_refusal_has_a_check_with_the_new_total_of_every_cap(sqlite_journal: sa.
         transaction.fills.record_foreign(ACCOUNT, fill, EVENT)
         order = ForeignOrder("order-0009", TICKER, Side.ASK, 4_000, 700, "by hand")
         transaction.foreign_orders.record(ACCOUNT, order, EVENT)
-    # One contract was bought at $0.30, and seven are offered at $0.40. Our bid could then lose 0.30 + 5.20 if NO wins.
-    # Our ask could lose 4.20 - 0.70 + 5.20 if YES wins.
+    # One contract was bought at $0.30, and seven are offered at $0.40. Our order has 10 contracts at $0.50 and a fee
+    # of at most $0.20. With our bid, the loss is 0.30 + 5.20 if NO wins. With our ask, the loss is 4.20 - 0.70 + 5.20
+    # if YES wins.
     assert (
         observed_by_caps(steps, side)
         == {
@@ -433,7 +434,7 @@ def test_refusal_names_the_breached_scopes(steps: OrderSteps) -> None:
 
 
 def observed_by_caps(steps: OrderSteps, side: Side) -> tuple[str, str, str, str]:
-    """Return the account's worst loss, notional, orders and position, as a cap would see them with a new order."""
+    """Plan an order above a cap; return worst loss, notional, orders and position that the account's caps observed."""
     with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent(side=side)))
     assert refusal is not None

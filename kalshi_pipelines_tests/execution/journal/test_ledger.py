@@ -49,7 +49,7 @@ CAP = 12_000_000
 
 @dataclass
 class Order:
-    """An order as the exchange sees it, kept by the test beside the journal."""
+    """An order as the exchange sees it. The test tracks the order without reading the journal."""
 
     intent: Intent
     open: int

@@ -1,4 +1,4 @@
-"""Tests that the journal's migrations create the described tables and this code's guards, beside any warehouse."""
+"""Tests of the journal's migrations: they create the described tables and guards, also where a warehouse exists."""
 
 import hashlib
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Tests of the journal's read methods: they return rows of the given account only, and the newest of them."""
+"""Tests of the journal's read methods: each returns the right rows, such as the newest ones of the given account."""
 
 from dataclasses import replace
 

@@ -77,7 +77,8 @@ def test_sale_of_held_contracts_adds_only_its_fee() -> None:
 def test_sale_of_more_than_is_held_adds_the_loss_of_the_new_position() -> None:
     held = Exposure.of_position(1_000, 4_000 * 1_000)
     flip = Exposure.of_resting(Side.ASK, 6_000, 3_000, 0)
-    # A complete fill sells 30 contracts at $0.60 for $18.00, and $20.00 are owed if YES pays a dollar.
+    # The account holds 10 contracts that cost $4.00. A complete fill sells 30 contracts at $0.60 for $18.00. Then the
+    # account is short 20 contracts, and owes $20.00 if YES wins.
     assert (held + flip).if_yes == 4_000_000 - 18_000_000 + 20_000_000
 
 

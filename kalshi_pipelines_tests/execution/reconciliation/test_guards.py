@@ -1,4 +1,4 @@
-"""The guards of a reconciliation, one by one: its waits, its proofs and its differences."""
+"""Each guard of a reconciliation: how long it waits, what it accepts as proof, and which differences it reports."""
 
 import json
 from collections.abc import Callable
@@ -332,7 +332,7 @@ def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) 
     intent = bench.unknown()
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
-    # Both the sweep of a market and the comparison of the account report the difference.
+    # The wrong price is reported twice: by the sweep of the market and by the comparison of the account.
     difference = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
     assert report.differences == (difference, difference)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())

@@ -572,7 +572,7 @@ def test_approval_expires_after_ten_minutes(sqlite_journal: sa.Engine) -> None:
 
 @pytest.fixture
 def key_at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replaces the trade key by one that can be opened, and the clock by one that shows noon."""
+    """Replace the trade key by a stand-in that can always be opened, and the clock by one that always shows noon."""
 
     @contextmanager
     def transport(*_: object) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Deadlines: a request ends when its time is over, also while it connects, and the timer ends with its block."""
+"""Deadlines: a request ends at its time limit, also while it connects, and the timer ends with the ``with`` block."""
 
 import socket
 import threading

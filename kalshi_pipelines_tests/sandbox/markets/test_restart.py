@@ -33,7 +33,7 @@ def test_a_restart_leaves_every_market_where_it_was(tmp_path: Path, hours: int, 
     for row in soonest[:traded]:
         exchange.venue.ensure_open(row.ticker)
     for _ in range(hours // 2):
-        # A new member every two hours keeps the truth log recent. The log has no events about untraded markets.
+        # Add a member every two hours, so that the truth log has a recent event. Untraded markets write no events.
         time.microseconds += 2 * HOUR_US
         exchange.venue.engine.accounts.join(f"member-{time.microseconds}", at_us=exchange.venue.advance())
     before = _shown(exchange)

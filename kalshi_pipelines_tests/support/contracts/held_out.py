@@ -13,7 +13,7 @@ Change = Callable[[Any], Any]
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change of all values at one place in an endpoint's answers."""
+    """A change of all values at one JSON path in an endpoint's answers."""
 
     name: str
     endpoint: str

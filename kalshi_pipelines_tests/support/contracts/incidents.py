@@ -109,9 +109,9 @@ def _same_run(recording: RecordedAnswer) -> list[Response]:
 
 
 def _without_contract(base: str) -> RecordedAnswer:
-    """Return a recorded answer of an endpoint without a contract.
+    """Return a recorded answer of an endpoint without a contract, as if Exa's search had sent it.
 
-    It is filed under an Exa endpoint, so only its status can be checked.
+    The body does not fit the contract of Exa's search, so only the status of the answer can be checked.
     """
     body = json.loads((SHARED / "recordings" / base).read_text())
     body = body.get("response", body)

@@ -20,7 +20,7 @@ from kalshi_pipelines_tests.support.checkout import RECORDINGS
 
 SHARED = RECORDINGS.parent
 CURRENT = dt.datetime(2026, 10, 26, tzinfo=dt.UTC)
-"""The day on which the recordings with today's shape were derived from older recordings."""
+"""The day on which older recordings were converted to the response format of today."""
 HOSTS = {
     "prod": "https://external-api.kalshi.com/trade-api/v2",
     "demo": "https://external-api.demo.kalshi.co/trade-api/v2",
@@ -30,7 +30,7 @@ _NAMES = {"series_ticker": "ticker", "event_ticker": "event_ticker", "ticker": "
 
 @dataclass(frozen=True)
 class RecordedAnswer:
-    """A recorded answer. All recordings in its folder have the same shape."""
+    """A recorded answer. All recordings in one folder have the same response format."""
 
     file: str
     folder: str
@@ -155,7 +155,7 @@ def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBo
 
 
 def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
-    """Yield the other recordings with this recording's endpoint, shape and environment."""
+    """Yield the other recordings of the same endpoint, with the same response format and environment."""
     for other in recordings().values():
         is_other = other.file != recording.file and other.folder == recording.folder
         if is_other and other.response.request.endpoint == recording.response.request.endpoint:

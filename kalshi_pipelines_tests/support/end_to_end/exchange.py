@@ -71,7 +71,7 @@ def stored(engine: sa.Engine, table: sa.Table, key: str) -> dict[str, dict[str, 
 
 
 def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
-    """Return all rows of market data, without tables that change in every run: run records, rate budget, news marks."""
+    """Return all market data, without rows that change in every run: run records, rate budget, news watermarks."""
     with engine.connect() as connection:
         found = {
             table.name: [tuple(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
@@ -104,7 +104,7 @@ def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
 
 
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
-    """Assert that every dollar and count of the markets is exact in SQL and Parquet; return how many were compared."""
+    """Assert that dollar amounts and counts of markets are exact in SQL and Parquet; return how many were compared."""
     rows = stored(engine, markets, "ticker")
     history = {row["ticker"]: row for row in pq.read_table(lake / "price_history").to_pylist()} if lake else {}
     compared = 0

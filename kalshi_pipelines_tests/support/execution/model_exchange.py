@@ -164,7 +164,7 @@ class ModelExchange:
         self.paid.append(Settlement(ticker, self.event_of(ticker), payoff, self.now_us()))
 
     def cancel_order(self, order_id: str) -> None:
-        """Cancel what is still open of an order."""
+        """Cancel the unfilled rest of a resting order."""
         order = self.orders[order_id]
         if order.is_resting:
             self.orders[order_id] = replace(order, status=OrderStatus.CANCELED, remaining_centicontracts=0)
@@ -185,7 +185,7 @@ class ModelExchange:
         return OrderSweep(found, 1, "a" * 64)
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Return every fill twice, newest first, and some older ones, because real fills repeat in any order."""
+        """Return each fill twice, and also fills up to five seconds too old: real lists repeat fills in any order."""
         found = [fill for fill in self.made if fill.at_us >= since_us - 5_000_000]
         return [*reversed(found), *found]
 
@@ -219,8 +219,8 @@ class ModelExchange:
     def worst(self, group: str | None = None) -> int:
         """Return the largest possible loss in open markets, in micro-dollars, fees included.
 
-        With a group, count only the group's orders, and ended markets too. Every market has its worst outcome, and
-        those resting orders are filled that increase the loss.
+        With a group, count only the group's orders, and ended markets too. The loss assumes the worst outcome of every
+        open market, and fills of exactly those resting orders that increase the loss.
         """
         payoffs = self.payoffs()
         return sum(

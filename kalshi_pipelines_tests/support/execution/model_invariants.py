@@ -58,7 +58,7 @@ def _within(kind: ScopeKind, have: int, cap: int) -> None:
 
 
 def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
-    """Check that positions and costs equal the fills, and reservations the resting orders, once reconciled."""
+    """Check a reconciled ledger: positions and costs equal the fills, and reserved counts equal the resting orders."""
     counted = {market.ticker: market for market in reading.ledger.markets(ACCOUNT)}
     resting = exchange.resting()
     for ticker in exchange.tickers():

@@ -138,7 +138,7 @@ class SandboxMember:
         return self.stack.enter_context(made)
 
     def inputs(self, kill: KillReader) -> ExecutorInputs:
-        """Return the inputs of an executor: this sandbox's markets and balance, and the given kill reader."""
+        """Return the inputs of an executor: this sandbox's markets, the member's balance, and a kill-switch reader."""
         return ExecutorInputs(
             ExchangeMarkets(self.client), kill, lambda shard: available_balance(self.portfolio, SUBACCOUNT, shard)
         )
@@ -166,7 +166,7 @@ def end_process() -> None:
 
 
 def at(checkpoint: Checkpoint, act: Callable[[], object]) -> PassCheckpoint:
-    """Return a checkpoint function that calls ``act`` whenever an order passes this checkpoint."""
+    """Return a function to be called at every checkpoint; it calls ``act`` only at the given ``checkpoint``."""
 
     def pass_by(passed_by: Checkpoint) -> None:
         if passed_by is checkpoint:

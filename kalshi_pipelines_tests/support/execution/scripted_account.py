@@ -76,7 +76,10 @@ def foreign_order(order_id: str = "order-foreign", **changes: Any) -> ExchangeOr
 
 @dataclass
 class ScriptedAccount:
-    """A scripted account. Writes take their answers from ``answers``, then 200; reads raise errors from ``failing``."""
+    """A scripted account.
+
+    A write gets the next answer in ``answers``, or status 200 if none is left. Reads raise the errors in ``failing``.
+    """
 
     clock: Callable[[], int]
     listed: list[ExchangeOrder] = field(default_factory=list)

@@ -196,7 +196,7 @@ class ScriptedSession:
 
 
 def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> ScriptedSession:
-    """Open the first live session of an account, one second after ``before`` has changed its journal."""
+    """Let ``before`` change a journal; one second later, open the first live session of the journal's account."""
     made = scripted_session(engine, live=False)
     before(made.journal, made.clock)
     made.clock.now_us += 1_000_000

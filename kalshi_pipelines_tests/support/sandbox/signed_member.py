@@ -1,6 +1,6 @@
 """A member that sends signed requests to a sandbox in the test process.
 
-Belongs here also: helpers that build orders and read recordings.
+Helpers that build orders and read recordings belong here as well.
 """
 
 import json

@@ -38,7 +38,7 @@ class UsualLife:
             act()
 
     def _keep_hours(self) -> None:
-        """Start or end the maintenance. During maintenance the status says so, and thirty requests fail."""
+        """Start or end the maintenance. While it lasts, the exchange says that it is inactive. Thirty requests fail."""
         is_down = is_maintenance(self.exchange.now_us())
         if is_down == self._is_down:
             return

@@ -174,7 +174,7 @@ class _Undecorated(ast.NodeTransformer):
 
 
 def _difference(original: ast.AST, mutant: ast.AST) -> str:
-    """Return the first line that differs between a function and its mutant, in both forms."""
+    """Return two lines: the first line that differs, as it is in the function and as it is in the mutant."""
     for one, other in zip(_statements(original), _statements(mutant), strict=False):
         if one != other:
             return f"  - {_shorten(one, other)}\n  + {_shorten(other, one)}"

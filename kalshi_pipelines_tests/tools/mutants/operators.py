@@ -1,4 +1,4 @@
-"""``python -m kalshi_pipelines_tests.tools.mutants.operators run``: mutmut with mutants of guards, none of messages.
+"""``python -m kalshi_pipelines_tests.tools.mutants.operators run``: run mutmut with more mutants of guards.
 
 mutmut itself changes operators, numbers, names and arguments. This module adds three kinds of changes:
 
@@ -33,8 +33,8 @@ _WORDY: Final = frozenset({"wanted", "why", "wrong"})
 #: Functions of the executor that only make a text for people.
 _MAKES_TEXT: Final = frozenset({"_amount_text", "_format_error", "_format_number", "_format_price", "_format_range"})
 _LOGS: Final = frozenset({"debug", "info", "warning", "error", "exception"})
-#: If this environment variable is set, mutants that only give a wrong value to a call or name are left out. Those are
-#: most of all mutants.
+#: Environment variable. If it is set, no mutants are made that only pass a wrong argument or assign a wrong value. Most
+#: mutants are of this kind.
 GUARDS_ONLY: Final = "MUTANTS_OF_GUARDS_ONLY"
 _OF_VALUES: Final = frozenset(
     {"operator_arg_removal", "operator_assignment", "operator_string", "operator_dict_arguments", "operator_lambda"}

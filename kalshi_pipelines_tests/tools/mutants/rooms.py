@@ -40,7 +40,7 @@ class Room:
 
     @property
     def test_arguments(self) -> list[str]:
-        """The arguments with which pytest runs the tests of the room."""
+        """The arguments that make pytest run the tests of this part of the executor."""
         fresh = ["-p", "kalshi_pipelines_tests.tools.mutants.fresh_journals"] if self.makes_journals else []
         return [*(_TESTS + test for test in self.tests), "-k", self.without, *UNSHRUNK, *fresh]
 

@@ -108,7 +108,7 @@ def survivors(folder: Path) -> tuple[int, list[str]]:
 
 
 def _killer_of(statements: list[str], arguments: list[str], killers: Sequence[str]) -> str | None:
-    """Return the test that noticed the mutant, an empty text if the run failed without one, or ``None``."""
+    """Return the first failed test; an empty text if pytest itself failed; ``None`` if every test passed."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

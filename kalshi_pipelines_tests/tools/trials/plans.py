@@ -27,8 +27,9 @@ _EARLY: Final = (
 )
 CANCEL_ALL: Final = "DELETE /portfolio/events/orders"
 CANCEL: Final = "DELETE /portfolio/events/orders/{order_id}"
-#: Faults of an order request; those in one tuple happen together. Each status here leaves the order unknown. A 400
-#: proves a refusal, and the fill count of an answer is believed. So no fault lies about either.
+#: Faults of an order request. The faults in one tuple happen together. After each HTTP status in this list, it is
+#: unknown whether the order was accepted. The executor trusts a 400 and the fill count of an answer, so no fault
+#: sends a false 400 or a false fill count.
 ORDER_FAULTS: Final[tuple[tuple[dict[str, Any], ...], ...]] = (
     ({"kind": "refuse"},),
     ({"kind": "refuse", "reset": True},),
@@ -115,7 +116,7 @@ class Life:
     killed_by_person_ms: int | None = None
     """Milliseconds until a person engages the kill switch in another process."""
     halted_by_person_ms: int | None = None
-    """Milliseconds until a person halts in another process: all orders are canceled until none is proved to rest."""
+    """Milliseconds until a person halts trading in another process. A halt cancels orders until none rests."""
 
 
 @dataclass(frozen=True)

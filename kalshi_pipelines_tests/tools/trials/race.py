@@ -60,7 +60,7 @@ def _process(context: TrialContext, plan: Plan, settings: TradeSettings, session
 
 def race(runner: Runner, cluster: str | None) -> dict[str, int]:
     """Run the race. Return the numbers of failed processes, accepted orders, recorded sendings and signals."""
-    # Each order has its own market, because of two simultaneous orders in one market only one is sent.
+    # Each order has its own market: if two orders come at the same time in one market, the executor sends only one.
     orders = tuple(OrderWanted(number, number, "buy", "yes", 1, False, 0) for number in range(SIGNALS))
     plan = Plan(0, "postgres" if cluster else "sqlite", orders, (), CAP, CAP, 200, 1_000)
     with runner.new_trial(plan, "race", SIGNALS) as context:

@@ -79,7 +79,7 @@ class TruthReader:
                     self.members.setdefault(member, []).append(event)
 
     def states(self, member: str) -> Iterator[dict[str, TruthOrder]]:
-        """Yield the member's orders by id after each event. It is the same dictionary every time."""
+        """Yield the member's orders by id after each event. One dictionary is updated and yielded every time."""
         orders: dict[str, TruthOrder] = {}
         for event in self.members.get(member, ()):
             _apply(orders, event)

@@ -33,7 +33,7 @@ class AdoptedDatabase:
         return content
 
     def wrong_rows(self, kind: str) -> set[tuple[str, str]]:
-        """Return the table and key of all invalid rows of a kind, in the key format of the warehouse."""
+        """Return table and key, as the warehouse writes keys, of the manifest's rows with this kind of error."""
         return {
             (row["table"], ",".join(f"{name}={row['pk'][name]}" for name in KEYS[row["table"]]))
             for row in self.manifest["invalid_rows"]
