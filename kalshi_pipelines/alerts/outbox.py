@@ -56,7 +56,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Claim:
-    """Alerts that one process alone may now send to a channel, as one message.
+    """Alerts that a process claimed for a channel. Only this process may now send them, as one message.
 
     Attributes:
         message_id: Unique id of the message. A repeat of the message has the same id.

@@ -13,5 +13,5 @@ _DIGEST_BYTES: Final = 16
 
 
 def record_digest(raw: msgspec.Raw | bytes) -> bytes:
-    """Return the digest of a record's bytes, followed by the version of the row layout."""
+    """Return the digest of a record's bytes, followed by the version of the conversion from records to rows."""
     return hashlib.sha256(raw).digest()[:_DIGEST_BYTES] + ROW_LAYOUT

@@ -193,8 +193,8 @@ class IngestRun:
             except sa.exc.DBAPIError:
                 if error is None:
                     raise
-                # The error that made the run fail must be raised, not this database error. The next run of the subject
-                # marks this run as killed.
+                # The end of a failed run could not be recorded. The error that made the run fail must be raised,
+                # not this database error. The next run of the subject marks the failed run as killed.
                 logger.warning("The end of ingest run %s could not be recorded.", self.run_id)
         self._report(Progress(self.subject, self.counts, None, self.seconds, status))
 

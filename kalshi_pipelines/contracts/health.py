@@ -23,8 +23,8 @@ from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import contract_endpoints, contract_runs, ingest_runs
 
-#: The longest time from the start of one contract run until the next run is due. A jitter makes this time shorter. Two
-#: runs may be at most six hours apart, so a slow Dagster daemon has half an hour to start a run that is due.
+#: The longest time from the start of one contract run until the next run is due. A jitter makes this time shorter. At
+#: most six hours may pass between two runs, so half an hour is left for a slow Dagster daemon to start the next run.
 RUN_INTERVAL_US: Final = 5 * HOUR_US + 30 * MINUTE_US
 #: The largest jitter, which is subtracted from ``RUN_INTERVAL_US``. The next contract run is thus due 4 h 45 min to 5 h
 #: 30 min after the last run began.
@@ -170,7 +170,7 @@ class EndpointHealth:
 def endpoint_health(
     engine: sa.Engine, settings: Settings, endpoints: Iterable[str], now_us: int
 ) -> Mapping[str, EndpointHealth]:
-    """Return for each endpoint whether the contract checks of the configured environment are checking it."""
+    """Return for each endpoint whether contract runs are checking it, in the environment that the settings choose."""
     environment = environment_to_check(settings).value
     why_not = {
         **exchange_probes.exchange_skip_reasons(

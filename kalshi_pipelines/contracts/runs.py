@@ -67,7 +67,7 @@ class ContractReport:
     Attributes:
         environment: The environment of the exchange that was probed.
         recorded: The findings of the run.
-        outcomes: The best outcome of each endpoint. Probes that must be refused without a key do not count.
+        outcomes: The best outcome of each endpoint. Probes that must be refused for lack of a key do not count.
         skipped: Probes that were not sent.
         requests: The number of requests sent.
         spent_microdollars: The cost of the run in micro-dollars.
@@ -270,7 +270,10 @@ def environment_to_check(settings: Settings) -> Environment:
 
 @contextmanager
 def _roots(settings: Settings, environment: Environment, sandbox_url: str | None) -> Iterator[tuple[str, ...]]:
-    """Yield the root addresses of the API: first the address of all probes, then other addresses of the exchange."""
+    """Yield the root addresses of the exchange's API.
+
+    The planned probes go to the first address. Each further address gets one request, for the status of the exchange.
+    """
     if environment is not Environment.SANDBOX:
         yield hosts.base_urls(environment)
         return

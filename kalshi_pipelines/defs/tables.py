@@ -38,6 +38,6 @@ def _unit(column: str) -> str | None:
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:
-    """Return rows of text as a table with these columns, in this order, even if there is no row."""
+    """Return rows of text as a table. The table has the given columns in the given order, even without rows."""
     schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
     return dg.MetadataValue.table([dg.TableRecord({name: row[name] for name in columns}) for row in rows], schema)

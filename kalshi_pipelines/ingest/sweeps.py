@@ -184,8 +184,8 @@ def _settled_since(inputs: IngestInputs) -> int | None:
         if mark is None and inputs.settled_lookback_hours is None:
             return None
         if mark is None:
-            # A stored market may have settled at any time since it was first seen. Markets that only an adopted
-            # database knows do not extend the sweep.
+            # Any stored market may have settled since it was first seen. So the first sweep reaches back at least to
+            # the time when the oldest market was first seen. Markets known only from an adopted database are ignored.
             oldest = connection.scalar(sa.select(sa.func.min(markets.c.first_seen_us)).where(_WAS_READ)) or now_us()
             mark = min(oldest, now_us() - (inputs.settled_lookback_hours or 0) * HOUR_US)
         else:

@@ -118,7 +118,10 @@ class KalshiClient:
 
     @property
     def clock_difference_ms(self) -> int | None:
-        """Milliseconds by which the exchange's clock was ahead at the last response, exact to about a second."""
+        """Milliseconds by which the exchange's clock was ahead of this computer's clock, exact to about a second.
+
+        Measured at the last response.
+        """
         return self._transport.clock_difference_ms
 
     def __enter__(self) -> Self:
@@ -189,8 +192,8 @@ class KalshiClient:
 
         Args:
             status: Only events with at least one market of this status.
-            combos: Read the multivariate combo events instead, which the plain list omits. Combo events cannot be
-                filtered by status or time of update.
+            combos: Whether to read only multivariate combo events, which are not in the plain list of events. Combo
+                events cannot be filtered by status or time of update.
             tickers: Only these events. The response omits unknown tickers.
             series_ticker: Only events of this series.
             min_updated_ts: Only events whose metadata changed at or after this Unix second.

@@ -62,7 +62,7 @@ def split_page(body: bytes, list_key: str, *, paginated: bool = True) -> tuple[s
 
     Raises:
         UnreadableBody: The body is not JSON, or it lacks the list, or a page of a paginated list lacks the cursor. A
-            missing cursor must not pass as the last page, because all later pages would be lost.
+            page without a cursor must not count as the last page, because all later pages would be lost.
     """
     try:
         envelope = _envelope_decoder(list_key).decode(body)

@@ -1,7 +1,7 @@
 """Pages of a list endpoint, read one page ahead of their use.
 
 Reading survives a damaged page, rows that move between pages, and an exchange that answers a bad cursor with page one.
-It never runs forever. The list of endpoints, and the use of the rows, do not belong here.
+Reading never runs forever. The list of endpoints, and the use of the rows, do not belong here.
 """
 
 from collections.abc import Callable, Iterator

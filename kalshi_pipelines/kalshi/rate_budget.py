@@ -72,9 +72,9 @@ _READ_RATES: Final[Mapping[RateTier, BucketRate]] = {
     RateTier.PRIME: BucketRate(4800, 4800),
     RateTier.PRESTIGE: BucketRate(12000, 12000),
 }
-# The exchange permits one GET /portfolio/balance per second for basic and advanced, and five for higher levels. The
-# capacity of this bucket is one request, so no margin can be subtracted from it. Instead, only 80 % of the permitted
-# rate is used.
+# The exchange permits one GET /portfolio/balance per second for accounts of the basic and advanced levels, and five for
+# higher levels. The capacity of this bucket is one request, so no margin can be subtracted from it. Instead, only 80 %
+# of the permitted rate is used.
 _SLOW_BALANCE: Final = BucketRate(8, 10)
 _FAST_BALANCE: Final = BucketRate(40, 10)
 

@@ -3,9 +3,10 @@
 Field names and types follow the OpenAPI document 3.34.0 (October 2026). A field that the document requires is optional
 here if recordings of June to August 2026 lack it.
 
-Money and counts stay the strings that were sent; a JSON number instead of the string rejects the record. Other numbers
-are ``Decimal`` with every digit. Objects without a fixed schema are ``msgspec.Raw``: the bytes as received, empty if
-the key was absent, and ``null`` if the value was null. Values are not judged here. Decoding is in ``decoding``.
+Money and counts stay the strings that were sent. A record with a JSON number instead of such a string is rejected.
+Other numbers are ``Decimal`` with every digit. Objects without a fixed schema are ``msgspec.Raw``: the bytes as
+received, empty if the key was absent, and ``null`` if the value was null. Values are not judged here. Decoding is in
+``decoding``.
 """
 
 import datetime as dt

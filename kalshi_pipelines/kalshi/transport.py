@@ -38,12 +38,12 @@ from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
-# The loggers of httpx and httpcore print every request, and headers at debug level. This module logs the useful part
-# itself.
+# The loggers of httpx and httpcore would print every request, and at debug level the headers, too. Only their warnings
+# are kept, because this module logs the useful part of requests itself.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
-# This module logs failed attempts itself. The hooks of the retry library stamina would print them regardless of the
-# logging configuration.
+# The hooks of the retry library stamina are removed. They would print failed attempts regardless of the logging
+# configuration, and this module logs failed attempts itself.
 stamina.instrumentation.set_on_retry_hooks([])
 
 T = TypeVar("T")
@@ -116,7 +116,10 @@ class Transport:
         self._closing = closing or threading.Event()
         self._pools: list[ThreadPoolExecutor] = []
         self.clock_difference_ms: int | None = None
-        """Milliseconds by which the exchange's clock was ahead at the last response, exact to about a second."""
+        """Milliseconds by which the exchange's clock was ahead of this computer's clock, exact to about a second.
+
+        Measured at the last response.
+        """
         try:
             self._http = httpx.Client(
                 headers=_HEADERS,
@@ -189,8 +192,8 @@ class Transport:
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        # Holds at most one error: a refusal because of an expired timestamp. The clock was then corrected, so the
-        # request is sent again.
+        # Holds at most one error: a refusal because of an expired timestamp. After this refusal, the clock of the
+        # signatures was set to the exchange's clock, so the request is sent once more.
         stale: list[KalshiError] = []
         for attempt in stamina.retry_context(
             on=lambda error: error in stale or self._worth_another_attempt(error),

@@ -41,8 +41,8 @@ from kalshi_pipelines.warehouse.tables import (
 SUBJECT: Final = "news_market_links"
 _WATERMARK: Final = "news links"
 _BATCH: Final = 500
-#: A collection can write articles while another run links articles. Each linking run therefore reads again the articles
-#: from the hour before the previous linking run. Linking an article twice is harmless.
+#: A collection can write articles while another run links articles. Each linking run therefore reads all articles
+#: found since one hour before the previous linking run. Linking an article twice is harmless.
 _OVERLAP_US: Final = HOUR_US
 _FEED_PROVIDERS: Final = "feed %"
 _ORIGIN_COLUMNS: Final = ("relevance", "relevance_method", "provider", "query", "rank", "linked_us")

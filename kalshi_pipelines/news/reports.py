@@ -13,8 +13,9 @@ class BudgetState:
         day_limit: The limit of a UTC day.
         spent_today: The amount spent or reserved since midnight UTC.
         run_limit: The limit of one run.
-        spent_by_run: The amount spent or reserved by the run; 0 if this object does not describe a run.
-        unsettled: The number of today's calls without a known price, which count with their reservations.
+        spent_by_run: The amount spent or reserved by the run; 0 if the budget is shown outside of a run.
+        unsettled: The number of today's calls whose price is not known. The reserved amount of each such call counts
+            as spent.
     """
 
     day_limit: int
@@ -30,7 +31,7 @@ class BudgetState:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether more was spent than a limit allows, because a vendor charged more than its published price."""
+        """Whether more was spent than a limit allows. A vendor may have charged more than its published price."""
         return self.spent_today > self.day_limit or self.spent_by_run > self.run_limit
 
 

@@ -20,7 +20,8 @@ from kalshi_pipelines.warehouse.tables import (
     news_sentiment_windows,
 )
 
-#: The age in microseconds at which the last collection is too old. Four runs are due each day, so three may fail.
+#: The age in microseconds at which the last successful collection is too old. Four collections are due in 24 hours, so
+#: three in a row may fail.
 OLDEST_US: Final = 26 * HOUR_US
 RATE_DAYS: Final = 7
 #: The highest usual share of duplicates. A higher share means that queries repeat each other.

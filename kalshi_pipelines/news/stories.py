@@ -4,8 +4,8 @@ The rules below apply in this order. The result is deterministic: the same artic
 stories.
 
 1. Two articles published more than three days apart never share a story. An undated article was published up to a
-   week before it was found. If an undated article is more than three days from another, only the same title or text
-   joins them.
+   week before it was found. If it was found more than three days after another article, the two share a story only
+   if they have the same title or text.
 2. Contradicting numbers in the titles, or words of opposite directions (*rises*, *falls*), keep two articles apart.
 3. Articles whose titles have the same words share a story.
 4. Articles share a story if one title lacks at most one word of the other, and at least four words are shared.
@@ -44,11 +44,12 @@ _SAME_TITLES: Final = 0.8
 _ALIKE_TEXTS: Final = 0.5
 _SAME_TEXTS: Final = 0.8
 _OTHER_TEXTS: Final = 0.1
-#: A word is common if it is in the titles of more known articles than this number. A common word finds only the newest
-#: articles, as many as this number.
+#: The largest number of known articles that one word of a title finds. A word that is in the titles of more known
+#: articles is common: it finds only the newest of these articles.
 _COMMON: Final = 64
 _RAREST: Final = 4
-#: The least difference in similarity between the best and the second-best story for an article to join the best.
+#: The least gap in similarity between the most similar story and the next one. If the gap is smaller, an article joins
+#: neither story.
 _CLEARLY: Final = 0.02
 _MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
@@ -92,8 +93,8 @@ class Features:
         tokens: The stems of the title's words without stop words.
         names: The stems written like names. In a title with mostly capitals, every word can be a name.
         numbers: The numbers of the title.
-        directions: Directions that the title names, such as *rises*. Each is the number of a pair of opposites (*rises*
-            and *falls*) with 0 or 1 for the side of the pair.
+        directions: Directions that the title names, such as *rises*. Each direction has two numbers. The first
+            identifies a pair of opposites, such as *rises* and *falls*. The second, 0 or 1, is the side of the pair.
         sketch: The smallest hashes of word runs at the beginning of the text; empty if the text is too short.
         is_dated: Whether the time of publication is known.
     """
@@ -190,7 +191,10 @@ def _likeness_of_dated(one: Features, other: Features, shared: frozenset[str], t
 
 
 def _likeness_of_undated(one: Features, other: Features, titles: float) -> float:
-    """Return the similarity of two articles that are days apart: 0 unless the later is an undated copy."""
+    """Return the similarity of two articles that are days apart.
+
+    The similarity is 0 unless the later article is undated and is a copy of the earlier article.
+    """
     may_be_older = max(one, other, key=lambda article: article.published_us)
     gap = abs(one.published_us - other.published_us)
     if may_be_older.is_dated or gap > UNDATED_US:
@@ -278,7 +282,10 @@ class Stories:
         return len(members) > 1 and any(_are_different_stories(article, member) for member in members)
 
     def _candidates(self, article: Features) -> Sequence[int]:
-        """Return the positions of known articles to compare with an article, most shared words and hashes first."""
+        """Return the positions of known articles to compare with an article.
+
+        The known article that shares the most words and hashes with the article comes first.
+        """
         window = article.published_us // WINDOW_US
         others = [*range(_earliest(article) // WINDOW_US - 1, window), window + 1]
         lists = []

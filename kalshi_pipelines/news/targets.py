@@ -71,7 +71,7 @@ def query_of(subject: str) -> str:
 
 
 def subject_of(*titles: str | None) -> str:
-    """Join titles into one text, leaving out repeated titles and plain yes or no."""
+    """Join titles into one text. A title that repeats another title, or says only yes or no, is left out."""
     kept: list[str] = []
     for title in titles:
         clean = plain_text(title or "", 2 * MOST_QUERY)

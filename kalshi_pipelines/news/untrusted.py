@@ -33,9 +33,9 @@ _DROPPED: Final = frozenset({"Cf", "Cs", "Co", "Cn"})
 def plain_text(text: str, most: int, read: int = 0) -> str:
     """Return the visible text on one line, at most ``most`` characters long, without markup.
 
-    Feeds escape their markup once or twice, so escaped markup is unescaped up to three times. A remaining ``<`` that
-    could begin a tag is replaced. Only the first characters of the text are cleaned: 8 * ``most``, 4,096 or
-    ``read``, whichever is the largest number.
+    Feeds escape their markup once or twice. So markup is removed and the rest is unescaped again and again, until the
+    text stays the same, but at most three times. A remaining ``<`` that could begin a tag is replaced. Only the
+    beginning of the text is cleaned. Its length in characters is the largest of 8 * ``most``, 4,096 and ``read``.
     """
     text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):
@@ -97,7 +97,11 @@ def _without_markup(text: str) -> str:
 
 
 def _tag_at(text: str, lower: str, start: int) -> tuple[str, int]:
-    """Return the name of the tag at a position and the position after it; -1 if the tag or comment has no end."""
+    """Return the name of the tag at a position, and the position after the end of the tag or comment.
+
+    For an element whose content is not for readers, such as a script, the position is after the whole element. The
+    position is -1 if there is no end.
+    """
     if text.startswith("<!--", start):
         end = text.find("-->", start + 4)
         return "", end + 3 if end >= 0 else -1

@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 
 def words_as_written(text: str) -> list[tuple[str, str]]:
-    """Return the words of a text as `words` does, each with its original spelling."""
+    """Return pairs for the words of a text: the word as `words` returns it, and its original spelling."""
     return [(_normal(word.casefold()), word) for word in _WORD.findall(text)]
 
 

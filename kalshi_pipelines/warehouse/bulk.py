@@ -210,7 +210,7 @@ def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -
 
 
 def _keys_differ(write: BulkWrite, rows: Sequence[Row]) -> bool:
-    """Return whether all rows have different primary keys.
+    """Return whether no two rows have the same primary key.
 
     On Postgres, one INSERT statement cannot overwrite a row that the same statement wrote.
     """

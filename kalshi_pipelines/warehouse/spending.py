@@ -1,7 +1,7 @@
 """Money spent at vendors, and its budgets. The cost of a call is reserved first and settled when its price is known.
 
 All processes of a warehouse share the budgets. The price of a call stays unknown if its process was killed or the
-answer does not state the price. Such a call counts with the reserved amount.
+answer does not state the price. For such a call, the reserved amount is counted as spent.
 """
 
 from dataclasses import dataclass
@@ -34,14 +34,17 @@ class Budget:
 
 
 def spent_today(connection: sa.Connection, budget: Budget, now_us: int) -> int:
-    """Return the micro-dollars spent since midnight UTC. A call without a known price counts with its reservation."""
+    """Return the micro-dollars spent since midnight UTC.
+
+    If the price of a call is not known, the reserved amount is counted as spent.
+    """
     return _sum(connection, budget, vendor_spending.c.at_us >= now_us - now_us % DAY_US)
 
 
 def spent_by_run(connection: sa.Connection, budget: Budget) -> int:
     """Return the micro-dollars spent by the run that the budget names.
 
-    A call without a known price counts with its reservation.
+    If the price of a call is not known, the reserved amount is counted as spent.
     """
     return _sum(connection, budget, vendor_spending.c.ingest_run_id == budget.ingest_run_id)
 

@@ -73,7 +73,7 @@ def upgrade() -> None:
 def clean_up() -> None:
     """Do nothing: no row can break the new constraints.
 
-    Each new constraint is looser than before, or concerns a column or table that is empty.
+    Each new constraint is looser than the constraint it replaces, or concerns an empty column or table.
     """
 
 

@@ -22,9 +22,10 @@ _MANY: Final = 10
 """The number of learned answers that are needed to judge whether a value usually varies between answers."""
 _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
-"""The largest number of money and count fields of one record that are reported if their values stop changing.
+"""The largest number of frozen fields of one record that are reported. The value of a frozen field stopped changing.
 
-If more fields stop changing in the same answer, its rows are probably new and not traded yet, so none is reported.
+Only fields for money or counts of contracts are limited. If more of them are frozen, the rows of the answer are
+probably new and not traded yet, so none of these fields is reported.
 """
 _MOST_IDLE: Final = 0.5
 """The largest share of idle values (zero, empty or the upper bound) that an answer with traded rows usually has.
@@ -88,7 +89,7 @@ def learn(baseline: Baseline | None, inventory: Inventory, at_us: int) -> Baseli
 
 
 def compare(baseline: Baseline, inventory: Inventory, contract: Contract) -> list[Difference]:
-    """Return the differences between an answer and the baseline. A baseline without learned answers shows none."""
+    """Return the differences between an answer and the baseline; none if the baseline has learned no answer yet."""
     if baseline.observations == 0:
         return []
     found: list[Difference] = []
@@ -148,10 +149,11 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
 
 
 def _without_newcomers(found: list[Difference], contract: Contract) -> list[Difference]:
-    """Return the differences without frozen numbers of new rows.
+    """Return the differences, except those about frozen fields of rows that are probably new.
 
-    If more than ``_MOST_STILL`` number fields of one record are frozen, the rows are probably new and were not traded
-    yet.
+    A frozen field holds money or a count of contracts, and its value stopped changing. If one record has more than
+    ``_MOST_STILL`` frozen fields, the rows are probably new and not traded yet. The differences about these fields are
+    then dropped.
     """
     still: dict[str, list[Difference]] = {}
     for each in found:

@@ -19,7 +19,7 @@ MOST_DEPTH: Final = 40
 MOST_CHARACTERS: Final = 200_000
 """The largest length of one text in characters. The longest rules of a market have about 20,000."""
 MOST_KEYS: Final = 2_000
-"""The largest number of keys in one object. The same number is the largest length of one key in characters."""
+"""The largest number of keys in one object, and also the largest number of characters in one key."""
 _MOST_SLOWLY_READ: Final = 4 * 1024 * 1024
 
 

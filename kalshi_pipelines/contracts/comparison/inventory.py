@@ -13,16 +13,16 @@ from typing import Any, Final
 MOST_VALUES: Final = 40
 """The largest number of distinct values that are counted at one place. A place with more values has no vocabulary."""
 MOST_THINGS: Final = 400
-"""The largest number of records, such as series, for which one lasting attribute is remembered.
+"""The largest number of records, such as series, whose values of a lasting attribute are remembered.
 
-The records that were seen for the first time longest ago are forgotten first.
+If there are more records, the values of those records are forgotten that were first seen the longest time ago.
 """
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
 WHOLE: Final = "$"
 """The place that stands for the whole body."""
 ENOUGH: Final = 20
-"""The number of values at a place that one answer needs, so that the answer counts as varied or uniform there."""
+"""The number of values that an answer must have at a place to be counted there as varied or uniform."""
 
 _EMPTY: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -34,19 +34,19 @@ class Place:
     Attributes:
         of: How often the surrounding object was present.
         seen: How often the key was present.
-        steady: How many objects had the key since the last object without the key.
+        steady: The number of objects with the key that came after the last object without the key.
         nulls: How often the value was null.
-        filled: How many values were received since the last null.
+        filled: The number of values that came after the last null.
         types: Counts of the JSON types: ``string``, ``integer``, ``number``, ``flag``, ``object``, ``array``.
         formats: Counts of the formats of texts: ``decimal:4``, ``time:6``, ``uuid``, ``ticker``, ``empty`` and others.
         values: How often each distinct value occurred; ``None`` once there were more than ``MOST_VALUES`` distinct
             values.
         zeros: How often the value was zero, false or empty.
-        bands: Counts of the powers of ten of numbers that are not zero.
+        bands: For each power of ten, how many numbers other than zero have this order of magnitude.
         varied: The number of answers that had enough values at the place, and in which these values differed.
         uniform: The number of answers that had enough values at the place, and in which all these values were equal.
-        means: The lowest and the highest of the mean powers of ten that single answers had. Only answers with enough
-            numbers count.
+        means: Each answer with enough numbers has a mean power of ten. This attribute holds the lowest and the highest
+            of these means.
         latest: The latest instant at the place, if the contract declares that instants there never move back.
         idlest: The largest share of idle values (zero, empty or the upper bound) that a single answer had. Only answers
             with enough values count.
@@ -70,7 +70,7 @@ class Place:
 
     @property
     def numbers(self) -> int:
-        """The number of values that are counted by their power of ten, or as zero, false or empty."""
+        """The number of values that are counted in ``zeros`` (zero, false or empty) or in ``bands`` (powers of ten)."""
         return self.zeros + sum(self.bands.values())
 
     @property

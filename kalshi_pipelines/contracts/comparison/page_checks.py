@@ -34,7 +34,7 @@ _NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
 
 
 IngestedRecord = tuple[Any, Any, Collection[str]]
-"""A decoded record: an object with the record's fields as attributes, its bytes, and the names of unknown fields."""
+"""A decoded record as three parts: an object with a field in each attribute, the raw bytes, and unknown field names."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class IngestedPage:
         endpoint: The endpoint of the page, such as ``GET /markets``.
         received_us: When the page was received, in microseconds since 1970 UTC.
         raws: Every record as received.
-        decoded: The decoded records. Records that equal the stored ones are not decoded again.
+        decoded: The decoded records. A record that equals its stored record is not decoded.
         refused: The records that cannot be stored, with the reason.
     """
 

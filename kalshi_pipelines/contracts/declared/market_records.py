@@ -232,7 +232,7 @@ BOOK: Final = record("orderbook_fp", (*levels("yes_dollars"), *levels("no_dollar
 
 
 def candle(suffix: str, count_suffix: str) -> tuple[Field, ...]:
-    """Return the fields of a candle.
+    """Return the fields of a candle, whose keys end with the given suffixes for prices and for counts.
 
     Keys of historical candles have no suffix. Trade prices of a candle are null if nothing was traded.
     """

@@ -135,5 +135,5 @@ OTHER_VENDORS: Final = (
 )
 """Contracts outside of the exchange's REST interface.
 
-The contracts of published documents permit checks of the status, the host and redirects only.
+A contract with a published document declares no fields, so only the status, the host and redirects are checked.
 """

@@ -13,7 +13,10 @@ from kalshi_pipelines.contracts.language.responses import Response
 TAKER_FEE: Final = Decimal("0.07")
 MAKER_FEE: Final = Decimal("0.0175")
 COMBO_MAKER_FEE: Final = Decimal("0.035")
-"""Fee rates: a fee is rate x count x price x (1 - price). The ticker of a combo begins with KXMVE."""
+"""Fee rates of takers, of makers, and of makers in combos, whose tickers begin with KXMVE.
+
+A fee is rate x count x price x (1 - price).
+"""
 _LARGEST_MULTIPLIER: Final = Decimal(1)
 _ROUNDING: Final = Decimal("0.01")
 _FINE_ROUNDING: Final = Decimal("0.000101")

@@ -17,8 +17,8 @@ STATUSES_OF: Final = {
 }
 """For each value of the ``status`` filter, the market statuses that the answer may hold.
 
-A market may open or close while the exchange compiles the page, so ``open`` also permits ``closed``, and ``closed``
-permits ``active``.
+A market may open or close while the exchange compiles the page. So the filter ``open`` also permits markets with the
+status ``closed``, and the filter ``closed`` also permits markets with the status ``active``.
 """
 
 

@@ -22,7 +22,10 @@ _ZERO: Final = Decimal(0)
 
 
 def trade_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of trades: both prices make one dollar, directions agree, and rows match the request."""
+    """Yield broken rules of trades.
+
+    The YES and NO prices must add up to one dollar, directions must agree, and rows must match the request.
+    """
     ticker, blocks = response.request.one("ticker"), response.request.one("is_block_trade")
     for at, trade in rows_at(body, "trades[]"):
         yes, no = number_at(trade, "yes_price_dollars"), number_at(trade, "no_price_dollars")
@@ -112,7 +115,10 @@ def _candle(at: str, prices: object, suffix: str) -> Iterator[BrokenRule]:
 
 
 def book_rules(place: str) -> Invariant:
-    """Return the rules of a book: each side ascends and has no empty level, and the two sides do not cross."""
+    """Return the rules of a book.
+
+    The prices of each side must ascend, no level may be empty, and the two sides must not cross.
+    """
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, book in rows_at(body, place):

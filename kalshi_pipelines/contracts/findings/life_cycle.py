@@ -149,8 +149,8 @@ def see_again(
 def _is_new_word(finding: Finding, difference: Difference) -> bool:
     """Return whether a finding is acknowledged and its difference is about new vocabulary values.
 
-    If another value appears, such a finding changes even if the other source sees the value. An ingest may see a value
-    before any probe does.
+    Such a finding must change when another new value appears, no matter whether a probe or an ingest saw that value. An
+    ingest may see a new value before any probe does.
     """
     return finding.status is FindingStatus.ACKNOWLEDGED and difference.kind is Kind.VALUE_NEW
 

@@ -243,7 +243,7 @@ def _why_again(before: Finding) -> str:
 
 
 def _would_show(difference: Difference, answers: Sequence[CheckResult]) -> bool:
-    """Return whether the answers would show a difference if it still existed."""
+    """Return whether the answers of this run could have shown a difference, if the difference still existed."""
     is_refused = any(each.outcome is CheckOutcome.REFUSED for each in answers)
     if difference.place.startswith("refusal."):
         return is_refused
@@ -267,7 +267,10 @@ def _is_list(place: str, inventory: Inventory) -> bool:
 
 
 def _elements(place: str, inventory: Inventory) -> int:
-    """Return the number of elements of a list. A list needs two elements to show whether a paging rule holds."""
+    """Return how many elements the list at a place had.
+
+    Only a list with at least two elements can show whether a paging rule holds.
+    """
     elements = inventory.places.get(f"{place}[]")
     return elements.seen if elements else 0
 

@@ -119,9 +119,11 @@ class Paging:
         key: The keys that identify a row within the list.
         newest_first: The key of the instant by which the rows are sorted, the newest row first; empty if this project
             relies on no order of the rows.
-        is_never_empty: Whether the list always has rows, because no row is ever removed. An answer with less than half
-        of the rows that the same filters always had is then a risky difference. For any other list, this difference is
-        additive. It is not reported if the answer is empty or filtered by status.
+        is_never_empty: Whether the list always has rows, because no row is ever removed.
+
+    An answer is unusually short if it has less than half of the rows that answers with the same filters always had. An
+    unusually short answer is a risky difference if the list is never empty. For any other list it is an additive
+    difference, which is not reported if the answer has no rows or was filtered by status.
     """
 
     rows: str

@@ -51,7 +51,10 @@ def run_metadata(report: ContractReport) -> dict[str, Any]:
 
 
 def observations(report: ContractReport) -> Iterator[dg.AssetObservation]:
-    """Yield an observation for each endpoint that answered; without one, the lineage shows its asset as missing."""
+    """Yield an observation for each endpoint that answered.
+
+    Without an observation, Dagster's lineage shows the endpoint's asset as missing.
+    """
     for endpoint, outcome in report.outcomes.items():
         if outcome in {CheckOutcome.CHECKED, CheckOutcome.EMPTY}:
             asked = {"asked": report.environment.value, "outcome": outcome.value}

@@ -85,7 +85,7 @@ def budget_metadata(budget: BudgetState) -> dict[str, Any]:
 
 
 def table_entry(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
-    """Return metadata with these rows as a plain-text table of this name, or no metadata if there are no rows."""
+    """Return metadata that shows rows as a plain-text table with a name, or no metadata if there are no rows."""
     if not rows:
         return {}
     return {name: text_table(list(rows[0]), rows)}

@@ -29,7 +29,7 @@ from kalshi_pipelines.warehouse.engine import place_of
 GROUP: Final = "trading"
 
 
-# Dagster needs another name for the op than for the asset.
+# The op has a name of its own, because Dagster requires that an op and an asset have different names.
 @dg.op(name="migrate_journal_to_head")
 def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) -> dg.MaterializeResult[Any]:
     """Upgrade the journal to the schema of this code. A new journal begins with the kill switch engaged.

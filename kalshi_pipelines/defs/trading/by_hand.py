@@ -7,7 +7,7 @@ from kalshi_pipelines.defs.trading.automation import trade_job
 
 
 class TradesByItself(Exception):
-    """The definitions would let a run that no person started trade."""
+    """The error for definitions with which a run could trade although no person started the run."""
 
 
 def require_by_hand(definitions: dg.Definitions) -> dg.Definitions:

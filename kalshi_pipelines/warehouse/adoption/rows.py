@@ -331,7 +331,10 @@ def news_article(row: tuple[Any, ...], state: AdoptionState, remarks: Remarks) -
 
 
 def _article(article_id: Any, state: AdoptionState) -> int:  # noqa: ANN401
-    """Return the id of an article. Rows of a quarantined article are refused, because articles have no placeholders."""
+    """Return the id of an article that another row refers to.
+
+    The row is refused if the article is quarantined or missing, because articles have no placeholders.
+    """
     if article_id not in state.articles:
         where = "quarantined" if state.articles.is_quarantined(article_id) else "not in news_articles"
         raise RefusedLegacyRow(f"article_id={article_id} is {where}")

@@ -146,7 +146,8 @@ def legacy_tables(database: sqlite3.Connection) -> tuple[LegacyTable, ...]:
     """Return the tables of the older tool that a database has, in the order of adoption.
 
     Raises:
-        UnknownShape: A table lacks a column or has an unknown column, or the adoption would drop a view or trigger.
+        UnknownShape: A table lacks a column or has an unknown column. Or the database has a view or trigger that is not
+            from the older tool and that the adoption would drop.
     """
     names = _names(database, "table")
     present = []

@@ -15,9 +15,9 @@ _PLACEHOLDER_COLUMNS: Final = ("is_placeholder", "first_seen_us", "recorded_us",
 class Parents:
     """The rows of one table that other rows refer to, by key: stored, quarantined, or requested as placeholders.
 
-    A parent is a row of this table. If a row refers to a quarantined parent, the parent gets a placeholder. If a row
-    refers to a parent that is not in the legacy database, the row is refused where the legacy schema requires a parent.
-    Otherwise such a parent gets a placeholder, too.
+    A parent is a row of this table. If a row refers to a quarantined parent, the parent gets a placeholder. A row may
+    also refer to a parent that is not in the legacy database. The row is then refused if the legacy schema requires the
+    parent. Otherwise the parent gets a placeholder, too.
     """
 
     def __init__(self, table: sa.Table | None, name: str) -> None:

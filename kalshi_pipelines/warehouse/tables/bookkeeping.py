@@ -14,7 +14,8 @@ SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
 NEWS_SUBJECTS: Final = ("news_articles", "news_market_links", "news_sentiment")
 #: The subject of the run that adopts a legacy database.
 ADOPTION: Final = "adoption"
-#: The tables of a legacy database. Quarantine subjects put ``LEGACY_PREFIX`` before the table name.
+#: The tables of a legacy database. Rows from these tables have quarantine subjects that join ``LEGACY_PREFIX`` and the
+#: name of the table.
 LEGACY_TABLES: Final = (
     "events",
     "markets",
@@ -50,7 +51,7 @@ ingest_runs = sa.Table(
     sa.Column("error", Text),
     one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, ADOPTION)),
     one_of("environment", ENVIRONMENTS),
-    # A legacy database does not say which exchange its rows are from.
+    # Only an adoption has no environment, because a legacy database does not say which exchange its rows are from.
     sa.CheckConstraint(f"(environment IS NULL) = (subject = '{ADOPTION}')", name="environment_known"),
     one_of("status", RUN_STATUSES),
     *not_negative("pages", "records_read", "records_written", "records_unchanged", "records_rejected", "history_rows"),
