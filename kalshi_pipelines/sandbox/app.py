@@ -73,7 +73,8 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
         exception_handlers={HTTPException: unknown},
         lifespan=while_serving,
     )
-    # Starlette would redirect with 307, which makes a client send an order again. The exchange answers 301.
+    # For a path that ends with a slash, Starlette would answer 307, which makes a client send an order again. The
+    # exchange answers 301.
     app.router.redirect_slashes = False
     return app
 
@@ -87,8 +88,8 @@ async def _let_time_pass(exchange: Exchange) -> None:
             exchange.log.flush()
             is_written = True
         except OSError:
-            # The state file cannot be written. A request that meets this error reports it to its client. This loop
-            # continues to run due actions, and writes the events as soon as writing works again.
+            # The state file cannot be written. The handler of a request that meets this error reports the error to the
+            # client. This loop continues to run due actions, and writes the events as soon as writing works again.
             if is_written:
                 _LOG.exception(
                     "The truth log cannot be written. New events are kept in memory until writing works again."

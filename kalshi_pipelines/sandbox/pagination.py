@@ -73,9 +73,10 @@ def page_of(rows: Sequence[Row], cursor: str, limit: int) -> RowPage[Row]:
 
 
 def page_back(entries: Sequence[Entry], cursor: str, limit: int, wanted: Callable[[Entry], bool]) -> RowPage[Entry]:
-    """Return a page of at most ``limit`` wanted entries, newest first, from a list that only grows at its end.
+    """Return a page of at most ``limit`` entries that ``wanted`` accepts, newest first.
 
-    A cursor holds the position at which the previous page ended. Only the entries from there on are searched.
+    The list of entries only grows at its end. A cursor holds the position at which the previous page ended. The search
+    starts at this position and continues with older entries.
     """
     place = place_of(cursor) if cursor else None
     at = len(entries) if place is None else min(max(-place[0], 0), len(entries))

@@ -107,7 +107,7 @@ def open_subaccounts(engine: MatchingEngine, member: str, last: int, *, at_us: i
 
 
 def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> None:
-    """Register an API key of a member. A different key with the same id is replaced.
+    """Register an API key of a member. The new key replaces a different key with the same id.
 
     Raises:
         UnusablePublicKey: The PEM holds no usable key.
@@ -138,8 +138,7 @@ def register_key(engine: MatchingEngine, request: KeyRequest, *, at_us: int) -> 
 def keep_keys(engine: MatchingEngine, pems: Mapping[str, str], start_amount: int, *, at_us: int) -> None:
     """Register API keys of the default member with full scopes.
 
-    Leave a key that is already registered as it is. A new key replaces a different key that is registered under the
-    same id.
+    Do nothing for a key that is already registered. A new key replaces a different key with the same id.
     """
     for key_id, pem in pems.items():
         known = engine.state.keys.get(key_id)

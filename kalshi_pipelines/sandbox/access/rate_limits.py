@@ -19,7 +19,7 @@ UNLIMITED: Final = "unlimited"
 
 @dataclass(frozen=True)
 class BucketSize:
-    """Size of a token bucket: the tokens that are added per second, and the most tokens that the bucket can hold."""
+    """Size of a token bucket: the tokens added per second, and the largest number of tokens it can hold."""
 
     refill_rate: int
     capacity: int
@@ -40,7 +40,7 @@ class TokenCharge:
 class Tier:
     """Budgets of a usage tier: tokens for reads, balance reads and writes.
 
-    Each shard has its own write budget, and all have the same size.
+    Each shard has its own write budget. The write budgets of all shards have the same size.
     """
 
     name: str

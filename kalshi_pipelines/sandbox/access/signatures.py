@@ -85,7 +85,7 @@ def public_pems_of_files(files: Mapping[str, Path]) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SignedText:
-    """Method and path of a request, which its signature covers together with the timestamp."""
+    """The method and the path of a request. The request's signature covers both, and the timestamp."""
 
     method: str
     path: str

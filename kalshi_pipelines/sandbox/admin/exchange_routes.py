@@ -56,7 +56,8 @@ def inject_fault(exchange: Exchange, request: AdminRequest) -> object:
 def list_faults(exchange: Exchange, request: AdminRequest) -> object:
     """Answer with all injected faults.
 
-    For each fault, show how many requests matched the fault until it was finished, and how many requests it affected.
+    For each fault, show how many requests matched the fault and how many requests the fault affected. Counting ends
+    when the fault has affected ``times`` requests.
     """
     return {"faults": exchange.faults.wire()}
 

@@ -102,7 +102,7 @@ def _market(exchange: Exchange, request: AdminRequest) -> MarketRow:
 
 
 def _ending(row: MarketRow, status: str, request: AdminRequest) -> tuple[Result, int | None]:
-    """Return the new result of a market and the centi-cents that one YES then pays.
+    """Return the new result of a market, and the centi-cents that one YES pays for this result.
 
     If the request omits the result, the market keeps its present result. If the market already has a scalar result and
     the request omits the value, the market keeps its present value. For a status that has no result, return an empty

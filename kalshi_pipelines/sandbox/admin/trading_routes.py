@@ -90,7 +90,8 @@ def add_key(exchange: Exchange, request: AdminRequest) -> object:
     """Register the public part of an API key. A new member is enrolled first.
 
     ``scopes`` is a list and defaults to all scopes. ``subaccount`` locks the key to one sub-account. ``deposit`` is an
-    amount of dollars that the member, new or not, gets on each shard (in this sub-account, if one is given).
+    amount of dollars that the member gets on each shard, even if the member is not new. If the request gives a
+    ``subaccount``, the deposit goes to that sub-account.
     """
     pem = request.text("public_key_pem")
     key_id = request.text("key_id", str(uuid4()))

@@ -4,8 +4,8 @@ Belongs here: a member's requests about its own account, and the responses. Does
 and what an operator does to accounts (``memberships``).
 
 Source: the vendor's OpenAPI document 3.34.0. The document lists the usage tiers that may open sub-accounts, and
-the usage tiers that may register keys made by the member. It also says that a transfer of a sub-account between shards
-takes up to three steps, unlike a transfer of the primary account.
+the usage tiers that may register keys made by the member. It also says that a transfer between shards takes up to
+three steps for a sub-account, but not for the primary account.
 """
 
 from collections.abc import Callable

@@ -45,7 +45,7 @@ class Call:
         Without one, return the sub-account that its key is locked to, or the default.
 
         Raises:
-            ErrorResponse: 403 if the request names another sub-account than the one that its key is locked to.
+            ErrorResponse: 403 if the request names a sub-account other than the one that its key is locked to.
         """
         locked = None if self.key is None else self.key.subaccount
         if locked is None:

@@ -245,7 +245,7 @@ DECREASE: Final = Struct(
 def subaccount_of(call: Call, fields: Fields, name: str = "subaccount") -> int:
     """Return the sub-account that a body names. Without one, return the sub-account that the key is locked to, or 0.
 
-    Raises ``ErrorResponse`` 403 if the body names another sub-account than the one that the key is locked to.
+    Raises ``ErrorResponse`` 403 if the body names a sub-account other than the one that the key is locked to.
     """
     number = call.subaccount(fields.whole(name, least=0))
     return 0 if number is None else number
@@ -256,7 +256,7 @@ def new_order(call: Call, fields: Fields) -> NewOrder:
 
     Raises:
         RequestRefused: A field is missing or malformed, or terms of the order contradict each other.
-        ErrorResponse: The request's key is locked to another sub-account than the one that the body names.
+        ErrorResponse: The body names a sub-account other than the one that the request's key is locked to.
     """
     ticker = fields.required("ticker")
     side = fields.choice("side", _SIDES, "invalid_order")

@@ -64,7 +64,7 @@ def _page(
 def _is_past(order: SandboxOrder, cutoff_us: int) -> bool:
     """Return whether an order belongs to the historical endpoint: closed, and unchanged since the historical cutoff.
 
-    A resting order never does.
+    A resting order never belongs to the historical endpoint.
     """
     return not order.is_open and order.updated_us < cutoff_us
 

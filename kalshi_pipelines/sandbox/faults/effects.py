@@ -113,9 +113,9 @@ def after_answer(faults: Sequence[Fault], answer: SandboxAnswer, sent_cursor: st
 
 
 def answer_before_late(faults: Sequence[Fault], delay: Fault, success: int) -> Response:
-    """Return the immediate response to a request that the fault ``delay`` makes the exchange handle later.
+    """Return the immediate response to a request that the fault ``delay`` postpones.
 
-    The client gets no response, unless another fault of the request sends one.
+    This response is never sent (see ``DroppedResponse``), unless another fault of the request supplies a response.
     """
     for fault in faults:
         if fault.kind in _BEFORE_LATE and (replaced := _replaced(fault, SandboxAnswer(success, b""))) is not None:

@@ -1,4 +1,4 @@
-"""The venue at an earlier instant, as a read from a delayed replica sees it.
+"""The venue at an earlier instant, as reads from a delayed replica show it.
 
 Belongs here: reading the past state. Does not belong here: building responses, which the endpoints do, and writes,
 which still change the present state.

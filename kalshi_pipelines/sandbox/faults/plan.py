@@ -50,7 +50,7 @@ class Fault:
         status: The HTTP status that ``status_after_apply`` sends.
         hold: Whether ``delay`` keeps the client waiting. Otherwise the client's connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
-        field: The JSON member that ``malformed_record`` and ``wrong_echo`` change, instead of their default.
+        field: The JSON member that ``malformed_record`` and ``wrong_echo`` change, instead of the default member.
         value: The value that ``malformed_record`` and ``wrong_echo`` write. For ``other_cost``, the dollars that a
             search costs.
         record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.
@@ -104,9 +104,10 @@ class ObservedRequest:
         return not self.endpoint.startswith("GET ")
 
     def has(self, members: Mapping[str, object]) -> bool:
-        """Return whether the request, or one item of its batch, has all the given names with the given values.
+        """Return whether the request contains every name in ``members`` with the value that ``members`` gives.
 
-        Values are compared as texts.
+        All names must be found in the request itself, or all in a single item of a batch request. Two values are equal
+        if they are equal as texts.
         """
         return any(
             all(name in found and str(found[name]) == str(value) for name, value in members.items())
@@ -140,7 +141,8 @@ class _Planned:
 class FaultPlan:
     """The injected faults.
 
-    Until a fault is finished, the plan counts the requests that match the fault and the requests that it affects.
+    For each fault, the plan counts the requests that match the fault and the requests that the fault affects. A fault
+    is finished when it has affected ``times`` requests. The plan counts no requests for a finished fault.
 
     ``endpoints`` holds the names of the endpoints at which a fault may be injected. If ``endpoints`` is empty, the name
     of a fault's endpoint is not checked.
@@ -151,7 +153,7 @@ class FaultPlan:
     _over: list[_Planned] = field(default_factory=list)
 
     def inject(self, fault: Fault) -> None:
-        """Inject a fault. The fault counts matching requests from now on.
+        """Inject a fault. The plan counts the requests that match the fault from now on.
 
         Raises:
             UnknownFault: The endpoint does not exist.

@@ -144,8 +144,8 @@ class MarketLifeCycle:
         drawn = rng.choices(markets, [_chance(market) + 1 for market in markets])[0]
         if not drawn.result:
             return drawn
-        # The drawn market already has another result than YES, which an operator set. The first market without a result
-        # wins instead.
+        # An operator has already given the drawn market a result other than YES. The first market without a result wins
+        # instead.
         return next(market for market in markets if not market.result)
 
 

@@ -19,7 +19,7 @@ STATUSES_OF_FILTER: Final = {
     "closed": frozenset({"closed", "determined", "disputed", "amended"}),
     "settled": frozenset({"finalized"}),
 }
-"""Market statuses that each status filter of a request selects. No status is selected by two filters."""
+"""Market statuses that each status filter of a request selects. Each market status belongs to at most one filter."""
 
 _CACHED_LISTS: Final = 256
 Row = TypeVar("Row", MarketRow, EventRow)
@@ -50,7 +50,8 @@ class TradeHistory(Protocol):
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         """Return the trades in the market and the period of a filter, newest first.
 
-        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
+        The result contains block trades and other trades. The caller removes the trades that the filter's
+        ``is_block_trade`` excludes.
         """
         ...
 

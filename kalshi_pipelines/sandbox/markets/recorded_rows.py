@@ -275,7 +275,8 @@ class RecordedTrades:
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         """Return the recorded trades in the market and the period of a filter, newest first.
 
-        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
+        The result contains block trades and other trades. The caller removes the trades that the filter's
+        ``is_block_trade`` excludes.
         """
         rows = [
             row

@@ -185,7 +185,7 @@ def _candle_path(path: str, body: dict[str, JsonSpan]) -> str | None:
 
 
 def _would_hide_rows(file: RecordedFile, files: Sequence[RecordedFile]) -> bool:
-    """Return whether replaying a recorded list would hide rows that other files hold.
+    """Return whether replaying a recorded list would hide rows that other recorded files hold.
 
     A recorded list that ends with a cursor hides nothing, because a client reads the other rows on the next page.
     """

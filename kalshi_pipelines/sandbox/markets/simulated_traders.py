@@ -1,8 +1,8 @@
 """Simulated traders: they fill the books of markets that are traded in the engine, and trade there.
 
-Their orders and trades follow the market's price path, so prices do not jump when a market is opened in the engine.
-Members' orders are matched with theirs. Belongs here: the orders of the simulated traders and the times at which they
-act. Does not belong here: price paths (``quotes``) and matching (``trading``).
+Their orders and trades follow the market's price path, so prices do not jump when a market is opened in the engine. The
+engine matches members' orders with orders of the simulated traders. Belongs here: the orders of the simulated traders
+and the times at which they act. Does not belong here: price paths (``quotes``) and matching (``trading``).
 """
 
 import heapq
@@ -63,7 +63,7 @@ class SimulatedTraders:
     def enter(self, row: MarketRow, at_us: int) -> None:
         """Start trading in a market that was just opened in the engine.
 
-        The first orders reproduce the book that the market showed before.
+        The first orders reproduce the book that the market showed before it was opened.
         """
         if not self.is_active:
             return

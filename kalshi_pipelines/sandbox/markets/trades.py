@@ -57,7 +57,8 @@ class GeneratedTrades:
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
         """Return the generated trades in the market and the period of a filter, newest first.
 
-        The result contains block trades and other trades. The caller removes those that ``is_block_trade`` excludes.
+        The result contains block trades and other trades. The caller removes the trades that the filter's
+        ``is_block_trade`` excludes.
         """
         now_us = self._time.now_us()
         newest = now_us if wanted.max_us is None else min(now_us, wanted.max_us)

@@ -110,7 +110,7 @@ class GeneratedNewsProvider:
     def _hostile_results(self, most: int) -> list[dict[str, Any]]:
         """Return hostile results for half of a search's results.
 
-        Consecutive searches get different ones until all have been used.
+        Consecutive searches get different hostile results until all hostile results have been used.
         """
         if self.corpus != "hostile":
             return []

@@ -97,4 +97,4 @@ LEADS: Final = (
     "There was news about {topic} on {day}.",
 )
 EDITED: Final = ("UPDATE 1-{0}", "Exclusive: {0}", "{0} - report", "Updated: {0}")
-"""Patterns by which other editors reword a headline."""
+"""Patterns by which an outlet rewords the headline of a story that it copies."""

@@ -76,7 +76,7 @@ class OrderBook:
         self._sides[order.side].add(order)
 
     def remove(self, order: RestingOrder) -> None:
-        """Remove an order from its price level. The order's ``remaining`` must be the count with which it rested."""
+        """Remove an order from its price level. The order's ``remaining`` must still be the count in the book."""
         self._sides[order.side].remove(order)
 
     def reduce(self, order: RestingOrder, count: int) -> None:

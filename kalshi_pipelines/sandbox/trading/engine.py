@@ -329,7 +329,7 @@ class MatchingEngine:
     def _carry_out(self, execution: Execution, market: TradedMarket, plan: MatchPlan, at_us: int) -> bool:
         """Make the planned trades.
 
-        Return False if a triggered order group canceled one of the planned maker orders meanwhile.
+        Return False if a triggered order group canceled a planned maker order before that order's trade.
         """
         order = execution.order
         # A fill-or-kill order trades completely or not at all. Trigger order groups only after its last trade. A group

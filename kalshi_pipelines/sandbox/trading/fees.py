@@ -63,8 +63,8 @@ class FillFee:
 def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | None = None) -> FillFee:
     """Return the fee of a fill that changes a balance by ``change`` before fees.
 
-    ``overpaid`` is the sum of rounding fees from earlier fills of the order that were not returned. ``affordable`` caps
-    the new rounding fee, so that it never makes a balance negative.
+    ``overpaid`` is the sum of the rounding fees of the order's earlier fills, less the rounding fees already returned.
+    ``affordable`` caps the new rounding fee, so that this fee never makes a balance negative.
     """
     rounding = (change - fee) % step
     if affordable is not None and rounding > affordable:

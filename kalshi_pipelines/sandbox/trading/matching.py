@@ -79,10 +79,10 @@ class MatchPreview:
         self.plan = self._build_plan()
 
     def is_affordable(self, freed: int = 0) -> bool:
-        """Return whether the member has enough money for the previewed trades and for the collateral of all resting
-        orders after them.
+        """Return whether the member has enough money for the previewed trades and for collateral.
 
-        ``freed`` is the collateral that the order reserved before an amendment.
+        The collateral covers every order of the member that would rest after the trades. ``freed`` is the collateral
+        that the order reserved before an amendment.
         """
         intent, market, state = self._intent, self._market, self._state
         key = (intent.member, intent.subaccount, market.ticker)

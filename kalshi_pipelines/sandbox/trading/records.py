@@ -192,7 +192,7 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class PublicTrade:
-    """A public trade, without the identity of its members."""
+    """A public trade. It does not identify the members who traded."""
 
     trade_id: str
     ticker: str
