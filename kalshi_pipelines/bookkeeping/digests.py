@@ -1,4 +1,4 @@
-"""Digests of records as received. A record whose digest equals the stored digest is not stored again."""
+"""Digests of records as received. A record with the same digest as its stored row is not stored again."""
 
 import hashlib
 from typing import Final

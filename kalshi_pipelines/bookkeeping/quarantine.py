@@ -1,6 +1,7 @@
-"""The quarantine: records that cannot be stored, kept with payload and reason until the same record is stored.
+"""The quarantine: records that cannot be stored. A record stays there until a record with its key is stored.
 
-Each record has one row with its newest payload. A record that is rejected every few minutes still takes one row.
+Each record has one row with its newest payload and the reason. A record that is rejected every few minutes still takes
+one row.
 """
 
 from collections.abc import Collection, Sequence

@@ -32,7 +32,7 @@ class Counts:
         pages: Complete pages stored.
         read: Records received.
         written: Records inserted or changed.
-        unchanged: Records equal to what was stored.
+        unchanged: Records equal to the stored record.
         rejected: Records put into quarantine.
         history_rows: Rows added to the subject's history table, if it has one.
         placeholders: Placeholder rows added for parents that were not read yet.
@@ -65,7 +65,7 @@ class Progress:
     Attributes:
         subject: The subject of the ingest.
         counts: Numbers of records so far.
-        expected: The known total, or the number of records the last complete run read; None if neither is known.
+        expected: The known total, or the number of records that the last complete run read; None if neither is known.
         seconds: Time since the start.
         status: ``running``, ``succeeded`` or ``failed``.
     """

@@ -1,6 +1,6 @@
 """Contract checks of one ingest run: differences seen in its pages become findings when the run ends.
 
-Belongs here: how an ingest run reports to the findings, and which errors of an ingest are the vendor's doing. Does not
+Belongs here: how an ingest run reports to the findings, and which errors of an ingest the vendor caused. Does not
 belong here: which records are compared (``contracts.comparison.page_checks``), and the life cycle of findings
 (``contracts.findings``).
 """
@@ -49,8 +49,8 @@ def contract_checks(run: IngestRun, endpoint: str, address: str) -> Iterator[Pag
 
     Args:
         run: The ingest run.
-        endpoint: The endpoint the run reads. If the vendor made the run fail, the failure is recorded as a difference
-            of this endpoint.
+        endpoint: The endpoint that the run reads. If the vendor made the run fail, the failure is recorded as a
+            difference of this endpoint.
         address: The root of the API.
     """
     checks = PageChecks(CONTRACTS, run.environment, address)

@@ -1,7 +1,8 @@
 """How one page of the exchange is stored in the warehouse, in one transaction.
 
 Unchanged records are skipped, the others are decoded and stored, and records that cannot be stored go to the
-quarantine. The steps are the same for every kind of record; a ``RecordKind`` holds what differs.
+quarantine. The steps are the same for every kind of record. A ``RecordKind`` holds the functions that differ between
+kinds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -67,8 +68,8 @@ def store_page(
 ) -> dict[str, bytes]:
     """Store the records of a page in one transaction: either the whole page is committed, or nothing.
 
-    A record is not decoded if its bytes equal the stored record. If a page holds a record twice, the last one is
-    stored. The contract checks see the page after it was stored.
+    A record is not decoded if its digest equals the stored digest. If a page holds a record twice, the last copy is
+    stored. The contract checks receive the page after it was stored.
 
     Returns:
         An example of each field that the client does not know.

@@ -1,8 +1,7 @@
 """Tables that state which field of a wire record fills which column, and how its value is converted.
 
 Money, counts and times become exact integers. Values for which the vendor documents no fixed structure become JSON
-text. Values that the database refuses, such as a price above one dollar or an unknown status, are not checked here a
-second time.
+text. Values that the database refuses, such as a price above one dollar or an unknown status, are not checked here.
 """
 
 import datetime as dt

@@ -1,7 +1,7 @@
 """Bounded HTTP GET requests from news to the public web. All pages and feeds are fetched here.
 
-A host name is resolved once, its addresses are checked, and the connection goes to a checked address. If the host name
-points to a private network a moment later, the fetch is not affected. Each redirect is checked like the first address.
+A host name is resolved once, its addresses are checked, and the connection goes to a checked address. The fetch is not
+affected if the host name points to a private network after the check. Each redirect is checked like the first address.
 Proxies are not used, because a proxy would resolve names itself.
 """
 
@@ -77,7 +77,7 @@ class Fetcher:
             private address is refused.
         limits: The limits of one page.
         resolver: Resolves host names.
-        network: Replaces the network in tests.
+        network: A transport that replaces the network in tests.
     """
 
     def __init__(

@@ -26,7 +26,7 @@ _LANGUAGES_OF: Final = {
 
 
 def language_of(stated: str | None, text: str) -> str | None:
-    """Return the language tag in lower case, as stated or as detected; ``None`` if the text is too short or mixed."""
+    """Return the stated or detected language tag in lower case; ``None`` if the text is too short or mixed."""
     if stated and len(stated) <= 35 and _TAG.fullmatch(stated.strip()):
         return stated.strip().replace("_", "-").lower()
     hits: Counter[str] = Counter()

@@ -51,7 +51,7 @@ _TABLES: Final = {"market": (news_article_markets, "ticker"), "event": (news_art
 
 @dataclass(frozen=True)
 class _Pair:
-    """A pair of an article and a market or event. The provider, query and rank say why the article may be about it."""
+    """A pair of an article and a market or event. The provider, query and rank say why both may be related."""
 
     article_id: int
     item_type: str
@@ -70,12 +70,12 @@ def link_news(
     dagster_run_id: str | None = None,
     clock: Callable[[], int] = now_us,
 ) -> LinkingReport:
-    """Link articles found since the last linking run to the markets and events they are about.
+    """Link the articles found since the last linking run to markets and events.
 
     Args:
         engine: A warehouse with the newest schema.
         environment: The environment of the markets in the warehouse.
-        selected_events: The number of most traded events that feed articles are compared with.
+        selected_events: The number of events to compare with feed articles, taken from the most traded events.
         dagster_run_id: The Dagster run that calls this function.
         clock: Returns the current time in microseconds since 1970 UTC.
 

@@ -17,7 +17,7 @@ class NewsOptions:
     Attributes:
         results: The highest number of articles for one query.
         searches: The highest number of calls of paid providers in one run.
-        selected_events: The number of most traded events to search for in addition to tracked items.
+        selected_events: The number of events to search for besides tracked items, taken from the most traded events.
         lookback_us: The period that the first search for an item covers, in microseconds.
         text_characters: The number of characters kept of an article's text.
         run_microdollars: The budget of one run in micro-dollars.

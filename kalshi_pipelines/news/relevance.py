@@ -6,8 +6,8 @@ that many markets share (*win*, *above*, *price*) weigh 0.3. A word in the artic
 A word that is only in the article's text counts with 0.6 of its weight. If the subject has names and the article shares
 no name, the score is at most 0.3.
 
-The score only compares words. An article that scores 1 uses the words of the market, which does not prove that it is
-about the market.
+The score only compares words. An article that scores 1 uses the words of the market, which does not prove that the
+article is about the market.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ def stems_of(text: str | None) -> frozenset[str]:
 
 
 def relevance(subject: Subject, title: frozenset[str], text: frozenset[str]) -> float:
-    """Return the relevance of an article with these words to a subject, from 0 to 1, to three decimals."""
+    """Return the relevance of an article's words to a subject: a number from 0 to 1 with three decimals."""
     total = subject.total
     if not total:
         return 0.0

@@ -1,4 +1,4 @@
-"""Full-text search of articles through the index of the warehouse. Search text is words, never query syntax."""
+"""Full-text search of articles through the index of the warehouse. No search text is read as query syntax."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class FoundArticle:
 def search_articles(engine: sa.Engine, text: str, most: int = 20) -> list[FoundArticle]:
     """Return up to ``most`` articles that contain every word of a text, the best match first.
 
-    The database reduces words to their stems, in searches as in articles. No part of the text is query syntax.
+    The database reduces the words of searches and of articles to their stems. No part of the text is query syntax.
     """
     terms = list(dict.fromkeys(words(text)))[:_MOST_WORDS]
     if not terms:

@@ -5,7 +5,7 @@ The method:
 
 * A word of the lexicon counts 1 or 2, as good or bad. Words in the title count twice.
 * A negation among the three words before a lexicon word reverses and halves its value. A degree word (*very*, for
-  example) directly before a lexicon word multiplies or divides its value by 1.5.
+  example) directly before a lexicon word multiplies or divides the lexicon word's value by 1.5.
 * The score is ``s / sqrt(s * s + 15)`` for a sum ``s``, between -1 and 1. It is positive above 0.1 and negative below
   -0.1.
 * The confidence grows with the number of words found, from 0.2 without any word to 0.95. It measures nothing else.

@@ -80,7 +80,7 @@ class DuplicateRate:
 
 
 def news_freshness(engine: sa.Engine, environment: str, now_us: int) -> NewsFreshness:
-    """Return whether a collection of news succeeded in the last 26 hours, and the sentence that says so."""
+    """Return whether a collection of news succeeded in the last 26 hours, with the result as a sentence."""
     runs = ingest_runs.c
     wanted = (runs.subject == "news_articles") & (runs.environment == environment) & (runs.status == "succeeded")
     with engine.connect() as connection:
@@ -151,7 +151,7 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def sentiment_rows(engine: sa.Engine, most: int) -> list[Row]:
-    """Return the newest sentiment windows, most stories first. Rows show counts, because a score alone misleads."""
+    """Return the newest sentiment windows in descending order of stories. Rows show counts: a score alone misleads."""
     windows = news_sentiment_windows.c
     last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
     chosen = (

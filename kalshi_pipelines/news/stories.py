@@ -48,8 +48,8 @@ _OTHER_TEXTS: Final = 0.1
 #: articles is common: it finds only the newest of these articles.
 _COMMON: Final = 64
 _RAREST: Final = 4
-#: The least gap in similarity between the most similar story and the next one. If the gap is smaller, an article joins
-#: neither story.
+#: The smallest gap in similarity between the most similar story and the second most similar story. If the gap is
+#: smaller, an article joins neither story.
 _CLEARLY: Final = 0.02
 _MOST_CANDIDATES: Final = 12
 _SKETCH_KEYS: Final = 4
@@ -138,7 +138,7 @@ def features(title: str, published_us: int, sketch: bytes | None, *, is_dated: b
 
 
 def sketch_of(text: str | None) -> bytes | None:
-    """Return the smallest hashes of four-word runs at the beginning of a text, 4 bytes each; None if it is short."""
+    """Return the smallest hashes of four-word runs at the beginning of a text, 4 bytes each; None for a short text."""
     if not text:
         return None
     begun = text[:_SKETCH_CHARACTERS].casefold().translate(_PUNCTUATION).split()[:_SKETCH_WORDS]

@@ -35,7 +35,7 @@ def plain_text(text: str, most: int, read: int = 0) -> str:
 
     Feeds escape their markup once or twice. So markup is removed and the rest is unescaped again and again, until the
     text stays the same, but at most three times. A remaining ``<`` that could begin a tag is replaced. Only the
-    beginning of the text is cleaned. Its length in characters is the largest of 8 * ``most``, 4,096 and ``read``.
+    beginning of the text is cleaned: the largest of 8 * ``most``, 4,096 and ``read`` characters.
     """
     text = text[: max(most * _MARKUP_FACTOR, _LEAST_READ, read)]
     for _ in range(_MOST_UNPACKING):

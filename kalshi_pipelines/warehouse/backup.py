@@ -22,7 +22,7 @@ class BackupFailed(ExpectedError):
 
 
 def back_up(path: Path, revision: str) -> Path:
-    """Copy a database into its own folder, check the copy, and return the path of the backup.
+    """Copy a database within its folder, check the copy, and return the path of the backup.
 
     The copy gets its final name only after the check. The caller must keep other writers out of the database.
 

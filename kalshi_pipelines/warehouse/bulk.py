@@ -1,4 +1,4 @@
-"""Bulk writes: many rows with one prepared statement. A row that the database refuses does not stop the others.
+"""Bulk writes: many rows with one prepared statement. If the database refuses a row, all other rows are written.
 
 Postgres gets many rows by COPY into a temporary table, and from there by one statement. For a page of 1,000 markets,
 COPY takes an eighth of the time that statements of single rows take.
@@ -244,7 +244,7 @@ def _copy_statements(write: BulkWrite) -> tuple[str, str, list[str], str]:
     """Return SQL to create a temporary table, to fill it, and to insert its rows, with the types of its columns."""
     dialect = sa.make_url("postgresql+psycopg://").get_dialect()()
     columns = [sa.Column(name, write.table.c[name].type) for name in write.columns]
-    # The table is dropped right after its use, or at the end of the transaction if an error comes first.
+    # The temporary table is dropped right after its use, or at the end of the transaction if an error comes first.
     incoming = sa.Table(_INCOMING, sa.MetaData(), *columns, prefixes=["TEMPORARY"], postgresql_on_commit="DROP")
     insert = _insert(write, "postgresql").from_select(list(write.columns), sa.select(incoming))
     names = ", ".join(map(dialect.identifier_preparer.quote, write.columns))

@@ -152,9 +152,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # no
     # high that not every commit causes a checkpoint.
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
-    # Some builds of SQLite distrust schemas by default. They would refuse the functions in our constraints and guards.
+    # Some builds of SQLite distrust schemas by default. Such builds would refuse the functions in our constraints and
+    # guards.
     connection.execute("PRAGMA trusted_schema = ON")
-    # Without ``recursive_triggers``, INSERT OR REPLACE deletes rows of SQLite without running their DELETE triggers.
+    # Without ``recursive_triggers``, INSERT OR REPLACE on SQLite deletes the old row without running the
+    # table's DELETE triggers.
     connection.execute("PRAGMA recursive_triggers = ON")
 
 

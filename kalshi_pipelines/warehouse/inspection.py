@@ -256,7 +256,7 @@ def _refuse_conflicting_names(database: sqlite3.Connection, place: str) -> None:
 
 
 def other_tables(database: sqlite3.Connection) -> list[str]:
-    """Return the tables of a legacy database that belong to neither the older tool nor SQLite. They stay unchanged."""
+    """Return the tables of a legacy database that belong to neither the older tool nor SQLite."""
     known = {table.name for table in LEGACY_TABLES} | {STAMP_TABLE}
     names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     return sorted(

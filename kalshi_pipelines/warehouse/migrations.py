@@ -52,7 +52,7 @@ def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     the rows that refer to it. The foreign keys are checked before the commit.
 
     Raises:
-        SchemaNotAtHead: Rows would be left without the rows they refer to, so nothing was changed.
+        SchemaNotAtHead: Some rows would refer to missing rows, so nothing was changed.
     """
     with engine.connect().execution_options(kalshi_writes=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
@@ -136,7 +136,7 @@ def require_head(engine: sa.Engine) -> None:
 
 
 def migrations_folder() -> Path:
-    """Return the folder of the migrations: in the package if installed from a wheel, or next to it in a checkout."""
+    """Return the folder of the migrations: inside the package if installed, next to the package in a checkout."""
     package = Path(__file__).parent.parent
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"

@@ -1,7 +1,8 @@
 """The command ``migrate``: upgrade a database to a current warehouse in one transaction, or leave it untouched.
 
 A SQLite file is inspected without writing. Then other writers are locked out, a backup is made and checked, and the
-file is changed, checked and committed. On Postgres the same happens in one transaction, without a backup.
+file is changed, checked and committed. A Postgres database is upgraded in one transaction,
+without a backup.
 """
 
 import csv
@@ -94,7 +95,8 @@ class UpgradeReport:
         applied: The migrations that were applied.
         backup: The verified backup of the file, if one was made.
         adoption: The counts of rows converted from a legacy database, if there was one.
-        left_alone: Unchanged tables of a legacy database, which belong neither to the older tool nor to SQLite.
+        left_alone: Tables of a legacy database that stay unchanged: they belong neither to the older tool nor to
+            SQLite.
     """
 
     place: str
@@ -325,7 +327,7 @@ def _refuse_to_adopt_into_data(connection: sa.Connection, old: Path) -> None:
 
 
 def _report_regularly(report: Report) -> Callable[[TableProgress], None]:
-    """Return a listener that reports progress at most once a second. A table adopted faster may not be reported."""
+    """Return a listener that reports at most once a second. A table adopted within a second may be omitted."""
     last_us = now_us()
 
     def listen(progress: TableProgress) -> None:

@@ -1,1 +1,1 @@
-"""Providers of articles: one file for each kind of provider, and the protocol ``NewsProvider`` they share."""
+"""Providers of articles: one file for each kind of provider, and the protocol ``NewsProvider`` of all providers."""

@@ -1,4 +1,4 @@
-"""The providers chosen by the settings, and the reasons why others are skipped."""
+"""The providers chosen by the settings, and the reasons why other providers are skipped."""
 
 import hashlib
 from collections import Counter

@@ -109,7 +109,7 @@ class ExaProvider:
 
 
 class _Exchange:
-    """One request to Exa, sent by this module instead of the SDK, and how its answer differs from the contract."""
+    """One request to Exa, sent by this module instead of the SDK, and the contract differences in the answer."""
 
     def __init__(self, base_url: str, environment: str) -> None:
         self._base_url = base_url

@@ -48,7 +48,7 @@ class FeedProvider:
     Args:
         address: The address of the feed, with ``{query}`` in place of the query.
         fetcher: The client that fetches the feed.
-        mark: A suffix of the name that distinguishes feeds at the same host and path.
+        mark: A suffix of the provider's name, to distinguish feeds at the same host and path.
     """
 
     vendor: None = None
@@ -57,7 +57,7 @@ class FeedProvider:
         self._address = address
         self.fetcher = fetcher
         parts = urlsplit(address)
-        # The query string of an address may hold a key, so the name leaves it out.
+        # The query string of an address may hold a key, so the provider's name omits the query string.
         self.name = f"feed {parts.hostname or ''}{parts.path}{mark and f' {mark}'}"
         self.takes_queries = QUERY in address
 

@@ -1,4 +1,4 @@
-"""The interface of news providers: a query in, raw articles out. A new provider is one class in a file of its own."""
+"""The interface of news providers, which take a query and return raw articles. Each provider has its own file."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,7 +11,8 @@ class ProviderFailed(ExpectedError):
     """A provider gave no usable answer. The message names the provider and the reason, and never holds a key.
 
     Attributes:
-        is_charged: Whether the call may have cost money: it was sent, and no answer shows that it was free.
+        is_charged: Whether the call may have cost money. This is so if the call was sent and no answer shows that it
+            was free.
         is_fatal: Whether further calls in the same run would fail too, for example because the key is refused.
         differences: Differences between the answer and the vendor's contract.
     """
@@ -79,7 +80,7 @@ class ProviderAnswer:
         articles: Articles in the provider's order, the best first.
         cost_microdollars: The price stated in the answer, in micro-dollars; ``None`` if the answer has no price.
         request_id: The provider's identifier of the call.
-        left_out: The number of entries beyond the limit of the query.
+        left_out: The number of entries dropped because the answer exceeded the query's limit.
         differences: Differences between the answer and the vendor's contract.
     """
 
@@ -103,7 +104,7 @@ class NewsProvider(Protocol):
 
     @property
     def takes_queries(self) -> bool:
-        """Whether the provider is searched once for each query. If not, it is read once in each run."""
+        """Whether the provider is searched once for each query. A provider without queries is read once in each run."""
 
     def most_microdollars(self, query: NewsQuery) -> int:
         """Return the highest possible price of a call, which is reserved before the call."""

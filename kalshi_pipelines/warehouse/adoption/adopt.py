@@ -129,8 +129,8 @@ def _adopt_table(
 
 
 def _batches(old: sqlite3.Connection, table: LegacyTable) -> Iterator[list[OldRow]]:
-    # Decoded text is cached for quotes, which are many and repeat few short texts. It is not cached for articles, which
-    # are few and long.
+    # Decoded text is cached for quotes, which are many and repeat few short texts. Text of articles is not cached,
+    # because articles are few and long.
     old.text_factory = _cached_text if table.name == shapes.PRICE_SNAPSHOTS.name else text_or_bytes
     rows = old.execute(table.rows_sql)
     while batch := rows.fetchmany(_ROWS_AT_ONCE):

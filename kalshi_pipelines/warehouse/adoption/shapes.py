@@ -1,6 +1,7 @@
 """The schema of a ``kalshi_research`` database: its revisions, tables and columns.
 
-Code that inspects such a database compares the tables and columns. The stamped Alembic revision is not trusted.
+Code that inspects a database compares the database's tables and columns with this schema. The stamped Alembic revision
+is not trusted.
 """
 
 import sqlite3

@@ -54,7 +54,7 @@ class Parents:
         """Check that the parent of a row exists, or request a placeholder for it.
 
         Raises:
-            RefusedLegacyRow: The parent is missing although the legacy schema promised it.
+            RefusedLegacyRow: The parent is missing although the legacy schema requires it.
         """
         if key in self._stored:
             return

@@ -4,7 +4,7 @@ Column names carry their unit: ``*_microdollars`` (1e-6 dollar), ``*_centicontra
 (microseconds since 1970 UTC). Prices are YES prices unless the name says ``no_``. Objects without a fixed vendor schema
 (price ranges, strikes of custom markets, tags and others) are stored as the JSON text that was received.
 
-Only migrations create or change a table. A test compares their result with these descriptions.
+Only migrations create or change a table. A test compares the migrated tables with these descriptions.
 """
 
 from kalshi_pipelines.warehouse.tables.adoption import (

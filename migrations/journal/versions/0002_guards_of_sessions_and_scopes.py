@@ -1,8 +1,8 @@
-"""Change no table. Every upgrade creates the guards of the code, and this revision marks a change of the guards.
+"""Mark a change of the guards. This revision changes no table.
 
-The guards now refuse orders of a session that the kill switch stopped. They also refuse to send an order unless its
-reservation is counted in the order's own scopes. And they refuse any change of the columns that say what a counter
-counts.
+From this revision on, the guards refuse orders of a session that the kill switch stopped. The guards also refuse to
+send an order whose reservation is not counted in the order's own scopes. They refuse any change of the columns that
+define what a counter counts.
 """
 
 revision = "0002"
@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Do nothing: the upgrade itself creates the guards."""
+    """Change no table. The function ``upgrade_journal`` creates the guards after all migrations."""
 
 
 def downgrade() -> None:
-    """Do nothing: the older code creates its own guards when it upgrades."""
+    """Change no table. The function ``upgrade_journal`` of the older code creates the older guards."""
