@@ -38,7 +38,8 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
     warehouse = overrides.get("warehouse", WarehouseResource())
     resources = {
         "warehouse": warehouse,
-        # The journal is in the warehouse's folder, so that a run configured with another folder writes nowhere else.
+        # The journal uses the warehouse's folder. If an override gives the warehouse another folder, the journal
+        # is in that folder, too.
         "journal": JournalResource(data_dir=warehouse.data_dir),
         "exchange": ExchangeResource(),
     }

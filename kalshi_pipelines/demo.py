@@ -73,7 +73,10 @@ def main() -> int:
 
 
 def _demo_settings() -> Settings:
-    """Return the present settings without those that lead to real data, because people try the demo in any shell."""
+    """Return the present settings, except those that lead to real data.
+
+    A person may start the demo in a shell whose environment variables name a real database or account.
+    """
     real = {variable.removeprefix("KALSHI_").lower(): None for variable in _LEADS_TO_REAL_DATA}
     return Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX, **real})
 

@@ -61,7 +61,7 @@ def home_expanded(path: Path | None) -> Path | None:
     """Return the path with ``~`` replaced by the home folder.
 
     Raises:
-        ValueError: The named user does not exist.
+        ValueError: The path begins with ``~name``, and no user has this name.
     """
     try:
         return path.expanduser() if path else path

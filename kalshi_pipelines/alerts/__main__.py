@@ -22,7 +22,7 @@ _NONE = "No channel is configured. Set KALSHI_ALERT_URLS to Apprise URLs; docs/a
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command of the command line, and return the exit status."""
+    """Run the command that the arguments of the command line name, and return the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m kalshi_pipelines.alerts",
         description="Test the channels of alerts, list alerts, and deliver pending alerts.",

@@ -40,13 +40,13 @@ def deliver_pending(
 ) -> DeliveryResult:
     """Send all alerts that are due.
 
-    Several processes may call this at once: each channel still receives each alert once.
+    Several processes may call this function at once: each channel still receives each alert once.
 
     Args:
-        engine: A warehouse with its schema at head.
+        engine: A warehouse whose schema is upgraded to the newest migration.
         channels: The channels to deliver to. If there are no channels, alerts wait for up to a week until a channel is
             configured.
-        minimum: The least severity that is sent.
+        minimum: The lowest severity that is sent. Alerts with a lower severity are not sent.
         clock: Returns the present time in microseconds since 1970 UTC.
     """
     sent, failures = 0, {}

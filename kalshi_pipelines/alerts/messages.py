@@ -30,7 +30,7 @@ class FindingNews:
     """The contents of a message about a finding. Texts may come from the vendor; this module neutralizes them.
 
     Attributes:
-        finding_id: The number of the finding, as the command ``show`` takes it.
+        finding_id: The number of the finding, which the command ``show`` accepts as its argument.
         environment: The environment of the exchange: sandbox, demo or prod.
         severity: breaking, risky or additive.
         endpoint: The vendor endpoint, such as ``GET /markets``.
@@ -121,7 +121,7 @@ def moment(at_us: int) -> str:
 def _run(run_id: str) -> str:
     """Return the id of a Dagster run for a message.
 
-    The id is not hidden, although other identifiers of this form are.
+    A run id is a UUID, as the id of an API key is. Other UUIDs are hidden in messages, but a run id is not.
     """
     return run_id if _RUN_ID.fullmatch(run_id) else neutral(run_id, 60)
 

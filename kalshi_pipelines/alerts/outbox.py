@@ -22,7 +22,8 @@ from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
 #: The number of messages that a channel may receive in an hour. Further alerts wait and are sent as one message.
 MOST_MESSAGES_AN_HOUR: Final = 10
-#: The time after which a claim may be taken over. A channel takes far less time to send or fail.
+#: If a claim has no result after this time, another process may take the claim over. Sending a message, or failing to
+#: send one, takes far less time.
 CLAIM_TIME_OUT_US: Final = 10 * MINUTE_US
 FIRST_BACK_OFF_US: Final = MINUTE_US
 LONGEST_BACK_OFF_US: Final = 6 * HOUR_US

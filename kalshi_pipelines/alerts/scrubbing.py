@@ -32,7 +32,7 @@ _SECRETS: Final = (
     (re.compile(r"\b(?=\w*\d)(?=\w*[a-z])\w{40,}={0,2}"), _HIDDEN),
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), _HIDDEN),
 )
-#: Long words: the Base64 text of a key or a signature, or the path of an address.
+#: Pattern of long words. Such a word may be the Base64 text of a key or signature, or just the path of an address.
 _LONG: Final = re.compile(r"[\w+/-]{32,}={0,2}")
 #: Characters with a meaning in the markup of Slack, Discord, Telegram or mail programs, and the harmless look-alikes
 #: that replace them.
@@ -59,7 +59,7 @@ _INVISIBLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def scrubbed(text: str, most: int = 300) -> str:
     """Return text without secrets, at most ``most`` characters long.
 
-    Very long text is cut first, so that the time is bounded.
+    Very long text is cut before secrets are searched, so that the search takes a limited time.
     """
     text = text[: most * 4 + 1_000]
     for pattern, shown in _SECRETS:

@@ -68,7 +68,7 @@ class WarehouseResource(DatabaseResource):
 
 
 class JournalResource(DatabaseResource):
-    """Journal of orders: a database of its own, so that an ingest never blocks its writes."""
+    """Journal of orders: a separate database, so that an ingest never blocks the recording of orders."""
 
     def _open(self) -> sa.Engine:
         return open_journal(journal_url(self.settings))
@@ -86,7 +86,7 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def client(self, engine: sa.Engine) -> Iterator[KalshiClient]:
-        """Open a client whose rate budget is kept in the warehouse of the engine."""
+        """Open a client of the exchange. The warehouse that ``engine`` opens keeps the client's rate budget."""
         settings = Settings.from_environment()
         with KalshiClient.from_settings(settings, engine, url=self.sandbox_address(settings)) as client:
             yield client

@@ -168,7 +168,7 @@ def _channels(settings: Settings) -> AlertChannels:
     try:
         return AlertChannels.from_settings(settings)
     except InvalidSettings:
-        # A channel's URL is invalid. The alert must still enter the outbox, and the drift sensor reports the bad URL.
+        # A channel's URL is invalid. Alerts must still enter the outbox, and the drift sensor reports the bad URL.
         return AlertChannels()
 
 

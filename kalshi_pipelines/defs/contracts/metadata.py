@@ -17,7 +17,7 @@ from kalshi_pipelines.defs.contracts.endpoints import ENDPOINTS, endpoint_key
 from kalshi_pipelines.defs.tables import text_table
 
 CONTRACT: Final = "contract"
-#: The most findings that get a log line of their own in a run.
+#: The largest number of findings that a run logs with one line for each finding.
 _MOST_LOGGED: Final = 20
 
 

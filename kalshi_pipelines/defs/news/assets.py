@@ -1,4 +1,4 @@
-"""Assets of news: articles, their links to markets, and their sentiment. The work itself is done in ``news``."""
+"""Assets of news: articles, their links to markets, and their sentiment. The package ``news`` does the work."""
 
 from typing import Any, Final
 
@@ -58,7 +58,7 @@ def news_articles(
 def _show_skipped(context: dg.AssetExecutionContext, skip_reasons: tuple[str, ...]) -> None:
     why = " ".join(skip_reasons) or "No news provider is configured."
     context.log.warning(f"news is skipped: {why}")
-    # The log line alone is not enough, because the asset's page in Dagster shows observations but no log lines.
+    # A warning in the log is not enough: the asset's page in Dagster shows observations but no log lines.
     context.log_event(dg.AssetObservation(context.asset_key, description="skipped", metadata={"skipped": why}))
 
 

@@ -85,7 +85,7 @@ def budget_metadata(budget: BudgetState) -> dict[str, Any]:
 
 
 def table_entry(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, dg.TableMetadataValue]:
-    """Return metadata that shows rows as a plain-text table with a name, or no metadata if there are no rows."""
+    """Return rows as metadata: one plain-text table under the given name. Without rows, return no metadata."""
     if not rows:
         return {}
     return {name: text_table(list(rows[0]), rows)}

@@ -24,7 +24,7 @@ Guard = Callable[[dg.AssetExecutionContext, Any], AbstractContextManager[None]]
 
 
 class AssetWithoutSchema(Exception):
-    """The error for an asset that uses the warehouse or the journal but does not run after the asset of its schema."""
+    """The error for an asset that uses a database but does not run after the asset that upgrades the database."""
 
 
 def guarded_asset(

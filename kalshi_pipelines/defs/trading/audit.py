@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.service.audit import verify_or_stop
 
 @dg.op(name="verify_journal")
 def verify_journal(context: dg.OpExecutionContext, journal: JournalResource, warehouse: WarehouseResource) -> None:
-    """Verify the hash chain of the audit trail, its anchors, and that all other rows of the journal follow from it."""
+    """Verify the audit trail's hash chain and anchors, and compare the journal's other rows with the trail."""
     require_configured_place(context.run)
     with report_expected_failures(context.log):
         report = verify_or_stop(

@@ -49,7 +49,7 @@ class PlannedOrder:
 
     @property
     def cost(self) -> int:
-        """The most micro-dollars that the order can cost, fees included."""
+        """The highest possible cost of the order in micro-dollars, including fees."""
         return self.premium + self.fee_bound
 
     def facts(self) -> dict[str, object]:

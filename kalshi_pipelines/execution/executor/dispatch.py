@@ -43,10 +43,10 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
-#: The most contracts of an order group that the exchange matches in any 15 seconds. This limit only slows fills down;
-#: the ledger enforces the caps.
+#: The largest number of an order group's contracts that the exchange matches in any 15 seconds. This limit only slows
+#: fills down; the ledger enforces the caps.
 GROUP_CONTRACTS: Final = 10_000
-#: The kill switch engages after this many orders in a row were refused or could not be sent.
+#: The kill switch is engaged when this number of orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
 #: The longest time between recording that an order is being sent and sending the order. If more time has passed, the
 #: order is not sent.
@@ -228,7 +228,7 @@ class LiveDispatch:
         ended = verdict.state in (OrderState.EXECUTED, OrderState.CANCELED, OrderState.REJECTED)
         with self._journal.writing() as transaction:
             # A reconciliation may have resolved the order while the request was under way. In that case the state from
-            # the reconciliation stays, and this answer is only added to the audit log.
+            # the reconciliation stays, and the answer to the request is only added to the audit log.
             present = transaction.reading.orders.intent(sending.intent_id)
             if present.state is not OrderState.SENDING:
                 transaction.audit.append(

@@ -54,8 +54,8 @@ class EmergencyFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # The leading newline separates the new line from an incomplete line that a crash left behind.
         text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
-        # Another process may move the file aside while the line is written. Then the line is written again to the new
-        # file.
+        # Another process may move the emergency file aside while this process writes a line. In that case the line is
+        # written again, to a new emergency file.
         while not self._append_once(text):
             pass
 

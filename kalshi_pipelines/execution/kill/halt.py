@@ -167,7 +167,11 @@ class Halt:
             )
 
     def _wait_for_reads(self) -> bool:
-        """Wait at most a few seconds for reads that include the last cancel or trigger. Return whether they do."""
+        """Wait at most a few seconds for the exchange's reads to include the last cancel or trigger.
+
+        Returns:
+            Whether the exchange's reads include the last cancel or trigger.
+        """
         for _ in range(_LOOKS_AT_WATERMARK):
             if self._account.as_of_us() >= self._acted_us:
                 return True
@@ -177,7 +181,7 @@ class Halt:
     def _record_act(self, answer: OrderAnswer) -> OrderAnswer:
         """Remember when a cancel or trigger was answered. Only reads of a later state prove that no order rests.
 
-        The time is taken from the exchange's clock if the answer contains it.
+        If the answer contains the exchange's time, that time is used; otherwise this computer's clock with a margin.
         """
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer

@@ -91,10 +91,13 @@ class FileSource:
 
     path: Path
     needs_folder: bool = False
-    """Whether a missing folder also engages the kill switch. A disk that is not mounted would hide the file."""
+    """Whether a missing folder also engages the kill switch.
+
+    The kill file may be on a disk that is not mounted.
+    """
 
     def read(self) -> KillReading:
-        """Return whether the file exists. If that cannot be found out, the file counts as existing."""
+        """Return whether the kill file exists. If an error prevents the check, the kill file counts as existing."""
         try:
             self.path.lstat()
         except FileNotFoundError:
@@ -110,7 +113,7 @@ class FileSource:
 class FolderSource:
     """The folder of the emergency file.
 
-    If it is missing, the kill switch is engaged, because the file may be hidden.
+    A missing folder engages the kill switch, because an emergency file may be on a disk that is not mounted.
     """
 
     path: Path
@@ -121,7 +124,10 @@ class FolderSource:
     """
 
     def read(self) -> KillReading:
-        """Return whether the folder engages the kill switch: it is missing, or its path is relative and must not be."""
+        """Return whether the folder engages the kill switch.
+
+        The switch is engaged by a missing folder, and by a relative path where an absolute path is required.
+        """
         if self.needs_absolute_path and not self.path.is_absolute():
             return KillReading(
                 "data folder", 1, f"{self.path} depends on the folder a run starts in: make KALSHI_DATA_DIR absolute"

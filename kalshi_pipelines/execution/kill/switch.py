@@ -100,7 +100,7 @@ class KillSwitch:
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency), *self._others))
 
     def is_on_record(self) -> bool:
-        """Return whether the journal or the emergency file stops trading. Only a release ends such an engagement."""
+        """Return whether the journal or the emergency file stops trading. Only a release ends such a stop."""
         return read_sources((JournalSource(self._journal), EmergencySource(self._emergency))).engaged
 
     def why_engaged(self) -> str | None:
@@ -135,7 +135,11 @@ class KillSwitch:
         return taken
 
     def _try_import(self, written: EmergencyLine | None = None) -> EngagementRecord | str:
-        """Record the emergency file's lines in the journal. Return the result, or why the journal has no record."""
+        """Record the emergency file's lines in the journal.
+
+        Returns:
+            Where the engagement is recorded, or the text of the error that prevented the record in the journal.
+        """
         try:
             return self._within_journal_limit(lambda: self._import_lines(written))
         except Exception as error:  # noqa: BLE001  # the file stops trading, so no error may end the halt
@@ -144,8 +148,8 @@ class KillSwitch:
     def _import_lines(self, written: EmergencyLine | None) -> EngagementRecord:
         lines = self._emergency.lines()
         if written is not None and written not in lines:
-            # Another process has already recorded this engagement in the journal, and a person may have released the
-            # switch since then. The engagement is recorded again, so that the switch is engaged after such a release.
+            # The emergency file no longer has the written line, so another process has recorded it in the journal. A
+            # person may have released the switch after that. The line is recorded again to engage the switch again.
             lines = (*lines, written)
         with self._journal().writing() as transaction:
             seq = _record_lines(transaction, lines)
@@ -170,7 +174,7 @@ class KillSwitch:
             ) from why
 
     def release(self, by: str, reason: str) -> int:
-        """Release the kill switch for new sessions, and return the number of the journal's event.
+        """Release the kill switch for new sessions, and return the number of the release's event in the journal.
 
         Sessions that were stopped stay stopped.
 
@@ -253,9 +257,9 @@ def _record_lines(transaction: JournalTransaction, lines: Sequence[EmergencyLine
 
 
 def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping[str, object]) -> int:
-    """Record an engagement.
+    """Record an engagement of the kill switch in the journal.
 
-    Its name, reason and source are shortened and cleaned, so that no text can prevent the record.
+    The person's name, the reason and the source are shortened and cleaned, so that no text can prevent the record.
     """
     by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
     return transaction.halts.engage(max(1, min(3, line.level)), source, by, reason, facts)

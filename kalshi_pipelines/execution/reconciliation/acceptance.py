@@ -35,7 +35,7 @@ class Acceptance:
 def accept(
     context: ReconciliationContext, report: ReconciliationReport, tickers: Collection[str], by: str, why: str
 ) -> Acceptance:
-    """Correct the journal's positions in these markets to the exchange's positions, and clear every breached cap.
+    """Correct the journal's positions in drifted markets to the exchange's positions, and clear every breached cap.
 
     Args:
         context: The journal, the exchange and the account of the reconciliation.

@@ -31,15 +31,16 @@ from kalshi_pipelines.units import (
     microseconds,
 )
 
-#: The most characters of the exchange's tickers, ids and other texts that the journal can store.
+#: The largest number of characters that the journal can store of a ticker, an id or another text of the exchange.
 _LONGEST_TICKER: Final = 120
 _LONGEST_ID: Final = 64
 _LONGEST_TEXT: Final = 200
-#: The largest amounts that are accepted from the exchange: a billion contracts, and the most they can cost. The audit
-#: log cannot store much larger numbers.
+#: The largest amounts that are accepted from the exchange: a billion contracts, and a billion dollars, which is their
+#: highest possible cost. The audit log cannot store much larger numbers.
 _MOST_CENTICONTRACTS: Final = 10**11
 _MOST_MICRODOLLARS: Final = 10**15
-#: Seconds by which reads begin earlier than asked, because the exchange filters by whole seconds of its own clock.
+#: The number of seconds before the requested instant at which a read begins. The exchange filters by whole seconds of
+#: its own clock, which may differ from ours.
 _EARLIER_SECONDS: Final = 5
 
 R = TypeVar("R")
@@ -156,7 +157,7 @@ class ExchangeAccount:
     def _is_ours(self, subaccount: int | None) -> bool:
         """Return whether a row belongs to our sub-account.
 
-        A row without a sub-account number does, because only our sub-account was asked for.
+        A row without a sub-account number also belongs to it, because the request named only our sub-account.
         """
         return subaccount in (None, self._subaccount)
 

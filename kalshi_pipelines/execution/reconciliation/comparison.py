@@ -57,14 +57,14 @@ class Comparison:
     figures: dict[str, int] = field(default_factory=dict)
 
     def count(self, name: str, number: int = 1) -> None:
-        """Increase the count that has this name by a number."""
+        """Add a number to the count with the given name."""
         self.figures[name] = self.figures.get(name, 0) + number
 
 
 def compare(context: ReconciliationContext) -> Comparison:
     """Read the account, record new facts, and return the result with all differences.
 
-    The account is read again, up to a limit, if it could not be read completely. The same is done for a difference that
+    The account is read again, up to a limit, if it could not be read completely. It is also read again if a difference
     may exist only because the exchange's lists were read at different times.
     """
     result = Comparison()

@@ -20,7 +20,7 @@ class Found:
 
     @property
     def state(self) -> OrderState:
-        """The intent's state, as the order at the exchange proves it."""
+        """The state of the intent, derived from the status of the matching order at the exchange."""
         return STATE_OF[self.order.status]
 
 

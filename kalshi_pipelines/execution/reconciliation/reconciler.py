@@ -68,7 +68,8 @@ class Reconciler:
         """Resolve unknown orders, compare the account with the journal, and record and return a report.
 
         If this computer's clock differs too much from the exchange's, no order is judged and no fact is recorded. The
-        report then has only this difference. Failures of the exchange make the report unclean and raise no error.
+        report then contains only the difference between the clocks. Failures of the exchange make the report unclean
+        and raise no error.
 
         Args:
             own_session: The caller's session. It sends nothing during the reconciliation, so its unfinished orders
@@ -140,9 +141,9 @@ class Reconciler:
 
 
 def _clock_difference(context: ReconciliationContext) -> AccountDifference | None:
-    """Return a difference if this computer's clock differs too much from the exchange's clock, or None.
+    """Return a difference if this computer's clock differs too much from the exchange's clock; otherwise None.
 
-    If the exchange cannot be read, this returns None, because later reads report the failure.
+    If the exchange cannot be read, the function returns None, because later reads report the failure.
     """
     try:
         ahead_ms = context.exchange.clock_difference_ms()

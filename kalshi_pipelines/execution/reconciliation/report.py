@@ -39,7 +39,7 @@ class DifferenceKind(StrEnum):
     FEE_ABOVE_BOUND = "fee_above_bound"
     SCOPE_BREACHED = "scope_breached"
     FACT_REFUSED = "fact_refused"
-    """The journal cannot store a value of the exchange, so no fact of that reading was recorded."""
+    """The journal cannot store a value that was read from the exchange, so it recorded no fact of the same reading."""
 
 
 HALTING = frozenset(

@@ -35,7 +35,7 @@ from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 #: Errors that reading the exchange can raise. Every read first takes tokens from the rate budget in the warehouse, so a
 #: failure of the warehouse is among them.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
-#: Errors that mean that the journal, although available, cannot store a value of the exchange.
+#: Errors of a journal that is available but cannot store a value that was read from the exchange.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
 _CONFIRMED: Final = 200
 #: The margin that is added to this computer's time if the exchange's answer has no ``Date`` header.
@@ -60,7 +60,7 @@ class ReconciliationLimits:
     fence_attempts: int = 5
     pause_seconds: float = 0.5
     rounds: int = 4
-    """The most times that the account is read while the exchange's lists contradict each other."""
+    """The largest number of times that the account is read while the exchange's lists contradict each other."""
     left_behind_us: int = MINUTE_US
     """The longest time that an order stays in the state ``sending`` while its session holds the lease, in microseconds.
 
@@ -86,7 +86,7 @@ class ReconciliationContext:
     checkpoint: PassCheckpoint = ignore_checkpoint
 
     def open_intents(self, reading: JournalReading, states: Iterable[OrderState]) -> list[Intent]:
-        """Return the account's open live orders that are in one of these states."""
+        """Return the account's open live orders whose state is one of the given states."""
         return reading.orders.open_intents(self.account, states=list(states))
 
 
@@ -186,7 +186,8 @@ def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int
     """Trigger an order group until the exchange confirms it.
 
     Returns:
-        The instant of the confirmation on the exchange's clock: the end of the second that its ``Date`` names.
+        The instant of the confirmation on the exchange's clock: the end of the second in the answer's
+            ``Date`` header.
     """
     problem = "it was never tried"
     for attempt in range(context.limits.fence_attempts):
@@ -202,7 +203,7 @@ def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int
 
 
 def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: Resolution) -> bool:
-    """Wait until the exchange's reads include the time of the fence and a margin. Return whether they do."""
+    """Wait until the exchange's reads are newer than the fence by a margin, and return whether that was reached."""
     wanted, waited, pause = fenced_us + context.limits.margin_us, 0.0, context.limits.pause_seconds
     while True:
         try:

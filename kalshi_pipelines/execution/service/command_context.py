@@ -25,7 +25,7 @@ from kalshi_pipelines.warehouse.engine import (
 )
 from kalshi_pipelines.warehouse.migrations import require_head
 
-#: The most characters of a person's name and of a reason that an armed run or a session can store.
+#: The largest number of characters in a person's name, or in a reason, that an armed run or a session can store.
 LONGEST_TEXT: Final = 200
 
 

@@ -37,11 +37,11 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import HOUR_US, instant, now_us
 
-#: Proposals that expired more than this time ago are ignored. A session does not record denials for them.
+#: A session ignores a proposal that expired longer ago than this time: it does not record a denial of the proposal.
 FORGOTTEN_AFTER_US: Final = HOUR_US
 _MOST_PROPOSALS: Final = 100
-#: The most pending proposals that a session reads. Those of agents are put last, and the session decides only the first
-#: ``_MOST_PROPOSALS`` valid ones.
+#: The largest number of pending proposals that a session reads. The session puts the proposals of agents last, and
+#: decides only the first ``_MOST_PROPOSALS`` valid proposals.
 _MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
@@ -94,7 +94,7 @@ class TradingRun:
         return not self.count(DecisionOutcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
 
     def count(self, outcome: DecisionOutcome) -> int:
-        """Return how many decisions of the session had this outcome."""
+        """Return the number of the session's decisions that had the given outcome."""
         return sum(decision.outcome is outcome for decision in self.decisions)
 
     def __str__(self) -> str:
@@ -178,8 +178,8 @@ def _run_session(
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 context.say(f"after the session: {made[-1]}")
     except BaseException as error:
-        # The error of the session is raised, even if this reconciliation fails as well. This reconciliation or the next
-        # one resolves the orders that the session left open.
+        # After a failed session the account is reconciled, which resolves the orders that the session left open. If the
+        # reconciliation fails, too, the error of the session is still raised, and a later reconciliation resolves them.
         if reconciler is not None and isinstance(error, Exception):
             with suppress(Exception):
                 context.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
