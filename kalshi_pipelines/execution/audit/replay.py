@@ -184,7 +184,8 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
 def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
     """Return whether a scope fits the order whose reservation was posted to it.
 
-    The scope must be of the order's session, event, account, day or hour. The send guard checks this similarly.
+    The scope must be of the order's session, event, account, day or hour. The send guard makes a similar check before
+    an order is sent.
     """
     keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
     if scope["kind"] == "day":

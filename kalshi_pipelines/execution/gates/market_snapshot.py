@@ -1,7 +1,7 @@
-"""The snapshot of a market that an order is planned with: status, price grid, best prices, fees and shard.
+"""Snapshots of markets, from which orders are planned: status, price grid, best prices, fees and shard.
 
-All values of a snapshot come from one reading of the market, which began at ``read_us``. A value that cannot be read is
-an error; it is never replaced by a default.
+All values of a snapshot come from one reading of the market. The reading began at ``read_us``. A value that cannot be
+read is an error; a default never replaces the value.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class UnreadableMarket(ExpectedError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class PriceRange:
-    """A section of a market's price grid with one step between prices, in centi-cents of YES."""
+    """A section of a market's price grid with a constant step between prices, in centi-cents of YES."""
 
     start: int
     end: int
@@ -138,7 +138,7 @@ def _snapshot(
 
 
 def _trades(status: ExchangeStatus, exchange_index: int) -> bool:
-    """Return whether a shard accepts orders. A shard that is missing from the exchange's status does not."""
+    """Return whether a shard accepts orders. Return False if the exchange's status does not list the shard."""
     if not status.exchange_index_statuses:
         return exchange_index == 0 and status.exchange_active and status.trading_active
     listed = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]

@@ -158,7 +158,7 @@ def _parse_json(text: str, name: str) -> list[tuple[str, dict[str, str]]]:
 
 
 class _NumberText:
-    """A number of a JSON file, kept as text because a float would not keep its digits."""
+    """A number in a JSON file, kept as text because a float would not keep all digits of the number."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -34,7 +34,7 @@ from kalshi_pipelines.warehouse.engine import writing
 #: The longest time from a proposal's ``as_of`` to its ``valid_until``. The journal's tables have the same limit.
 LONGEST_VALIDITY: Final = dt.timedelta(minutes=10)
 _MOST_ATTEMPTS: Final = 1_000
-#: The most characters in each text field of a proposal. The journal's tables have the same limits.
+#: The largest number of characters in each text field of a proposal. The journal's tables have the same limits.
 _LONGEST: Final = {
     "strategy": 200,
     "strategy_version": 200,
@@ -85,7 +85,7 @@ class ProposalTexts:
         as_of: The time of the data behind the proposal, in ISO 8601 with an offset.
         valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
         time_in_force: ``immediate_or_cancel`` (the default), ``fill_or_kill`` or ``good_till_canceled``.
-        expires: When a ``good_till_canceled`` order ends. Those orders require it, and others must not have it.
+        expires: When a ``good_till_canceled`` order ends. Such an order needs this time; others must not have it.
         post_only: ``true`` or ``false``.
         reduce_only: ``true`` or ``false``.
         strategy_version: The version of the rule.

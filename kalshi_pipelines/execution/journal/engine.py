@@ -83,7 +83,10 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
 
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
-    """Return an audit record's SHA-256 hash, over a fixed prefix, its number, the previous hash and its body."""
+    """Return the SHA-256 hash of an audit record.
+
+    The hash covers a fixed prefix, the record's number, the previous record's hash and the record's body.
+    """
     return hashlib.sha256(f"{HASH_DOMAIN}\n{seq}\n{prev_hash or ''}\n{body}".encode()).hexdigest()
 
 

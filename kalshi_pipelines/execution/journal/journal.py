@@ -29,7 +29,7 @@ from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND
 
 logger = logging.getLogger(__name__)
 
-#: An anchor is written to the anchor file after this many audit records.
+#: The number of audit records after which the journal writes the next anchor to the anchor file.
 ANCHOR_EVERY: Final = 100
 
 

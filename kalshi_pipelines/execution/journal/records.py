@@ -17,7 +17,7 @@ from kalshi_pipelines.execution.orders.terms import Side
 
 
 class Mode(StrEnum):
-    """The two modes of a session: live sends orders, a dry run only decides and records."""
+    """The two modes of a session: a live session sends orders, a dry run only decides and records."""
 
     DRY_RUN = "dry_run"
     LIVE = "live"
@@ -99,7 +99,7 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A new lease of a live session: the process that will hold the sub-account, and the time the lease expires."""
+    """A new lease of a live session: the process that will hold the sub-account, and the lease's time of expiry."""
 
     holder: str
     until_us: int
@@ -107,7 +107,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class HeldLease:
-    """A stored lease: the session that holds a sub-account, and the time the lease expires."""
+    """A stored lease: the session that holds a sub-account, and the lease's time of expiry."""
 
     session_id: str
     until_us: int
@@ -280,7 +280,7 @@ class ReconciliationRecord:
 
 @dataclass(frozen=True, slots=True)
 class KillState:
-    """The kill switch after one of its events, usually the newest event."""
+    """The state of the kill switch after one of its events, usually after the newest event."""
 
     engaged: bool
     level: int

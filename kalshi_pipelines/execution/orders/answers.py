@@ -29,7 +29,7 @@ _MOST_TEXT: Final = 300
 
 
 class SendFailure(StrEnum):
-    """Why a request got no answer from the exchange."""
+    """The reason why a request got no answer from the exchange."""
 
     NOT_SENT = "not_sent"
     """The request failed before any byte was sent: at name resolution, connection, TLS or signature."""
@@ -53,7 +53,7 @@ class OrderAnswer:
 
 @dataclass(frozen=True, slots=True)
 class AnswerVerdict:
-    """The state of an order that the exchange's answer proves.
+    """The state that the exchange's answer proves for an order.
 
     ``order_id``, ``filled`` and ``remaining`` (centi-contracts) are set for an accepted order. ``ts_ms`` is the time of
     the order on the exchange's clock.
@@ -68,7 +68,7 @@ class AnswerVerdict:
 
 
 def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
-    """Return the state of an order that this answer proves, or ``UNKNOWN`` if the answer proves nothing.
+    """Return the state that an answer proves for an order, or ``UNKNOWN`` if the answer proves nothing.
 
     This function never raises an error.
     """

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class Checkpoint(StrEnum):
-    """A checkpoint between two steps of an order. It is passed right after the step that it is named after."""
+    """A checkpoint between two steps of an order. Its name states the step that was just completed."""
 
     INPUTS_READ = "inputs_read"
     ADMITTED = "admitted"

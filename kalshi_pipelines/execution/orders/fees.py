@@ -1,4 +1,4 @@
-"""The fee bound of an order: the most that all its fills can cost in fees. The bound is reserved with the order.
+"""The fee bound of an order: the largest possible sum of the fees for its fills. The bound is reserved with the order.
 
 Source: the vendor's fee schedule and its page on fee rounding, October 2026. A trade at price P costs rate x contracts
 x P x (1 - P), rounded up to a micro-dollar. A rounding fee then moves the account's balance to a multiple of its
@@ -20,8 +20,8 @@ TAKER_RATE: Final = Decimal("0.07")
 #: The highest plausible fee multiplier. Up to this value, price plus fee grows with the price, so a fill at the limit
 #: price costs the most.
 MOST_MULTIPLIER: Final = Decimal(10)
-#: The most decimals of a plausible fee multiplier. Without this limit, Python would write out all million digits of a
-#: number such as 1e-1000000.
+#: The largest number of decimals of a plausible fee multiplier. Without this limit, Python would write out all million
+#: digits of a number such as 1e-1000000.
 _MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR_CENTICENTS // 2
 
@@ -40,7 +40,7 @@ class FeeTerms:
 
 
 def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) -> int:
-    """Return the most micro-dollars that an order's fills can cost in fees, for any number of fills at any prices.
+    """Return an upper bound in micro-dollars for the fees of an order, for any number of fills at any prices.
 
     Raises:
         FeeNotBounded: The type of fee is not known, or the multiplier is not plausible.

@@ -42,7 +42,7 @@ class ProposedOrder:
     Attributes:
         as_of: The time of the data behind the proposal.
         valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
-        expires: When a good-till-canceled order ends. Those orders require it, and others must not have it.
+        expires: When a good-till-canceled order ends. Such an order needs this time; other orders must not have one.
     """
 
     signal: Signal

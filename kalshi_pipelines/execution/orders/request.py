@@ -48,7 +48,7 @@ class OrderRequest:
     def json(self) -> str:
         """The canonical text of the request body.
 
-        It always asks the exchange to cancel the order if trading pauses.
+        The body always asks the exchange to cancel the order if trading pauses.
         """
         return request_text(to_columns(self))
 

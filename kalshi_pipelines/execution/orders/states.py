@@ -1,4 +1,4 @@
-"""The states of an order intent and the transitions between them. The journal enforces the same table by foreign keys.
+"""The states of an order intent and the transitions between them. The journal's foreign keys forbid other transitions.
 
 ::
 

@@ -1,6 +1,6 @@
 """The terms of an order. Each term has its own type, so that it cannot be confused with another term or a float.
 
-Prices are YES prices in centi-cents (0.0001 dollar), counts are centi-contracts (0.01 contract). The product of the two
+Prices are YES prices in centi-cents (0.0001 dollar), counts are centi-contracts (0.01 contract). A price times a count
 is an exact number of micro-dollars. Amounts in dollars and contracts are parsed from text only. Passing an ``int`` or
 ``float`` raises a ``TypeError``.
 """
@@ -18,7 +18,8 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS, MICRODOLLARS_PER_CENTICENT
 #: The largest count of an order, in centi-contracts. The journal's table of intents has the same limit.
 MOST_CENTICONTRACTS: Final = 100_000_000
 
-# A client order id has at most 64 characters of this alphabet. Source: docs.kalshi.com/fix/order-entry, October 2026.
+# A client order id has at most 64 characters: letters, digits and ``_:+=/-``. Source: docs.kalshi.com/fix/order-entry,
+# October 2026.
 _CLIENT_ORDER_ID: Final = re.compile(r"[\w:+=/-]{8,64}", re.ASCII)
 # The exchange's ids are UUIDs. Other characters are refused, because they could change the path of a request.
 _ORDER_ID: Final = re.compile(r"[A-Za-z0-9-]{8,64}")

@@ -44,7 +44,7 @@ class Exposure:
             side: The side of the order.
             price: The limit price.
             count: The contracts that are not filled yet.
-            fee_bound: The most that the order's fills can cost in fees.
+            fee_bound: The largest possible sum of the fees for the order's fills.
         """
         if side is Side.BID:
             return cls(price * count + fee_bound, fee_bound)

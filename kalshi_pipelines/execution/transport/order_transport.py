@@ -29,7 +29,7 @@ from kalshi_pipelines.units import SECOND_US
 logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=10, write=5, pool=5)
-#: The most bytes of the exchange's answer that are read. Real answers to writes have a few hundred bytes.
+#: The largest number of bytes that are read of an exchange's answer. Real answers to writes have a few hundred bytes.
 _MOST_BYTES: Final = 1_000_000
 _MOST_SECONDS: Final = 15.0
 _HEADERS: Final = {
@@ -52,7 +52,7 @@ _FAILED_BEFORE_SENDING: Final = (
 
 
 class OrderTransport:
-    """Writes to one exchange with one trade key.
+    """Sends writes to one exchange with one trade key.
 
     Args:
         account: The account that every request is for.
@@ -113,7 +113,7 @@ class OrderTransport:
         return self._signer.fingerprint
 
     def take_order_tokens(self) -> bool:
-        """Take the write tokens for a new order. Return whether enough were left besides those kept for cancels."""
+        """Take the write tokens for a new order. Return False if the order would need tokens kept for cancels."""
         return self._budget.spend_on_risk(AllowedWrite.PLACE_ORDER.value.tokens)
 
     def place(self, permit: SendPermit) -> OrderAnswer:
@@ -129,8 +129,8 @@ class OrderTransport:
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
         """Create an order group on a shard.
 
-        ``contracts_limit`` is the most whole contracts filled in any 15 seconds. Nothing is sent if only the write
-        tokens kept for cancels are left.
+        In any 15 seconds, the exchange fills at most ``contracts_limit`` whole contracts of the group. Nothing is sent
+        if only the write tokens kept for cancels are left.
         """
         if not self._budget.spend_on_risk(AllowedWrite.CREATE_ORDER_GROUP.value.tokens):
             return OrderAnswer(

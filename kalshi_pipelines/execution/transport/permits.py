@@ -11,7 +11,7 @@ class PermitRefused(Exception):
 
 
 class SendPermit:
-    """Permits the process that recorded an order as being sent to send the order once.
+    """A permit to send an order once, for the process that recorded the sending of this order.
 
     A permit cannot be copied, pickled or created again from the database. After a crash, no process has the permit any
     more.

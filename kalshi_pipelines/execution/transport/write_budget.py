@@ -13,8 +13,8 @@ from typing import Final
 #: limits", level "basic", October 2026.
 BASIC_REFILL_PER_SECOND: Final = 100
 BASIC_CAPACITY: Final = 100
-#: Write tokens that only requests which reduce risk may use. They are enough for a trigger, a cancel-all and several
-#: cancels.
+#: Write tokens that are kept for requests that reduce risk. They are enough to trigger an order group, to cancel
+#: all orders at once and to send several single cancels.
 KEPT_FOR_REDUCTIONS: Final = 40
 
 

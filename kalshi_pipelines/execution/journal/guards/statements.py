@@ -152,7 +152,7 @@ def _sqlite() -> Iterator[str]:
 
 
 def _with_scope_kind(rule: Rule) -> Rule:
-    """Add the kind of scope to the condition of a rule that is limited to one kind, and return the rule."""
+    """Return the rule. If the rule is limited to one kind of scope, its condition also tests the kind."""
     if rule.scope_kind is None:
         return rule
     return Rule(f"c.kind = '{rule.scope_kind}' AND {rule.condition}", rule.reason)

@@ -30,7 +30,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Template:
-    """The parts and rules of one or more ``.sql`` files, each a single line without comments."""
+    """The parts and rules of one or more ``.sql`` files. Each part and each rule is a single line without comments."""
 
     parts: dict[str, str] = field(default_factory=dict)
     rules: list[Rule] = field(default_factory=list)

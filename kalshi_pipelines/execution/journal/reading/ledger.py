@@ -37,16 +37,16 @@ class LedgerReading:
     def live_scopes(self, account: Account, mode: Mode, day: str, hours: tuple[int, int]) -> list[ScopeStanding]:
         """Return the scopes that count orders now: live session, day, rolling hours, events and account.
 
-        Events without a possible loss or a breach are left out. ``day`` is the present trading day. ``hours`` are the
-        first and last hour of the rolling window.
+        Scopes of events are left out if they have neither a possible loss nor a breach. ``day`` is the present trading
+        day. ``hours`` are the first and last hour of the rolling window.
         """
         live = mode is Mode.LIVE
         table = scopes.c
         event = sa.or_(table.worst_microdollars != 0, table.breached == 1)
         wanted = {
             ScopeKind.SESSION: table.key == (self._sessions.live_session(account) if live else None),
-            # A clock that was ahead may have opened a later day too early. That day then counts until its own end,
-            # because the ledger never returns to an older day.
+            # While the clock was ahead, the journal may have opened a later day too early. The later day counts orders
+            # until it ends, because the ledger never returns to an older day.
             ScopeKind.DAY: table.key >= day,
             ScopeKind.ROLLING: table.hour.between(*hours),
             ScopeKind.EVENT: event if live else sa.and_(event, table.key.endswith(f" {day}", autoescape=True)),

@@ -99,7 +99,10 @@ class SessionReading:
         return found
 
     def first_live_session_us(self, account: Account) -> int | None:
-        """Return when the first live session of a sub-account was opened. Reconciliations read no further back."""
+        """Return when the first live session of a sub-account was opened.
+
+        Reconciliations never read the account's history before that time.
+        """
         table = sessions.c
         found: int | None = self._connection.scalar(
             sa.select(sa.func.min(table.opened_us)).where(

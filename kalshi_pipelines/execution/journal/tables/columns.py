@@ -84,5 +84,5 @@ def audited() -> sa.Column[Any]:
 
 
 def rows_where(condition: str) -> dict[str, Any]:
-    """Return the options of an index that covers only rows with a condition, for SQLite and Postgres."""
+    """Return the options of an index that covers only rows that meet a condition, for SQLite and Postgres."""
     return {"sqlite_where": sa.text(condition), "postgresql_where": sa.text(condition)}

@@ -27,7 +27,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
 from kalshi_pipelines.execution.orders.terms import Side
 
 POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review")
-#: Final order states that release what is still reserved for the order.
+#: Final order states. When an order reaches one of these states, its remaining reservation is released.
 RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
 
 scopes = sa.Table(

@@ -298,8 +298,8 @@ approvals = sa.Table(
     sqlite_strict=True,
 )
 
-#: Attempts to have an order sent, each with its immediate result. A session has a cap on the attempts of the last
-#: minute.
+#: Attempts to have an order sent, each with its immediate result. A session has a cap on the number of attempts in the
+#: last minute.
 attempts = sa.Table(
     "attempts",
     metadata,

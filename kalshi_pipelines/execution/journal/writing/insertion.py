@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: The most rows in one INSERT statement. A reservation has five postings; Postgres takes at most 65,535 values per
-#: statement.
+#: The largest number of rows in one INSERT statement. A reservation has five postings; Postgres takes at most 65,535
+#: values per statement.
 _ROWS_PER_STATEMENT: Final = 50
 
 
@@ -41,8 +41,8 @@ def _insert_on_postgres(
 ) -> None:
     with driver.pipeline(), driver.cursor() as cursor:
         for table, rows in groups:
-            # For each statement Postgres prepares the table's constraints, which takes longer than inserting a row.
-            # Therefore a statement inserts many rows.
+            # For each statement Postgres prepares the table's constraints. The preparation takes longer than inserting
+            # a row, so a statement inserts many rows.
             for begin in range(0, len(rows), _ROWS_PER_STATEMENT):
                 some = rows[begin : begin + _ROWS_PER_STATEMENT]
                 statement = insertion(table, tuple(rows[0]), "%s", len(some))

@@ -80,8 +80,8 @@ class LedgerWriter:
         charged = {scope_id for scope_id, _ in self._scopes.reserved_in(intent)}
         rows: list[NewRow] = []
         for scope_id in self._scopes.holding(intent):
-            # Notional is returned only to scopes in which the order was reserved. A later day that took the order over
-            # never counted its notional.
+            # Notional is returned only to scopes in which the order was reserved. If a later day took over the order,
+            # that day never counted the order's notional.
             rows += self._postings.make(
                 [scope_id],
                 intent.session_id,

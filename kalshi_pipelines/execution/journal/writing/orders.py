@@ -56,7 +56,7 @@ class OrderWriter:
         Raises:
             AlreadyPlanned: The same signal was planned earlier with the same terms.
             IdempotencyConflict: The same signal was planned earlier with other terms.
-            JournalRefused: The database refuses the order, or the request's text states other terms than the order.
+            JournalRefused: The database refuses the order, or the request's text and the order have different terms.
         """
         session = self._reading.sessions.get(new.session_id)
         mode = Mode(session["mode"])

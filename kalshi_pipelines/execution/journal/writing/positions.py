@@ -34,7 +34,10 @@ class PositionWriter:
         spent_microdollars: int,
         dedupe: str,
     ) -> bool:
-        """Count a position that no recorded fill explains. Return False if ``dedupe`` was recorded before."""
+        """Count a position that no recorded fill explains, and return True.
+
+        ``dedupe`` identifies the position. If a position with the same ``dedupe`` was counted before, return False.
+        """
         if is_stored(self._connection, postings.c.dedupe, f"opening:{dedupe}"):
             return False
         exposure = Exposure.of_position(position_centicontracts, spent_microdollars)
