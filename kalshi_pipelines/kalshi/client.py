@@ -120,7 +120,7 @@ class KalshiClient:
     def clock_difference_ms(self) -> int | None:
         """Milliseconds by which the exchange's clock was ahead of this computer's clock, exact to about a second.
 
-        Measured at the last response.
+        The difference is measured at every response with a Date header. This value is from the last such response.
         """
         return self._transport.clock_difference_ms
 
@@ -165,7 +165,7 @@ class KalshiClient:
         return self._read(HistoricalCutoff, "/historical/cutoff")
 
     def account_limits(self) -> AccountLimits:
-        """Return the rate limits of the account. Needs an API key."""
+        """Return the rate limits of the account. This request needs an API key."""
         return self._read(AccountLimits, "/account/limits")
 
     def endpoint_costs(self) -> EndpointCostList:
@@ -294,8 +294,6 @@ class KalshiClient:
                 yield later, _books(later, answer)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-    # Helpers of the reads.
 
     def _pages_of(
         self, endpoint: ListEndpoint, params: QueryParams, tickers: Iterable[str] | None, limit: int

@@ -13,7 +13,8 @@ from kalshi_pipelines.settings import Environment
 
 API_ROOT: Final = "/trade-api/v2"
 
-# From docs.kalshi.com, October 2026; the recommended host comes first. The domain of demo is .co, not .com.
+# These hosts are from docs.kalshi.com, October 2026. The recommended host of each environment comes first. The domain
+# of demo is .co, not .com.
 _HOSTS: Final = {
     Environment.PROD: ("external-api.kalshi.com", "api.elections.kalshi.com"),
     Environment.DEMO: ("external-api.demo.kalshi.co", "demo-api.kalshi.co"),

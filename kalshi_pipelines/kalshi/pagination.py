@@ -24,7 +24,7 @@ class ListEndpoint:
         path: Path below the API root.
         list_key: Key of the response that holds the rows.
         kind: Type of a row.
-        most_rows: The largest page that may be requested; None for an endpoint that answers with a single page.
+        most_rows: The largest number of rows per page; None for an endpoint that answers with a single page.
         most_pages: The number of pages after which reading stops with an error.
     """
 

@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OrderStatusFilter = Literal["resting", "canceled", "executed"]
 
 _MOST_ROWS: Final = 1_000
-# The most pages that one list may have. No list of an account that this program trades has more pages.
+# The largest number of pages that one list may have. No list of an account that this program trades has more pages.
 _MOST_PAGES: Final = 1_000
 ORDERS: Final = ListEndpoint("/portfolio/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
 PAST_ORDERS: Final = ListEndpoint("/historical/orders", "orders", OrderRecord, _MOST_ROWS, _MOST_PAGES)
@@ -63,7 +63,7 @@ class PortfolioClient:
         self._transport = transport
 
     def user_data_timestamp_us(self) -> int:
-        """Return the instant, on the exchange's clock, up to which the other reads of the account are complete."""
+        """Return the instant, on the exchange's clock, up to which reads of the account include all writes."""
         timestamp = self._read(UserDataTimestamp, "/exchange/user_data_timestamp", ())
         return microseconds(timestamp.as_of_time)
 
@@ -91,7 +91,7 @@ class PortfolioClient:
         min_ts: int | None = None,
         past: bool = False,
     ) -> Rows[OrderRecord]:
-        """Return orders on all shards that were made at or after ``min_ts`` (Unix seconds).
+        """Return the orders made at or after ``min_ts`` (Unix seconds), on all shards.
 
         ``past`` reads the orders that moved to the historical endpoint instead.
         """
@@ -101,7 +101,7 @@ class PortfolioClient:
     def fills(
         self, subaccount: int, *, ticker: str | None = None, min_ts: int | None = None, past: bool = False
     ) -> Rows[FillRecord]:
-        """Return fills on all shards that were made at or after ``min_ts`` (Unix seconds).
+        """Return the fills made at or after ``min_ts`` (Unix seconds), on all shards.
 
         ``past`` reads the fills that moved to the historical endpoint instead.
         """

@@ -5,7 +5,7 @@ full again without further charges. Each bucket is one integer in one row, chang
 overspend together. Hosts that share a Postgres warehouse must keep their clocks within half a second of each other. On
 SQLite a charge waits for the warehouse's write lock: never keep a write transaction open while requesting a page.
 
-The token costs of requests belong here too. Sending requests does not.
+Belongs here: rate budgets, and the token costs of requests. Does not belong here: sending requests.
 """
 
 import logging
@@ -30,8 +30,9 @@ logger = logging.getLogger("kalshi_pipelines.kalshi")
 
 DEFAULT_COST: Final = 10
 LONGEST_WAIT_SECONDS: Final = 300.0
-# Requests that were sent half a second apart may arrive together at the exchange, which then refilled no tokens between
-# them. So the burst of this program is smaller than the exchange's capacity by half a second of refill.
+# Requests that were sent half a second apart may arrive together at the exchange. The exchange then refills no tokens
+# between these requests. So the burst of this program is smaller than the exchange's capacity by half a second of
+# refill.
 _ARRIVAL_JITTER_US: Final = SECOND_US // 2
 
 
@@ -186,7 +187,8 @@ class RateBudget:
 
     def _change(self, statement: sa.Executable, bucket: Bucket, **amounts: int) -> tuple[int, int | None]:
         with explain_failures(self._engine), writing(self._engine) as connection:
-            # The clock is read after the lock was taken, because the wait for the lock must not earn tokens.
+            # The clock is read after the lock is taken. If the clock were read before, tokens for a request would be
+            # refilled while the request still waits for the lock.
             now = self._clock_us()
             row = connection.execute(statement, {"key": self._key, "name": bucket.value, "now": now, **amounts})
             return now, row.scalar_one_or_none()
@@ -208,8 +210,8 @@ def _charge_statement(dialect: str) -> sa.Executable:
     """
     now, interval, burst, longest = map(_amount, ("now", "interval", "burst", "longest_wait"))
     arrival = rate_budgets.c.theoretical_arrival_us
-    # If the stored theoretical arrival time is later than any charge could have set it, the clock was set back since.
-    # The bucket then starts empty.
+    # No charge sets a theoretical arrival time as late as this limit. If the stored time is later than the limit, the
+    # clock was set back after the time was stored. The bucket then starts empty.
     unreachable = arrival > now + burst + longest + longest
     start = sa.case((unreachable, now + burst), (arrival > now, arrival), else_=now)
     insert = _insert(dialect).values(budget_key=sa.bindparam("key"), bucket=sa.bindparam("name"))

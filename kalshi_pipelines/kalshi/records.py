@@ -24,7 +24,7 @@ _ABSENT: Final = Raw()
 
 
 def _refuse_non_finite(*numbers: Decimal | None) -> None:
-    # The JSON string "NaN" would otherwise be accepted as a Decimal.
+    # Without this check, the JSON string "NaN" would be accepted as a Decimal.
     for number in numbers:
         if number is not None and not number.is_finite():
             raise ValueError(f"{number} is not a number")

@@ -118,7 +118,7 @@ class Transport:
         self.clock_difference_ms: int | None = None
         """Milliseconds by which the exchange's clock was ahead of this computer's clock, exact to about a second.
 
-        Measured at the last response.
+        The difference is measured at every response with a Date header. This value is from the last such response.
         """
         try:
             self._http = httpx.Client(
@@ -192,8 +192,8 @@ class Transport:
             RateBudgetExceeded: The wait for the rate budget would be too long.
         """
         line = RequestLine(path, tuple(params))
-        # Holds at most one error: a refusal because of an expired timestamp. After this refusal, the clock of the
-        # signatures was set to the exchange's clock, so the request is sent once more.
+        # This list holds at most one error: a refusal because of an expired timestamp, if the clock of the signatures
+        # was then set to the exchange's clock. After this error the request is sent once more.
         stale: list[KalshiError] = []
         for attempt in stamina.retry_context(
             on=lambda error: error in stale or self._worth_another_attempt(error),
@@ -328,5 +328,5 @@ def _http_date_ms(text: str | None) -> int | None:
         moment = email.utils.parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    # The header omits the fraction of the second, so half a second is added, which is right on average.
+    # The Date header omits the fraction of the second. On average the fraction is half a second, so that is added.
     return int(moment.timestamp() * 1000) + 500

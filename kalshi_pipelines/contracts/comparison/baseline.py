@@ -2,8 +2,8 @@
 
 The baseline learns everything that an answer shows, including each new difference. A finding must stay open although
 the baseline has learned its difference. So the package ``findings`` keeps a second baseline of the endpoint, called the
-reference. The reference is the baseline from before the oldest finding of the endpoint that is not closed. Later
-answers are compared with the reference, too.
+reference. The endpoint may have several findings that are not closed. The reference is the baseline as it was before
+the oldest of these findings opened. Later answers are compared with the reference, too.
 
 Belongs here: conclusions from learned counts. Does not belong here: comparison with the contract
 (``contract_comparison``).
@@ -24,8 +24,8 @@ _FEW_VALUES: Final = 3
 _MOST_STILL: Final = 3
 """The largest number of frozen fields of one record that are reported. The value of a frozen field stopped changing.
 
-Only fields for money or counts of contracts are limited. If more of them are frozen, the rows of the answer are
-probably new and not traded yet, so none of these fields is reported.
+This limit applies only to fields for money and for counts of contracts. If a record has more frozen fields than the
+limit, the rows of the answer are probably new and not traded yet. None of these frozen fields is then reported.
 """
 _MOST_IDLE: Final = 0.5
 """The largest share of idle values (zero, empty or the upper bound) that an answer with traded rows usually has.
@@ -133,8 +133,8 @@ def _gone(name: str, known: Place, inventory: Inventory, contract: Contract) -> 
         return
     if each is not None and not each.is_usual:
         return
-    # A vendor may omit a nullable key without a fault. Such a key is reported as missing only if no object lacked the
-    # key before, and enough objects lack the key now.
+    # A vendor may omit a nullable key without a fault. Such a key is reported as missing only if no object in the
+    # learned answers lacked the key, and enough objects in the present answer lack the key.
     if each is not None and each.is_nullable and (known.steady < known.of or around < _FEW_VALUES):
         return
     yield _difference(

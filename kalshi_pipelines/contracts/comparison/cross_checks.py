@@ -69,7 +69,7 @@ def _portfolio(bodies: Mapping[str, Any]) -> Iterator[Difference]:
 def _sides(bodies: Mapping[str, Any]) -> Iterator[Difference]:
     """Yield a difference if a position is the negative of the sum of its fills.
 
-    The exchange then changed the sign of either positions or fills.
+    Such a position shows that the exchange changed the sign of either positions or fills.
     """
     bought: dict[str, Decimal] = {}
     if text_at(bodies.get(_FILLS), "cursor"):

@@ -15,7 +15,7 @@ MOST_VALUES: Final = 40
 MOST_THINGS: Final = 400
 """The largest number of records, such as series, whose values of a lasting attribute are remembered.
 
-If there are more records, the values of those records are forgotten that were first seen the longest time ago.
+If there are more records, the values of the records that were seen first are forgotten.
 """
 MOST_PLACES: Final = 1_500
 MOST_QUESTIONS: Final = 40
@@ -80,7 +80,7 @@ class Place:
         return sum(int(band) * times for band, times in self.bands.items()) / many if many else None
 
     def plus(self, later: "Place") -> "Place":
-        """Return the sum of these counts and the counts in ``later``, which were observed afterwards."""
+        """Return the sum of these counts and of ``later``, which are the counts of later answers."""
         return Place(
             of=self.of + later.of,
             seen=self.seen + later.seen,

@@ -63,7 +63,7 @@ def type_of(value: object) -> str:
 
 @dataclass
 class _Tally:
-    """Counts of the values at one place in a body, while the body is read."""
+    """Counts of the values at one place in a body. The counts grow while the body is read."""
 
     declared: Field | None
     seen: int = 0

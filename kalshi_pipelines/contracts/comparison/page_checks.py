@@ -20,11 +20,12 @@ from kalshi_pipelines.contracts.language.declarations import Contract, Field, Fo
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
 from kalshi_pipelines.contracts.language.responses import Response, VendorRequest
 
-#: One record in this many is compared in full, as a sample. The first page of each endpoint always gives one sample.
+#: One record of every ``SAMPLED_OF`` records of an endpoint is compared in full with the contract, as a sample. The
+#: first page of each endpoint always gives one sample.
 SAMPLED_OF: Final = 500
-#: The most records of a page that are compared in full because they show values not seen before.
+#: The largest number of records per page that are compared in full with the contract because they show new values.
 MOST_SUSPECTS: Final = 50
-#: The most records of a page that are compared in full because they cannot be stored.
+#: The largest number of records per page that are compared in full with the contract because they cannot be stored.
 MOST_REFUSED: Final = 5
 _MOST_KNOWN: Final = 1 << 16
 _MOST_BODY: Final = 1 << 20
@@ -34,7 +35,11 @@ _NUMERIC: Final = (Format.DOLLARS, Format.COUNT)
 
 
 IngestedRecord = tuple[Any, Any, Collection[str]]
-"""A decoded record as three parts: an object with a field in each attribute, the raw bytes, and unknown field names."""
+"""A decoded record as a tuple of three parts.
+
+The first part is an object whose attributes hold the values of the known fields. The second part holds the raw bytes of
+the record. The third part holds the names of the unknown fields.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class PageChecks:
 
     @property
     def differences(self) -> tuple[Difference, ...]:
-        """The differences found so far: one for each place in a body and kind of difference, the gravest first."""
+        """The differences found so far, the gravest first. Differences of one kind at one place are merged into one."""
         return merge_differences(self._differences)
 
     def add(self, difference: Difference) -> None:

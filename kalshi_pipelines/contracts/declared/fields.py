@@ -55,7 +55,7 @@ def uuid(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
 
 
 def word(place: str, values: str, *used_by: str, is_closed: bool = True, **options: Any) -> Field:  # noqa: ANN401
-    """Return a field for a value of a vocabulary; ``values`` separates the vocabulary with ``|``."""
+    """Return a field for a value of a vocabulary; ``values`` lists the vocabulary with ``|`` between the words."""
     return _bound(
         place, Format.TEXT, used_by, {"values": frozenset(values.split("|")), "is_closed": is_closed} | options
     )

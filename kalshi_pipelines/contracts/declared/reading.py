@@ -1,4 +1,7 @@
-"""Functions that read values from decoded bodies of any shape. A missing or unsuitable value is ``None`` or empty."""
+"""Functions that read values from decoded bodies of any shape.
+
+These functions read a missing or unsuitable value as ``None`` or empty.
+"""
 
 import datetime as dt
 import re

@@ -1,7 +1,8 @@
 """Baselines as rows of the warehouse.
 
-A baseline may have a reference: an older baseline from before the oldest finding of the endpoint that is not closed.
-Comparing answers with the reference shows whether the difference of a finding still exists.
+While an endpoint has findings that are not closed, the baseline of the endpoint may have a reference. The reference is
+the baseline as it was before the oldest of these findings opened. Comparing answers with the reference shows whether
+the difference of a finding still exists.
 """
 
 import json
@@ -29,8 +30,8 @@ class EndpointBaseline:
 
     Attributes:
         baseline: The sum of all learned answers.
-        reference: The baseline from before the oldest finding that is not closed. ``None`` if there is no such
-            finding, or nothing was learned before it.
+        reference: The baseline as it was before the oldest of the endpoint's findings that are not closed. ``None`` if
+            there is no such finding, or no answer was learned before that finding opened.
     """
 
     baseline: Baseline

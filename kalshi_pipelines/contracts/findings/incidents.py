@@ -1,11 +1,11 @@
 """Grouping of findings into incidents, so that people get one message about one change.
 
-One change shows in many ways, and not all in the same run. A renamed key is reported as renamed, later as missing. A
-changed unit breaks one rule today and another tomorrow. A difference that belongs to the incident of an announced, open
-finding becomes a finding too, but sends no message of its own.
+One change can cause several differences, and they may appear in different runs. A renamed key is reported as renamed in
+one run, and as missing in a later run. A changed unit breaks one rule today and another rule tomorrow. A difference
+that belongs to the incident of an announced, open finding becomes a finding too, but sends no message of its own.
 
-These are pure functions. Belongs here: which findings are parts of one incident. Does not belong here: the states of
-one finding (``life_cycle``).
+The functions of this module are pure. Belongs here: which findings are parts of one incident. Does not belong here: the
+states of one finding (``life_cycle``).
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
-"""The states of a finding: opened, changed, acknowledged, closed, reopened; and which changes of state people hear of.
+"""The states of a finding, and the changes of state about which people get a message.
 
-These are pure functions: the next state follows from the stored state and from the observation.
+The functions of this module are pure: the next state follows from the stored state and from the observation.
 
 A finding is about one subject: environment, endpoint, place and kind. People get a message when a finding opens or
-comes back. They also get one when it becomes graver than ever since it opened, or changes after its acknowledgement. An
-unchanged finding sends no message.
+comes back. They also get a message when an open finding becomes graver than it has been since it opened, and when a
+finding changes after its acknowledgement. An unchanged finding sends no message.
 """
 
 from dataclasses import dataclass, replace
@@ -50,10 +50,11 @@ class Finding:
         environment: The exchange that showed the difference.
         difference: The latest observation of the difference.
         status: The state of the finding.
-        fingerprint: The digest of the latest difference, which changes with the text ``after``.
+        fingerprint: A digest of the latest difference. The digest changes when the text ``after`` changes.
         seen_by: The source that saw the difference last. Only runs of the same source count as absences.
         openings: How often the finding was opened.
-        absences: The number of runs since the last sighting that could have shown the difference but did not.
+        absences: The number of runs without the difference since it was last seen. Runs that could not have shown the
+            difference do not count.
         first_seen_us: When the difference was seen for the first time.
         last_seen_us: When the difference was seen last.
         opened_us: When the finding was opened last.
@@ -114,8 +115,8 @@ def see_again(
     """Return the finding after its difference was seen again, and the event to record, if any.
 
     If people must get a message about the event, ``announced_us`` is ``None``. Until the finding closes, it keeps the
-    gravest severity it has had. Probes and ingests may describe the same difference differently, so another text from
-    the other source is no change.
+    gravest severity it has had. Probes and ingests may describe the same difference differently, so a different
+    text from the other source is not a change.
     """
     fingerprint = difference.fingerprint(finding.environment)
     is_graver = RANK[difference.severity] > RANK[finding.difference.severity]
@@ -181,11 +182,11 @@ def miss(finding: Finding, now_us: int) -> tuple[Finding, FindingEvent | None]:
 
 
 def absences_to_close(finding: Finding) -> int:
-    """Return the number of consecutive runs without the difference that close a finding.
+    """Return how many runs in a row must not show the difference of a finding before the finding closes.
 
-    The first time, two such runs close a finding, because an answer is only a sample. The number doubles each time the
-    difference returns. Otherwise two server versions behind one address would cause alert after alert. A finding about
-    an unreachable endpoint closes after one answer.
+    One run is not enough for a new finding, because an answer is only a sample. So two runs are needed. The number
+    doubles each time the difference returns, up to 16. Without the doubling, two server versions behind one address
+    would cause alert after alert. A finding about an unreachable endpoint closes after one answer.
     """
     if finding.difference.kind is Kind.UNREACHABLE:
         return 1

@@ -28,7 +28,7 @@ def vendor_of(endpoint: str) -> str:
 
 
 def best_outcome(outcomes: Iterable[CheckOutcome]) -> CheckOutcome:
-    """Return the best of the outcomes in one run, which counts as the outcome of the endpoint.
+    """Return the best outcome of an endpoint in one run. The best outcome counts as the outcome of the endpoint.
 
     ``_ORDER`` lists the outcomes, the best one first.
     """

@@ -3,9 +3,10 @@
 A run is recorded in one transaction: learned baselines, findings, and the alerts about them. Concurrent runs are
 recorded one after the other, so that no finding and no alert is stored twice.
 
-The baseline learns each answer at once, so that a new value is reported as new only once. From then on the baseline
-cannot show whether the difference of the finding still exists. Therefore answers are also compared with the
-*reference*: the baseline from before the oldest finding of the endpoint that is not closed.
+The baseline learns each answer at once, so that a new value is reported as new only once. After a baseline has learned
+the difference of a finding, the baseline cannot show whether the difference still exists. Therefore answers are also
+compared with the *reference* of the endpoint. The endpoint may have several findings that are not closed. The reference
+is the baseline as it was before the oldest of these findings opened.
 """
 
 from collections import Counter
@@ -153,7 +154,7 @@ def record(
 def queue_summary(engine: sa.Engine, environment: str, now_us: int) -> bool:
     """Put the summary of additions into the outbox if it is due, and return whether it was due.
 
-    Every run calls this, and so does the delivery of alerts.
+    Every contract run calls this function, and so does the delivery of alerts.
     """
     with writing(engine) as connection:
         serialize_transactions(connection, "contract_findings")
@@ -213,7 +214,10 @@ def finding_with_history(engine: sa.Engine, finding_id: int) -> tuple[Finding, l
 
 
 def last_success_us(engine: sa.Engine, environment: str) -> int | None:
-    """Return when the last successful run of probes ended, in microseconds since 1970 UTC; ``None`` if none did."""
+    """Return when the last successful run of probes ended, in microseconds since 1970 UTC.
+
+    ``None`` means that no run of probes has succeeded.
+    """
     runs = contract_runs.c
     with engine.connect() as connection:
         finished: int | None = connection.scalar(

@@ -13,7 +13,7 @@ from typing import Final
 from kalshi_pipelines.alerts.scrubbing import scrubbed, visible
 
 MOST_TEXT: Final = 300
-"""The most characters that a text of a difference may have."""
+"""The largest number of characters in one text of a difference."""
 
 
 class Severity(StrEnum):

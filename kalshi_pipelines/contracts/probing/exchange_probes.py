@@ -15,7 +15,8 @@ from kalshi_pipelines.contracts.declared.reading import number_at, text_at
 from kalshi_pipelines.contracts.language.responses import VendorRequest
 from kalshi_pipelines.units import SECOND_US
 
-#: The ``limit`` of list requests: enough rows to see what is usual, in one request.
+#: The parameter ``limit`` of list requests. With this limit, one request returns enough rows to show which values are
+#: usual.
 _ROWS: Final = "100"
 _FEW_ROWS: Final = "20"
 _DAY: Final = 86_400

@@ -115,7 +115,7 @@ def probe_search(engine: sa.Engine, client: ProbeClient, settings: Settings, roo
         return f"the daily budget of {settings.exa_daily_probe_dollars} dollars has no room for another search"
     sent = {"query": "Kalshi prediction market", "numResults": MOST_RESULTS, "type": "auto"}
     secret = {"x-api-key": settings.exa_api_key.get_secret_value()}
-    # One attempt only: Exa may have charged a search even if no answer arrived.
+    # The search is sent only once, because Exa may charge for a search even if no answer arrives.
     answer = client.send_once(VendorRequest(SEARCH, is_signed=True, sent=sent), root, secret)
     spent = None if isinstance(answer, ProbeFailure) else cost_of(answer.body)
     if spent is not None:

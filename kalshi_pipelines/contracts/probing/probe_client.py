@@ -21,7 +21,8 @@ from kalshi_pipelines.kalshi.rate_budget import DEFAULT_COST, RateBudget, bucket
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.units import now_us
 
-#: The most bytes that an answer may have. Reading stops one byte later, so that the check reports the body as absurd.
+#: The largest number of bytes that an answer may have. If an answer is longer, reading stops one byte after this limit,
+#: so that the check reports the body as absurd.
 MOST_BYTES: Final = 32 * 1024 * 1024
 ANSWER_SECONDS: Final = 30.0
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=15, write=10, pool=10)

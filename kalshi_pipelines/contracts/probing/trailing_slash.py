@@ -1,9 +1,9 @@
 """The probe of a path with a trailing slash: a redirect may only lead to the same path without the slash.
 
-No request of this project has a trailing slash, and no redirect is followed, because following redirects would be
-unsafe for a signed order. In October 2025 the exchange changed the paths of its collections between the forms with and
-without a trailing slash. All other probes use paths without a trailing slash. If one of them is redirected,
-that is a difference.
+In October 2025 the exchange redirected the paths of its lists to the same paths with a trailing slash. The probe of
+this module is the only request of the project with a trailing slash. All other probes use paths without a trailing
+slash, and a redirect of such a path is a difference. This project follows no redirect, because following redirects
+would be unsafe for a signed order.
 """
 
 from collections.abc import Iterator
