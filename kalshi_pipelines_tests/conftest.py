@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol() -> Iterator[None]:
-    """Turn on the guard against processes and sockets while a test runs. It exists only with ``--fast``."""
+    """Turn on the guard against processes and sockets while a test runs. The guard exists only with ``--fast``."""
     _GUARD.is_on = True
     try:
         return (yield)

@@ -54,7 +54,7 @@ UNREADABLE: Final = (
     "What was archived before",
     "What was not asked is not healthy",
 )
-#: Former names of functions and classes, which hid a purpose.
+#: Former names of functions and classes. These names hid the purpose of the code.
 FORMER_NAMES: Final = frozenset(
     {
         "Desk",
@@ -111,7 +111,7 @@ def _texts() -> list[tuple[str, str]]:
     texts = []
     for file in _files():
         if file.samefile(__file__):
-            continue  # the patterns themselves
+            continue  # this file itself, which contains the forbidden patterns
         source = file.read_text("utf-8")
         for line, text in (*_docstrings(source), *_comments(source)):
             texts.append((f"{file.relative_to(CHECKOUT)}:{line}", text))

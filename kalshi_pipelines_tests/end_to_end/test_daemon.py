@@ -30,7 +30,7 @@ BROKEN = Difference("GET /markets", "markets[].yes_bid_dollars", Kind.KEY_MISSIN
 
 
 class Received(list[dict[str, Any]]):
-    """Alerts that a web hook received. It can kill the sender at receipt, before the sender learns of the delivery."""
+    """A list of alerts that a web hook received. Whenever an alert arrives, the list calls ``on_receipt``."""
 
     def __init__(self) -> None:
         super().__init__()

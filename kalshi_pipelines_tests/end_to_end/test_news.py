@@ -147,7 +147,7 @@ def assert_groups_are_stories(engine: sa.Engine, articles: list[dict[str, Any]],
 
 
 def assert_pages_are_kept_once(engine: sa.Engine, page_of: dict[str, tuple[str, str]]) -> None:
-    """Assert that no outlet's copy of a story is stored as two articles."""
+    """Assert that each stored article has exactly one web page, and that no web page is stored as two articles."""
     pages: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
     for source in rows(engine, news_article_sources):
         pages[source["news_article_id"]].add(page_of[source["url"]])

@@ -1,4 +1,4 @@
-"""Journals for all tests of trading, on SQLite and Postgres. Each is a copy of one that was migrated once."""
+"""Journals for all tests of trading, on SQLite and Postgres. Each journal is a copy of a migrated template."""
 
 import shutil
 from collections.abc import Iterator
@@ -70,5 +70,5 @@ def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
 
 @pytest.fixture
 def steps(journal_engine: sa.Engine) -> OrderSteps:
-    """A new journal with an open live session, and the steps of its orders; once with SQLite, once with Postgres."""
+    """The steps of orders in a new journal with an open live session; a test runs on SQLite and on Postgres."""
     return order_steps(journal_engine)

@@ -148,7 +148,7 @@ def test_a_malformed_record_is_rejected_alone(client: KalshiClient, inject: Call
     assert sum(len(each.records) for each in decoded) == MARKETS - 1
 
 
-@pytest.mark.whole_suite  # the client opens a socket, which fast tests may not
+@pytest.mark.whole_suite  # the client opens a socket, and fast tests may not open sockets
 def test_request_without_a_response_is_reported(sqlite_engine: sa.Engine) -> None:
     with (
         KalshiClient.from_settings(Settings(), sqlite_engine, url="http://127.0.0.1:1") as client,

@@ -75,7 +75,7 @@ def test_no_key_or_signature_reaches_messages_reprs_or_logs(
     assert not [error for error in errors if isinstance(error, httpx.HTTPError)]
 
 
-@pytest.mark.whole_suite  # the client opens a socket, which fast tests may not
+@pytest.mark.whole_suite  # the client opens a socket, and fast tests may not open sockets
 def test_debug_logging_of_a_real_connection_shows_no_header(
     sqlite_engine: sa.Engine, private_key: PrivateKey, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -92,7 +92,7 @@ def test_debug_logging_of_a_real_connection_shows_no_header(
     assert KEY_ID not in caplog.text
 
 
-@pytest.mark.whole_suite  # the client opens a socket, which fast tests may not
+@pytest.mark.whole_suite  # the client opens a socket, and fast tests may not open sockets
 def test_the_budget_in_the_database_is_named_by_a_fingerprint(
     sqlite_engine: sa.Engine, private_key: PrivateKey, tmp_path: Path
 ) -> None:

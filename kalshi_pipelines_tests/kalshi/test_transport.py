@@ -178,8 +178,9 @@ def test_a_429_empties_the_shared_bucket(connect: Connect, sqlite_engine: sa.Eng
     get(connect(ScriptedExchange(TOO_MANY, ok())))
     with sqlite_engine.connect() as connection:
         (row,) = connection.execute(rate_budgets.select()).all()
-    # A full bucket holds 10,000,000 tokens and gains 1,000,000 a second, less a margin. After the bucket is emptied,
-    # ``theoretical_arrival_us`` is more than five seconds ahead. Otherwise the column would hold a past instant.
+    # A full bucket holds 10,000,000 tokens and gains 1,000,000 a second, less a margin. After a 429
+    # empties the bucket, ``theoretical_arrival_us`` is more than five seconds ahead. For a full bucket, the column
+    # holds a past instant.
     assert row.theoretical_arrival_us > (time.time() + 5) * 1_000_000
 
 

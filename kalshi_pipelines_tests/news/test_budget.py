@@ -87,7 +87,7 @@ def test_eight_processes_that_are_killed_at_random_never_overspend(engine: sa.En
     url = engine.url.render_as_string(hide_password=False)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["exa_py", "kalshi_pipelines_tests.support.news.spender"])
-    searches = context.RawValue("i", 0)  # no lock, because a killed process would never release a lock
+    searches = context.RawValue("i", 0)  # the counter has no lock, because a killed process would never release a lock
 
     def spender() -> multiprocessing.process.BaseProcess:
         process = context.Process(target=spend, args=(url, exa_url, DAY, searches), daemon=True)

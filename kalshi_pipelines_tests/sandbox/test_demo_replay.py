@@ -244,7 +244,7 @@ def _differences(recorded: Any, ours: Any, path: str, ids: dict[str, str]) -> It
 
     Yield the JSON path of each expected difference, and a description of any other difference.
 
-    Order ids are translated by ``ids``. Most other identifiers, and instants, count as equal even if they differ.
+    ``ids`` translates order ids. Instants and most other identifiers count as equal even if they differ.
     """
     if path in OTHER_VALUES:
         yield (True, path) if type(recorded) is type(ours) else (False, f"{path} is of another type")

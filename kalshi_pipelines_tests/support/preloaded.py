@@ -89,7 +89,7 @@ def _import_everything() -> None:
 
     @dg.op
     def nothing() -> None:
-        """Do nothing: the run itself makes Dagster import the parts that a run needs."""
+        """Do nothing. Executing this empty op makes Dagster import the modules that a run needs."""
 
     @dg.job(executor_def=dg.in_process_executor)
     def trial() -> None:
@@ -104,7 +104,7 @@ def _import_everything() -> None:
 
 
 def _become(request: dict[str, Any]) -> NoReturn:
-    """Turn this process into the command, run it, and exit as Python does."""
+    """Run the requested command in this process, with its environment and folder, and exit as Python does."""
     signal.alarm(request["seconds"])
     os.environ.clear()
     os.environ.update(request["environment"])

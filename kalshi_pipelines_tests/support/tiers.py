@@ -17,7 +17,7 @@ import pytest
 
 MARKER: Final = "whole_suite"
 _TESTS: Final = "kalshi_pipelines_tests"
-#: Names in code that starts processes or servers, or that runs parts of the product which do.
+#: Names in code that starts processes or servers, or that runs parts of the product that start some.
 _STARTERS: Final = frozenset(
     {
         "Controller",

@@ -101,8 +101,8 @@ def test_migration_has_no_unfinished_template_part(script: Script) -> None:
 def find_tightened(older: Schema, newer: Schema) -> set[str]:
     """Return the new constraints that rows of an existing table could break.
 
-    Every changed CHECK counts, even if it became looser. The migration's ``clean_up()`` may then state that no row can
-    break the CHECK.
+    Every changed CHECK counts, even a CHECK that became looser. For a looser CHECK, the docstring of the migration's
+    ``clean_up()`` may state that no row can break it.
     """
     there = {what.split()[1].split(".")[0] for what in only(older, "column")}
     changed = {what: how for what, how in newer.items() if older.get(what) != how}

@@ -149,7 +149,7 @@ def test_write_protected_file_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     before = files_in(tmp_path)
     monkeypatch.setattr(
         os, "access", lambda _path, mode: mode != os.W_OK
-    )  # patched because the tests may run as root, who may write every file
+    )  # a real read-only file would not stop tests that run as root
     with pytest.raises(CannotBeUpgraded, match="is write-protected") as refusal:
         upgrade_file(path)
     assert is_one_line(str(refusal.value), path)

@@ -34,8 +34,8 @@ SEEN: st.SearchStrategy[Seen] = st.dictionaries(
 OUTCOMES = st.dictionaries(st.sampled_from(ENDPOINTS), st.sampled_from(["checked", "empty", "maintenance"]), min_size=1)
 
 
-#: Hypothesis does not simplify failing examples here: this takes minutes with a database, and the printed steps are
-#: clear enough.
+#: Hypothesis must not simplify failing examples: with a database, simplifying takes minutes. The printed steps of a
+#: failing example are clear enough.
 FEW = settings(max_examples=30, stateful_step_count=25, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 

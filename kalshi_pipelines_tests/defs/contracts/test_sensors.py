@@ -208,7 +208,7 @@ def test_alert_sent_but_not_recorded_is_sent_again_as_a_possible_repeat(
     daemon = daemon_of(drift_sensor)
     contract_run(daemon.warehouse.engine, clock.now_us, BROKEN)
     daemon.tick()
-    # The state that a daemon leaves if it is killed after sending an alert and before recording it.
+    # A daemon leaves these rows if it sends an alert and is then killed before it records the delivery.
     with daemon.warehouse.engine.begin() as connection:
         unrecorded = {"state": "sending", "sent_us": None, "claimed_us": clock.now_us}
         connection.execute(sa.update(alert_deliveries).values(unrecorded))

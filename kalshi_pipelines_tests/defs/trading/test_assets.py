@@ -327,7 +327,7 @@ def test_halted_sensor_queues_one_alert_for_each_halt(definitions: dg.Definition
     with journal_of(tmp_path) as journal, journal.writing() as transaction:
         transaction.halts.engage(1, "operator", "ann", "odd fills")
     assert looks(looks(None)) == "3"
-    assert looks(None) == "3"  # a daemon that lost its cursor does not queue the alert again
+    assert looks(None) == "3"  # a daemon that lost its cursor queues no second alert
     engine = open_engine(warehouse.settings.resolved_warehouse_url)
     with engine.connect() as connection:
         (alert,) = connection.execute(sa.select(alerts.c.title, alerts.c.body)).all()

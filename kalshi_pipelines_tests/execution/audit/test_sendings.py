@@ -1,4 +1,4 @@
-"""Tests that the audit finds each order that was recorded as sent, against a rule, while the guards were removed."""
+"""Tests that the audit finds orders that broke a rule when they were recorded as sent without the journal's guards."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Tests that a process with an agent's key and login can propose orders, and cannot send any by other means."""
+"""Tests that a process with an agent's key and login can propose orders, but cannot send orders by any means."""
 
 import json
 import os
@@ -40,7 +40,7 @@ OF_THE_COMPUTER = ("reads_the_trade_key",)
 
 @contextmanager
 def login_in(url: str, role: str) -> Iterator[tuple[sa.Engine, sa.Engine]]:
-    """Yield two engines of a new journal: its owner's, and one whose login has a single role."""
+    """Yield two engines of a new journal: one for the journal's owner, and one for a login with a single role."""
     owner = open_journal(url)
     upgrade_journal(owner)
     initialise(owner, "sandbox")

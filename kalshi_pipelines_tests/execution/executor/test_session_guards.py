@@ -1,4 +1,4 @@
-"""Tests of the checks that open a session, of its fixed properties, and of the code version it is bound to."""
+"""Tests of the checks before a session opens, and of the properties and the code version that a session fixes."""
 
 import platform
 import shutil

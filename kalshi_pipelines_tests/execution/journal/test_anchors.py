@@ -1,4 +1,4 @@
-"""Tests of the anchor file: several processes write it, it survives a full disk, and damage is reported."""
+"""Tests of the anchor file: several processes may write the file, a full disk does no harm, and damage is reported."""
 
 import fcntl
 import os

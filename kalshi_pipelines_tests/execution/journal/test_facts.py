@@ -434,7 +434,7 @@ def test_refusal_names_the_breached_scopes(steps: OrderSteps) -> None:
 
 
 def observed_by_caps(steps: OrderSteps, side: Side) -> tuple[str, str, str, str]:
-    """Plan an order above a cap; return worst loss, notional, orders and position that the account's caps observed."""
+    """Plan an order above a cap; return the worst loss, notional, orders and position in the denial."""
     with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent(side=side)))
     assert refusal is not None

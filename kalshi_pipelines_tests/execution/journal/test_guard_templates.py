@@ -1,4 +1,4 @@
-"""Tests of the ``.sql`` files that hold the journal's guards: their reader, and their place in the package."""
+"""Tests of the ``.sql`` files with the journal's guards: the package contains the files, and the code reads them."""
 
 import re
 from pathlib import Path

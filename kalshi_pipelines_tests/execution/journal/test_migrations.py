@@ -92,7 +92,7 @@ GUARDS = "0002 b7cbaf0241fee126"
 
 
 def test_changed_guards_come_with_a_migration() -> None:
-    """Without a migration, a journal in use would look as if a person had changed its guards."""
+    """If guards change without a migration, an existing journal looks as if a person had changed its guards."""
     text = "\n".join((*guard_statements("sqlite"), *guard_statements("postgresql")))
     assert f"{journal_head()} {hashlib.sha256(text.encode()).hexdigest()[:16]}" == GUARDS, "add a migration"
 

@@ -1,4 +1,4 @@
-"""Tests of the journal's read methods: each returns the right rows, such as the newest ones of the given account."""
+"""Tests of the journal's read methods: each method returns the right rows, such as an account's newest orders."""
 
 from dataclasses import replace
 

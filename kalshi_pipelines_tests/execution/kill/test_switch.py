@@ -210,7 +210,7 @@ def test_F43_engagement_while_the_file_is_moved_aside_is_kept(tmp_path: Path) ->
     file.append(bob)
     file.put_away(taken)
     assert file.lines() == (bob,)
-    # A second process has read the same lines, and removes them after the first process did. Bob's line must stay.
+    # Two processes read Ann's line before Bob's line was added. Both remove Ann's line, and Bob's line must stay.
     file.put_away(taken)
     assert file.lines() == (bob,)
     file.put_away((bob,))

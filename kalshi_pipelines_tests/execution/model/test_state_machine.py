@@ -1,7 +1,7 @@
 """Tests that twenty invariants of trading hold in random orders of events, and that wrong rules break them.
 
 ``model_machine`` makes the events, ``model_exchange`` is the exchange, and ``model_invariants`` holds the assertions.
-The table lists each invariant and where it is asserted. Some are proved by other test files, which it names.
+The following table names each invariant, and the function or the test file that asserts it.
 
 === ============================================== ====================================================================
 I1  an intent has at most one order                ``each_was_recorded_once``, after every step

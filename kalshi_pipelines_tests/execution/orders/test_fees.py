@@ -49,7 +49,7 @@ def test_F50_fee_type_without_a_published_bound_is_refused() -> None:
     ("side", "limit", "bound"),
     [
         (Side.BID, 1_000, 6_300 * 10 + 1 + 1_000 * 101),
-        # A better price can cost more: the fee is highest at $0.50, for any limit above it.
+        # A bid at $0.90 may fill at $0.50, where the fee is highest. A better price can have a higher fee.
         (Side.BID, 9_000, 17_500 * 10 + 1 + 1_000 * 101),
         (Side.ASK, 9_000, 6_300 * 10 + 1 + 1_000 * 101),
         (Side.ASK, 1_000, 17_500 * 10 + 1 + 1_000 * 101),

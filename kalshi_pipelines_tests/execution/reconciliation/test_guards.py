@@ -1,4 +1,4 @@
-"""Each guard of a reconciliation: how long it waits, what it accepts as proof, and which differences it reports."""
+"""Guards of reconciliation: how long to wait, what to accept as proof, and which differences to report."""
 
 import json
 from collections.abc import Callable

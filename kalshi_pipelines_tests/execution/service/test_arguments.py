@@ -186,7 +186,7 @@ def test_variable_that_is_not_set_is_read_from_the_env_file(monkeypatch: pytest.
     (tmp_path / ".env").write_text("KALSHI_ENVIRONMENT=demo\nKALSHI_TRADE_SUBACCOUNT=3\nKALSHI_TRADE_SERIES\n")
     monkeypatch.setenv("KALSHI_TRADE_SUBACCOUNT", "7")
     monkeypatch.setenv("KALSHI_ENVIRONMENT", "")
-    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # makes monkeypatch remove the variable after the test
+    monkeypatch.delenv("KALSHI_ENVIRONMENT")  # this pair of calls makes monkeypatch remove the variable after the test
     places: list[str] = []
 
     def command(context: CommandContext, _: object) -> int:

@@ -1,4 +1,4 @@
-"""Tests of the configured kill switch and halt: their files are found, and they work when other parts fail."""
+"""Tests of the configured kill switch and halt: both find their files, and both work even if other parts fail."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -45,7 +45,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import proposed, re
 from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount
 from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, first_session, scripted_session
 
-#: Changes of a stored proposal that the database accepts but that no order can have.
+#: Changed values of a stored proposal. The database accepts these values, but no order can have them.
 IMPOSSIBLE: list[dict[str, Any]] = [
     {"ticker": "no ticker\x1b[2J\n; at all"},
     {"count_centicontracts": 10**12},

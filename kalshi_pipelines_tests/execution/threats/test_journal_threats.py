@@ -244,8 +244,8 @@ def midnight_steps(engine: sa.Engine, midnight: datetime) -> OrderSteps:
     "midnight",
     [
         datetime(2026, 11, 24, 5, tzinfo=UTC),
-        datetime(2027, 3, 15, 4, tzinfo=UTC),  # the night after the clocks go forward
-        datetime(2027, 11, 8, 5, tzinfo=UTC),  # the night after the clocks go back
+        datetime(2027, 3, 15, 4, tzinfo=UTC),  # The clocks have gone forward in New York the day before.
+        datetime(2027, 11, 8, 5, tzinfo=UTC),  # The clocks have gone back in New York the day before.
     ],
 )
 def test_F19_new_day_begins_with_all_open_amounts(sqlite_journal: sa.Engine, midnight: datetime) -> None:
@@ -440,8 +440,8 @@ def test_F34_order_that_turns_the_position_reserves_for_the_part_it_opens(steps:
     steps.reserve(**closing_order)
     assert standing(steps, ScopeKind.ACCOUNT, "account")[1] == 5_000_000
     steps.reserve(**closing_order, count_centicontracts=3_000)
-    # Paid $5.00 for 10 contracts; received $20.00 for selling 40 at $0.50. If YES wins, the 30 contracts short cost
-    # $30.00, so the worst loss is $15.00.
+    # The account paid $5.00 for 10 contracts, and received $20.00 for selling 40 contracts at $0.50. If YES wins,
+    # being short 30 contracts costs $30.00, so the worst loss is $15.00.
     assert standing(steps, ScopeKind.ACCOUNT, "account")[1] == 15_000_000
 
 

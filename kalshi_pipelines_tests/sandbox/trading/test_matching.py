@@ -104,7 +104,8 @@ def test_a_fill_or_kill_that_meets_its_own_order_acts_as_immediate(engine: Match
 def test_self_trade_prevention_cancels_the_taker_or_the_maker(engine: MatchingEngine) -> None:
     own = engine.place(order("ann", "bid", 4_800, 100), at_us=START_US).order
     crossing = engine.place(order("ann", "ask", 4_800, 100, time_in_force=IOC), at_us=START_US)
-    # A recording shows a 201 with nothing filled and nothing remaining, while the member's resting order stays.
+    # In a recording, an order that would trade with its own member's order gets status 201, zero filled and zero
+    # remaining. The member's resting order stays.
     assert (crossing.filled, crossing.remaining, own.is_resting) == (0, 0, True)
     again = engine.place(order("ann", "ask", 4_800, 100, self_trade_prevention="maker"), at_us=START_US)
     assert (own.status, again.order.is_resting) == ("canceled", True)
@@ -139,7 +140,7 @@ def test_a_post_only_order_that_would_trade_is_refused_and_listed_as_canceled(en
     engine.place(order("bob", "ask", 9_900, 100), at_us=START_US)
     asked = order("ann", "bid", 9_900, 100, post_only=True, client_order_id="mine")
     assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "invalid_order: post only cross"
-    # A recording lists the refused order as canceled at the instant of its creation.
+    # In a recording, the exchange lists a refused post-only order as canceled at the instant of its creation.
     listed = engine.state.orders_of["ann"][0]
     assert (listed.status, listed.remaining, listed.filled) == ("canceled", 0, 0)
     assert _refusal(lambda: engine.place(asked, at_us=START_US)) == "order_already_exists"

@@ -155,7 +155,7 @@ def with_bodies(responses: Iterable[Response]) -> list[tuple[Response, DecodedBo
 
 
 def siblings(recording: RecordedAnswer) -> Iterator[RecordedAnswer]:
-    """Yield the other recordings of the same endpoint, with the same response format and environment."""
+    """Yield other recordings with the endpoint, the response format and the environment of a recording."""
     for other in recordings().values():
         is_other = other.file != recording.file and other.folder == recording.folder
         if is_other and other.response.request.endpoint == recording.response.request.endpoint:

@@ -28,7 +28,7 @@ def new_member(sandbox: SandboxProcess, folder: Path, stack: ExitStack) -> Sandb
 
 
 def markets(member: SandboxMember, number: int, shard: int | None = None) -> list[Row]:
-    """Return markets with a two-sided book, on the given shard or on any."""
+    """Return markets with a two-sided book, on the given shard or on any shard."""
     rows = member.http.get(
         f"{member.sandbox.url}/markets", params={"status": "open", "mve_filter": "exclude", "limit": 1000}
     ).json()["markets"]

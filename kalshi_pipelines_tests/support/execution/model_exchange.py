@@ -185,7 +185,7 @@ class ModelExchange:
         return OrderSweep(found, 1, "a" * 64)
 
     def fills(self, since_us: int) -> list[Fill]:
-        """Return each fill twice, and also fills up to five seconds too old: real lists repeat fills in any order."""
+        """Return each fill twice, and also fills up to five seconds too old. Real lists repeat fills in any order."""
         found = [fill for fill in self.made if fill.at_us >= since_us - 5_000_000]
         return [*reversed(found), *found]
 

@@ -16,7 +16,7 @@ DOLLARS = 1_000_000
 
 
 def each_was_recorded_once(reading: JournalReading, exchange: ModelExchange) -> None:
-    """Check that each intent has at most one order and one request, each recorded as being sent beforehand."""
+    """Check that each intent has at most one order and one request, and that each request is recorded as sent."""
     clients = [order.client_order_id for order in exchange.orders.values()]
     assert len(clients) == len(set(clients))
     assert set(clients) <= exchange.posts.keys()

@@ -134,7 +134,7 @@ class Trading(RuleBasedStateMachine):
     def order(
         self, side: Side, price: int, contracts: int, market: int, rests: bool, fault: str, point: Checkpoint | None
     ) -> None:
-        """Plan a new order and deny or reserve it; send a reserved one, with a fault or a dying process."""
+        """Plan a new order, and deny or reserve it. Send a reserved order; a fault or a dying process may interfere."""
         self._live_session()
         intent, request = self._planned(side, 100 * price, 100 * contracts, self.markets[market], rests)
         if intent is None:

@@ -1,4 +1,4 @@
-"""A journal that is ready for trading, with a live session and an order group, and the steps of orders in it."""
+"""A journal that is ready for trading, with a live session and an order group, and methods for the steps of orders."""
 
 import hashlib
 from collections.abc import Callable

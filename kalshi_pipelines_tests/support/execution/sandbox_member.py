@@ -215,7 +215,7 @@ def ready_journal(engine: sa.Engine, environment: str = "sandbox") -> Journal:
 
 
 def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
-    """Record a reconciliation in the journal without making one."""
+    """Record a reconciliation in the journal without reading the account."""
     with journal.writing() as transaction:
         now = transaction.now_us
         transaction.reconciliations.record(

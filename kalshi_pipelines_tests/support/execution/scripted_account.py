@@ -1,4 +1,4 @@
-"""A scripted account for tests of reconciliation and halt: tests set what it returns, and see what it was sent."""
+"""A scripted account for tests of reconciliation and halt: tests set its answers and see its requests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -156,7 +156,7 @@ def _generated(count: int, random_: random.Random) -> Iterator[CorpusArticle]:
         title = _titles(random_)
         published = START_US + random_.randrange(30) * DAY_US + random_.randrange(DAY_US)
         if any(abs(published - other) < 9 * DAY_US for other in seen[title]):
-            continue  # another article with this title within nine days is grouped as a copy
+            continue  # the product groups articles with equal titles within nine days as copies
         seen[title].append(published)
         story += 1
         text = _body(random_, title)

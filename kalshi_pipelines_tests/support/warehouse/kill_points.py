@@ -41,7 +41,7 @@ from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 OLD_REVISION: Final = "0004"
 #: A kill point is always chosen if its label begins with a text of ``_ALWAYS_BEGIN`` or contains a text of
-#: ``_ALWAYS_NAME``. The kill points right before and after this point are chosen, too.
+#: ``_ALWAYS_NAME``. The kill points right before and after such a kill point are chosen, too.
 _ALWAYS_BEGIN: Final = ("BEGIN", "COMMIT", "fcntl.flock", "SELECT pg_advisory")
 _ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
 _FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})

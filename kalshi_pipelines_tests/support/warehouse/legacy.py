@@ -553,8 +553,9 @@ def make_legacy_database(
         stamp: The rows of ``alembic_version``: one text or several. An empty tuple leaves the table empty. ``None``
             leaves the table out, as the older tool's ``create_all`` did.
         newer_tables: Whether to add the tables of newer revisions to an older database, as a newer tool did.
-        full_text: Whether to create full-text tables and their triggers. By default they are created as the older tool
-            did: at its newest revision, not after ``create_all``, and only if this SQLite has FTS5.
+        full_text: Whether to create full-text tables and their triggers. By default they are created only at the older
+            tool's newest revision. As in the older tool, they are left out if ``stamp`` is ``None``, or if this SQLite
+            lacks FTS5.
     """
     if full_text is None:
         full_text = revision == _FULL_TEXT_SINCE and stamp is not None and has_full_text()
@@ -589,7 +590,7 @@ def has_full_text() -> bool:
 
 
 def leave_a_row_in_the_log(path: Path) -> None:
-    """Add the event ``EVENT_IN_THE_LOG`` to a database so that only the ``-wal`` file has it, as after a crash."""
+    """Add the event ``EVENT_IN_THE_LOG`` to a database. As after a crash, only the ``-wal`` file has the event."""
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA wal_autocheckpoint = 0")

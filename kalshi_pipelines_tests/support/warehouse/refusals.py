@@ -19,9 +19,9 @@ _POSTGRES_KINDS: Final = {
     "23502": "not null",
     "23505": "unique",
     "23503": "foreign key",
-    "22P02": "type",  # text that cannot be parsed as the column's type
-    "42804": "type",  # a value that is not converted to the column's type
-    "22003": "type",  # a number out of range
+    "22P02": "type",  # The text cannot be parsed as the column's type.
+    "42804": "type",  # The value is not converted to the column's type.
+    "22003": "type",  # The number is out of the column's range.
 }
 
 

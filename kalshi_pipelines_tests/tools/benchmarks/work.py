@@ -36,7 +36,7 @@ from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 from kalshi_pipelines_tests.tools.benchmarks.order_flow import order_round_trips
 
-#: Number of rows overwritten in Postgres, and number of rows per transaction, which is that of an ingest.
+#: Number of rows overwritten in Postgres, and number of rows per transaction. An ingest's transactions have this size.
 POSTGRES_MARKETS, PAGE = 50_000, 1_000
 FIELDS = Market.__struct_fields__
 COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
@@ -198,11 +198,11 @@ def adoption(_snapshots: str, folder: Path) -> Measured:
 
 
 def minimal_adoption(_snapshots: str, folder: Path) -> Measured:
-    """Copy the same quotes into the same table by one SQLite statement with the same arithmetic and no checks."""
+    """Copy quotes of an old database by one SQLite statement, with an adoption's arithmetic but without checks."""
     engine = open_engine(f"sqlite:///{folder / 'minimal.db'}")
     upgrade_to_head(engine)
     with engine.connect() as connection:
-        driver = sqlite_driver(connection)  # the same cache size and WAL as a warehouse
+        driver = sqlite_driver(connection)  # this connection has the cache size and WAL of a warehouse
         driver.execute("PRAGMA foreign_keys = OFF")
         driver.execute("DROP TRIGGER write_guard_price_snapshots_insert")
         driver.execute("ATTACH ? AS old", (str(folder / OLD_DATABASE),))

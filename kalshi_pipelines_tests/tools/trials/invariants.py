@@ -115,7 +115,7 @@ def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> N
 
 
 def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
-    """Check that each order on the exchange was recorded as sent beforehand, with an audit record of the sending."""
+    """Check that the journal recorded each order as sent before the exchange accepted it, with an audit record."""
     for order in orders.values():
         record = journal.sendings.get(order.client_order_id)
         why = None
@@ -160,7 +160,7 @@ def _scopes(
 
 
 def _check_states(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
-    """Check that the state of every order in the journal is that on the exchange, or ``unknown``."""
+    """Check that each order has the same state in the journal and on the exchange, or is ``unknown`` in the journal."""
     there = {order.client_order_id: order for order in orders.values()}
     still_open = 0
     for client, (state, _, filled) in journal.states.items():
@@ -197,7 +197,7 @@ def _wrong_state(state: OrderState, filled: int | None, order: TruthOrder | None
 
 
 def _check_kills(journal: JournalRows, verdict: TrialVerdict) -> None:
-    """Check that no order was recorded as sent while the kill switch was engaged. Audit numbers tell the order."""
+    """Check that no order was recorded as sent while the kill switch was engaged. Audit numbers show the sequence."""
     sends = sorted(seq for seq, _ in journal.sendings.values())
     for number, (seq, engaged) in enumerate(journal.kills):
         if not engaged:

@@ -292,7 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _memory() -> str | None:
-    """Return a folder in memory, if there is one. Killed processes lose no file there; only a power cut would."""
+    """Return a folder in memory, if there is one. Its files outlive killed processes, but not a power cut."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 
 

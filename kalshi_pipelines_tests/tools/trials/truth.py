@@ -1,4 +1,4 @@
-"""A member's orders according to the exchange's own log, and the most they could lose, found by brute force.
+"""A member's orders in the exchange's own log, and the largest possible loss of the orders, found by brute force.
 
 The executor's arithmetic is not used. Every outcome of each market is combined with every subset of its open orders.
 """
@@ -34,7 +34,7 @@ class TruthOrder:
     canceled: int = 0
     fees: int = 0
     paid: int = 0
-    """Net cost in micro-dollars: paid by a bid, minus received by an ask."""
+    """Net cost in micro-dollars. Fills of a bid add their cost, and fills of an ask subtract their proceeds."""
 
     @property
     def open(self) -> int:

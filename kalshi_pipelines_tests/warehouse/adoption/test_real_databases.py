@@ -33,7 +33,7 @@ class AdoptedDatabase:
         return content
 
     def wrong_rows(self, kind: str) -> set[tuple[str, str]]:
-        """Return table and key, as the warehouse writes keys, of the manifest's rows with this kind of error."""
+        """Return table and key of the manifest's rows with this kind of error. Keys have the warehouse's format."""
         return {
             (row["table"], ",".join(f"{name}={row['pk'][name]}" for name in KEYS[row["table"]]))
             for row in self.manifest["invalid_rows"]
