@@ -138,7 +138,11 @@ def _snapshot(
 
 
 def _trades(status: ExchangeStatus, exchange_index: int) -> bool:
-    """Return whether a shard accepts orders. Return False if the exchange's status does not list the shard."""
+    """Return whether a shard accepts orders.
+
+    If the exchange's status lists shards, but not this shard, return False. If the status lists no shards at all, only
+    shard 0 can accept orders.
+    """
     if not status.exchange_index_statuses:
         return exchange_index == 0 and status.exchange_active and status.trading_active
     listed = [shard for shard in status.exchange_index_statuses if shard.exchange_index == exchange_index]
