@@ -59,8 +59,13 @@ def _preloaded_python() -> "subprocess.Popen[str]":
         stderr=subprocess.DEVNULL,
         text=True,
     )
-    atexit.register(python.kill)
+    atexit.register(_stop, python)
     return python
+
+
+def _stop(python: "subprocess.Popen[str]") -> None:
+    with python:  # closes the pipes and waits
+        python.kill()
 
 
 def _serve() -> None:
