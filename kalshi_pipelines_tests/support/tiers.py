@@ -82,18 +82,20 @@ def spread(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     """Order the tests so that each worker begins with modules that the fast tier leaves out.
 
     xdist gives each worker an equal share of consecutive tests, and idle workers steal from the end of other shares.
-    The modules put first hold the longest tests. A long test at the end would keep one worker busy alone.
+    The modules put first hold the longest tests, and a module of few tests holds longer tests than a module of many. A
+    long test at the end would keep one worker busy alone.
     """
-    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    long_modules: list[list[pytest.Item]] = []
     quick: list[pytest.Item] = []
-    slow_modules = 0
     for _, group in groupby(items, key=lambda item: item.path):
         module = list(group)
         if any(item.get_closest_marker(MARKER) for item in module):
-            shares[slow_modules % workers] += module
-            slow_modules += 1
+            long_modules.append(module)
         else:
             quick += module
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    for number, module in enumerate(sorted(long_modules, key=len)):
+        shares[number % workers] += module
     size = -(-len(items) // workers)
     for share in shares:
         missing = max(size - len(share), 0)
