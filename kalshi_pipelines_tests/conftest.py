@@ -1,4 +1,4 @@
-"""Fixtures and settings for tests of all rooms: databases, a running sandbox exchange, and recorded responses."""
+"""Fixtures and settings for tests of all packages: databases, a running sandbox exchange, and recorded responses."""
 
 import gc
 import os

@@ -1,1 +1,1 @@
-"""Tests of trading: one folder for each room of ``kalshi_pipelines.execution``."""
+"""Tests of trading, with a folder for each package of ``kalshi_pipelines.execution``."""

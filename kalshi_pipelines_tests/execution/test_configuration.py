@@ -1,4 +1,4 @@
-"""Settings of trading: each unusable name or value is an error that names it, and caps cannot exceed their ceilings."""
+"""Settings of trading: an error names each setting that cannot be used, and caps cannot exceed their ceilings."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""A database that ``migrate`` refuses or cannot finish stays unchanged byte for byte, without a backup."""
+"""A database that ``migrate`` refuses or cannot finish stays unchanged byte for byte, and no backup is left."""
 
 import os
 import shutil

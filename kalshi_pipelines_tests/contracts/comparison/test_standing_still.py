@@ -42,7 +42,7 @@ def lists(draw: random.Random, idle: float = 0.0, always: dict[str, str] | None 
 
 
 def frozen_keys(known: Baseline, body: dict[str, Any]) -> set[str]:
-    """Return the keys of a market list whose values the checks report as frozen."""
+    """Return the keys that the checks report as frozen in a list of markets."""
     inventory = check(_response(body)).inventory
     assert inventory is not None
     return {

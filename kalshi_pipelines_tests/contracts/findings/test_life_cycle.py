@@ -25,7 +25,7 @@ ENDPOINTS = ("GET /markets", "GET /series")
 GRAVITY = {"additive": 0, "risky": 1, "breaking": 2}
 
 Seen = dict[tuple[str, str], tuple[str, str]]
-"""The differences that a contract run sees. The key is endpoint and JSON path; the value is new value and severity."""
+"""The differences that a contract run sees. An endpoint and a JSON path map to the new value and the severity."""
 SEEN: st.SearchStrategy[Seen] = st.dictionaries(
     st.tuples(st.sampled_from(ENDPOINTS), st.sampled_from(["p", "q"])),
     st.tuples(st.sampled_from(["a", "b"]), st.sampled_from(["risky", "breaking"])),

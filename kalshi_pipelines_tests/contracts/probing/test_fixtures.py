@@ -1,4 +1,4 @@
-"""Recordings of answers contain no personal data, get the check results of the real answers, and state their age."""
+"""Recorded answers contain no personal data, give the same check results as the real answers, and state their age."""
 
 import json
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ IDENTIFIER_KEYS = (
 
 @pytest.fixture(scope="module")
 def answers() -> Iterator[list[Response]]:
-    """Answers to public and signed requests of a member with two sub-accounts and order ids that reveal names."""
+    """Answers to public and signed requests of a member. It has two sub-accounts, and its order ids reveal names."""
     local = local_sandbox(SandboxOptions(markets=300, combos=20, tier="unlimited", seed=11))
     with local.client:
         signer = RequestSigner(KEY_ID, now_ms=lambda: local.time.microseconds // 1_000)

@@ -1,1 +1,1 @@
-"""Tests of the boundaries of trading: imports between rooms, the deployment, and the limits of an agent's process."""
+"""Tests that only the intended packages and processes can send orders, and that an agent can only propose orders."""

@@ -1,4 +1,4 @@
-"""Tests that proposing code cannot reach sending code, and that only one room can write to the exchange."""
+"""Tests that code for proposing orders never loads code for sending. Only one package writes to the exchange."""
 
 import ast
 import subprocess
@@ -31,7 +31,7 @@ OUT_OF_REACH = (
     "requests",
     "dagster",
 )
-#: Packages of ``execution/`` that can send or cancel orders or decide about them.
+#: Packages of ``execution/`` that can send orders, cancel orders, or decide about orders.
 SENDING = ("transport", "executor", "kill", "reconciliation", "service")
 _WRITES = {"post", "put", "patch", "delete"}
 _SENDERS = {"httpx", "urllib3", "requests", "aiohttp", "http", "urllib", "socket", "websockets", "kalshi_python_sync"}
@@ -89,7 +89,7 @@ def test_F39_import_contracts_name_every_room_that_sends() -> None:
 
 
 def test_F39_execution_imports_nothing_by_name_at_run_time() -> None:
-    """Import contracts cannot see an import by a name in a string, so there must be none."""
+    """Import contracts cannot see that code imports a module by a string, so no code in ``execution/`` may do that."""
     for file, tree in sources(EXECUTION):
         assert not {"importlib", "runpy", "pickle", "marshal", "shelve"} & set(imported(tree)), file
         named = {node.func.id for node in calls(tree) if isinstance(node.func, ast.Name)}
@@ -104,7 +104,7 @@ def test_F38_only_the_transport_can_reach_a_network() -> None:
 
 
 def test_F38_read_only_client_has_no_write_method() -> None:
-    """The client of ingest and contracts sends only GET, and none of its functions accepts another method."""
+    """The client that ingests and contract checks use never calls an HTTP method that writes."""
     for file, tree in sources(PACKAGE / "kalshi"):
         assert not list(writes(tree)), file
     for line in ("http.post(u)", "http.request('POST', u)", "http.request(url=u, method='delete')", "f(method='PUT')"):

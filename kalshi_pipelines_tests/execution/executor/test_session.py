@@ -200,7 +200,7 @@ def test_F39_dry_run_reaches_neither_a_key_nor_a_transport(
 
 
 def _reachable(start: object, kinds: tuple[type, ...]) -> list[object]:
-    """Follow all references from an object, except to modules and classes; return found objects of given types."""
+    """Return the objects of the given types that an object refers to, directly or not. Skip modules and classes."""
     seen, found, waiting = {id(start)}, [], [start]
     while waiting:
         for referent in gc.get_referents(waiting.pop()):

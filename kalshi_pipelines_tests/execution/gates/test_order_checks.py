@@ -1,4 +1,4 @@
-"""Each check of an order denies with its own reason, and an unknown value denies the order, too."""
+"""Each check denies an order with its own reason, and also denies an order if a value is unknown."""
 
 from dataclasses import replace
 from decimal import Decimal

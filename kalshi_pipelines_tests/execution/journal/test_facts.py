@@ -1,4 +1,4 @@
-"""Tests of facts in the ledger: each position, foreign order and settlement counts once, and is released in full."""
+"""Tests of the ledger: each position, each foreign order and each settlement counts once, and is released in full."""
 
 import pytest
 import sqlalchemy as sa
@@ -434,7 +434,7 @@ def test_refusal_names_the_breached_scopes(steps: OrderSteps) -> None:
 
 
 def observed_by_caps(steps: OrderSteps, side: Side) -> tuple[str, str, str, str]:
-    """Plan an order above a cap; return the worst loss, notional, orders and position in the denial."""
+    """Plan an order that a cap refuses. Return the denial's worst loss, notional, number of orders, and position."""
     with steps.journal.writing() as transaction:
         refusal = transaction.ledger.refusal(transaction.orders.plan(steps.intent(side=side)))
     assert refusal is not None

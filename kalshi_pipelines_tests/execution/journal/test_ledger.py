@@ -71,7 +71,7 @@ class Books:
     def _worst_of(self, ticker: str) -> int:
         orders = [order for order in self.orders if order.intent.ticker == ticker]
         most = 0
-        # No fill, a tiny fill (which may cost the whole fee), or a complete fill.
+        # No fill, a fill of almost nothing that is charged the order's whole remaining fee, or a complete fill.
         for filled in itertools.product((None, False, True), repeat=len(orders)):
             spent, held = self.spent[ticker], self.held[ticker]
             for order, whole in zip(orders, filled, strict=True):

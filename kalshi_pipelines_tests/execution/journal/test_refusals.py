@@ -293,7 +293,7 @@ ELSEWHERE = {
 def test_sending_with_a_reservation_in_another_scope_is_refused(
     steps: OrderSteps, kind: ScopeKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A writer must not count each order in a new scope, because each scope has caps of its own."""
+    """An order must be reserved in its own scopes. Otherwise, a program could avoid every cap by using new scopes."""
     keys = AdmissionFigureReader._keys
     monkeypatch.setattr(AdmissionFigureReader, "_keys", lambda *its: {**keys(*its), kind: ELSEWHERE[kind]})
     monkeypatch.setattr(ScopeWriter, "_carry_over", lambda *_: None)

@@ -1,4 +1,4 @@
-"""A halt reports flat only with proof: all order groups fenced, reads newer than its last request, no resting order."""
+"""A halt reports a flat account only if all order groups are fenced, and later reads show no resting order."""
 
 import json
 import os

@@ -1,4 +1,8 @@
-"""A release after live trading needs a second person and a newer clean reconciliation of each traded sub-account."""
+"""Tests of releasing the kill switch after live trading.
+
+A release needs a second person. For each traded sub-account, a release also needs a clean reconciliation that began
+after the switch was engaged.
+"""
 
 import json
 from pathlib import Path

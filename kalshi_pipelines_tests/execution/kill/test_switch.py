@@ -1,4 +1,4 @@
-"""The kill switch: each source stops trading, an unreadable source too, and only a second person releases it."""
+"""The kill switch: each engaged or unreadable source stops trading, and only a second person releases the switch."""
 
 import sqlite3
 from collections.abc import Iterator

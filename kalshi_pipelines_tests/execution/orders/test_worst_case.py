@@ -29,7 +29,7 @@ def test_worst_case_equals_the_worst_of_all_fills_and_outcomes(position: int, sp
     exposure = Exposure.of_position(position, spent)
     for order in resting:
         exposure += Exposure.of_resting(*order)
-    # The extremes are no fill, a complete fill, and a tiny fill at the whole fee. All other fills lie between them.
+    # The largest loss comes from no fill, a complete fill, or a fill of almost nothing that is charged the whole fee.
     ends = [
         ((side, price, 0, 0), (side, price, count, fee), (side, price, 0, fee)) for side, price, count, fee in resting
     ]

@@ -179,7 +179,7 @@ def test_F53_foreign_fill_is_recorded_once_and_stops_trading(member: SandboxMemb
 
 
 class Shifted:
-    """An account whose positions have one contract more than the exchange's."""
+    """A reader of the account that reports a position of one contract in a given market."""
 
     def __init__(self, account: AccountReader, ticker: str) -> None:
         self._account, self._ticker = account, ticker

@@ -16,7 +16,8 @@ from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, 
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, live_trader, proposed, ready_journal
 
-#: Number of commits of an order: order group, reservation, lease, record of the sending, and answer.
+#: Number of commits for one order. The commits store, in turn, the order group, the reservation, the lease, the
+#: record of the sending, and the answer.
 COMMITS = 5
 SENT = 5
 

@@ -1,4 +1,4 @@
-"""Rows of the exchange become exact values of our sub-account, or an error. Lists are read with the right filters."""
+"""Rows that the exchange lists are read exactly or raise an error. Each list is requested with the right filters."""
 
 import datetime as dt
 from dataclasses import dataclass, field

@@ -37,7 +37,7 @@ def verified(folder: Path, engine: sa.Engine, trade: TradeSettings | None = None
 
 @pytest.fixture
 def replace_exchange(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
-    """A function that makes the exchange return given orders. Its result collects the start time of each read."""
+    """A function that makes the exchange return given orders. The function returns a list of the reads' start times."""
 
     def make(*orders: Any, failure: Exception | None = None) -> list[int]:
         asked: list[int] = []

@@ -1,4 +1,4 @@
-"""Tests of the threats that the journal itself stops: crashes, races, clocks, disks and changes behind the code."""
+"""Tests of the threats that the journal itself stops: crashes, races, clocks, disks and changes by other programs."""
 
 import json
 import os
@@ -380,7 +380,7 @@ def test_F22_journal_restored_from_a_backup_is_not_armed(
 def test_F22_new_journal_beside_the_anchors_of_another_is_not_armed(
     sqlite_journal: sa.Engine, tmp_path: Path, opened: Opening
 ) -> None:
-    """A new journal would grant every cap again, and would not know which signals were already sent."""
+    """With a new journal, trading could use up every cap again, and could send an earlier signal again."""
     file = tmp_path / "anchors.jsonl"
     other = Anchor("f" * 32, 3, "a" * 64, 1)
     AnchorFile(file).append(other)

@@ -379,6 +379,6 @@ def test_a_member_without_money_left_is_not_driven_below_zero_by_rounding() -> N
         engine.place(order("bob", "ask", 5_000, 1, ticker=MAKER_FEES), at_us=START_US)
         spent.append(before - engine.state.cash["poor", 0, 0])
         assert engine.state.available("poor", 0, 0) >= 0
-    # A hundredth of a contract costs 5,000 micro-dollars and a trade fee of 44. Rounding to a cent may take no more
-    # than the member's free money.
+    # A hundredth of a contract costs 5,000 micro-dollars, and its trade fee is 44 micro-dollars. Rounding to a cent may
+    # take no more than the member's free money.
     assert spent == [5_044 + 4_866, 5_044 + 1, 10_000]

@@ -21,7 +21,7 @@ from kalshi_pipelines.warehouse.tables import (
     watermarks,
 )
 
-#: Market fields in older recordings that the exchange no longer sends. The warehouse keeps them as unknown fields.
+#: Fields of markets that only older recordings have. The warehouse stores these fields as unknown fields.
 RETIRED = {"liquidity_dollars"}
 DATA_TABLES = (series, events, markets, price_snapshots, orderbook_snapshots, quarantine, watermarks)
 
@@ -104,7 +104,7 @@ def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
 
 
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
-    """Assert that dollar amounts and counts of markets are exact in SQL and Parquet; return how many were compared."""
+    """Assert that each market's dollar amounts and contract counts are stored exactly. Return the number compared."""
     rows = stored(engine, markets, "ticker")
     history = {row["ticker"]: row for row in pq.read_table(lake / "price_history").to_pylist()} if lake else {}
     compared = 0

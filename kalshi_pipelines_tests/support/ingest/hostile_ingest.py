@@ -15,7 +15,10 @@ from kalshi_pipelines.warehouse.engine import open_engine
 
 
 def main() -> None:
-    """``python -m kalshi_pipelines_tests.support.ingest.hostile_ingest SANDBOX_URL WAREHOUSE_URL``."""
+    """Ingest markets from a sandbox, and print the outcome and the peak memory.
+
+    ``python -m kalshi_pipelines_tests.support.ingest.hostile_ingest SANDBOX_URL WAREHOUSE_URL`` starts the ingest.
+    """
     logging.disable(logging.CRITICAL)
     stamina.set_testing(True, attempts=2)
     url, warehouse = sys.argv[1:]

@@ -132,7 +132,7 @@ def bulk_writes(repeats: int) -> None:
 
 
 def adoption(few: int, many: int, repeats: int) -> None:
-    """Print the speed of adopting quotes of an old database, compared with one plain statement, and peak memory."""
+    """Print the peak memory of adopting old quotes, and the speed in comparison with one plain statement."""
     adopted: dict[int, list[Measured]] = {few: [], many: []}
     ratios, minimals = [], []
     for size in (few, many):
@@ -158,7 +158,7 @@ def adoption(few: int, many: int, repeats: int) -> None:
 
 
 def news(count: int) -> None:
-    """Print the speed of grouping articles into stories, and the cost of the full-text index when storing them."""
+    """Print the speed of grouping articles into stories, and how the full-text index slows the storing of articles."""
     grouped, seconds, precision, recall = group_into_stories(count)
     each = []
     for indexed in (False, True):

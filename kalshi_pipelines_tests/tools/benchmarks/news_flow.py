@@ -20,9 +20,9 @@ _COLUMNS = ("url", "title", "source_domain", "collected_us", "text_snippet", "fu
 
 
 def group_into_stories(count: int) -> tuple[int, float, float, float]:
-    """Group generated articles into stories; return their number, CPU seconds, and precision and recall of pairs.
+    """Group generated articles into stories. Return the number of articles, CPU seconds, precision and recall.
 
-    The time covers addresses, words, sketches and stories.
+    The seconds cover addresses, words, sketches and stories. Precision and recall count pairs of articles in a story.
     """
     corpus = articles(count)
     stories, of_page, given = Stories(), dict[str, int](), list[int]()

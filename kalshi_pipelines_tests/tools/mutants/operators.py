@@ -122,7 +122,7 @@ def _names(node: cst.Assign) -> set[str]:
 
 
 def _is_false(argument: cst.Arg) -> bool:
-    """Return whether an argument is ``False``. Tests cannot notice ``None`` in its place in a condition."""
+    """Return whether an argument is ``False``. In a condition, ``None`` instead has the same effect."""
     return isinstance(argument.value, cst.Name) and argument.value.value == "False"
 
 

@@ -41,7 +41,7 @@ class TrialVerdict:
 
 @dataclass
 class JournalRows:
-    """The rows of a trial's journal that its rules are checked on."""
+    """The rows of a trial's journal that the checks of the rules need."""
 
     states: dict[str, tuple[str, str, int | None]]
     """The last state, the session and the filled count of each live order, by client order id."""
@@ -57,7 +57,7 @@ class JournalRows:
 
 
 def read_journal(engine: sa.Engine) -> JournalRows:
-    """Read the rows of a journal that a trial's rules are checked on."""
+    """Read the rows of a trial's journal that the checks of the rules need."""
     with engine.connect() as connection:
         states: dict[str, tuple[str, str, int | None]] = {}
         sendings: dict[str, tuple[int, int]] = {}
@@ -115,7 +115,7 @@ def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> N
 
 
 def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
-    """Check that the journal recorded each order as sent before the exchange accepted it, with an audit record."""
+    """Check that each order has an audit record of its sending, made before the exchange accepted the order."""
     for order in orders.values():
         record = journal.sendings.get(order.client_order_id)
         why = None

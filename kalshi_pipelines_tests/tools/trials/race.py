@@ -1,4 +1,4 @@
-"""A race: sixteen executors in eight processes send mixed signals under a cap of five orders.
+"""A race of sixteen executors in eight processes: several propose each signal, and a cap permits five orders.
 
 ``python -m kalshi_pipelines_tests.tools.trials.race [--cluster FOLDER]`` prints how many orders the exchange accepted,
 and how many the journal recorded.

@@ -205,7 +205,7 @@ class Runner:
         (self._folder / "halted.txt").write_text(str(report) if report.flat else f"{report}: {report.problems}")
 
     def _require_flat(self, context: TrialContext, status: int, outcome: TrialOutcome) -> None:
-        """Check that a halt reported flat, and that no order rests according to the exchange's own log."""
+        """Check that a halt reported a flat account, and that no order rests according to the exchange's own log."""
         report = (self._folder / "halted.txt").read_text() if status == 0 else f"it ended with status {status}"
         rests = [order.client_order_id for order in self.truth_of(context.member).values() if order.open > 0]
         if not report.startswith("FLAT") or rests:

@@ -93,7 +93,7 @@ class TruthReader:
         return orders
 
     def worst(self, orders: Collection[TruthOrder]) -> int:
-        """Return the largest possible loss of these orders in micro-dollars: each market's worst outcome and fills."""
+        """Return the loss in micro-dollars if each market has its worst outcome and its orders have the worst fills."""
         tickers = {order.ticker for order in orders}
         return sum(self._worst_of([order for order in orders if order.ticker == ticker]) for ticker in tickers)
 
