@@ -1,7 +1,7 @@
-"""The quarantine: records that cannot be stored. A record stays there until a record with its key is stored.
+"""The quarantine: records that cannot be stored.
 
-Each record has one row with its newest payload and the reason. A record that is rejected every few minutes still takes
-one row.
+A record stays in quarantine until a record with the same key is stored. Each record has one row with its newest
+payload and the reason. A record that is rejected every few minutes still takes one row.
 """
 
 from collections.abc import Collection, Sequence

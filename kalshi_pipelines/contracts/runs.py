@@ -180,7 +180,7 @@ def run_contract_checks(
         sandbox_url: The address of a running sandbox. Without it, the settings name one, or the run starts one.
         clock: Returns the present instant in microseconds since 1970 UTC.
         dagster_run_id: The Dagster run that this run belongs to.
-        seconds: The time limit of the run. Probes not sent by then are skipped.
+        seconds: The time limit of the run. Probes that were not sent within the limit are skipped.
 
     Raises:
         SchemaNotAtHead: The warehouse must be upgraded first.
@@ -212,7 +212,7 @@ def run_contract_checks(
 
 @dataclass(frozen=True)
 class ExchangeAnswers:
-    """Answers of an exchange that are recorded as test fixtures. They change no baseline, finding or alert."""
+    """Answers of the exchange for use as test fixtures. No baseline, finding or alert depends on these answers."""
 
     environment: Environment
     responses: tuple[Response, ...]

@@ -1,6 +1,6 @@
 """Sweeps over the exchange's lists: which lists are read, in which order, and how far back in time.
 
-Each ingest is one ``IngestRun``. It stores page after page, and it can be run again at any time.
+Each ingest is one ``IngestRun`` and stores page after page. The same lists can be ingested again at any time.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Pages of a list endpoint, read one page ahead of their use.
+"""Reading of a list endpoint page by page. The next page is fetched while the caller uses the current page.
 
 Reading survives a damaged page, rows that move between pages, and an exchange that answers a bad cursor with page one.
 Reading never runs forever. The list of endpoints, and the use of the rows, do not belong here.

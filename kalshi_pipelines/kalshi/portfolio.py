@@ -1,4 +1,6 @@
-"""Reads of one account: orders, fills, positions, settlements, balance, and the instant up to which these are complete.
+"""Reads of one account: orders, fills, positions, settlements and balance.
+
+Another read returns the instant up to which reads of the account include all writes.
 
 Every list is read whole or not at all. A page that fails, or a row that cannot be decoded, is an error, because
 reconciliation draws conclusions from missing rows. The meaning of the rows does not belong here.
@@ -93,7 +95,7 @@ class PortfolioClient:
     ) -> Rows[OrderRecord]:
         """Return the orders made at or after ``min_ts`` (Unix seconds), on all shards.
 
-        ``past`` reads the orders that moved to the historical endpoint instead.
+        With ``past``, return only orders that moved to the historical endpoint. Otherwise these orders are missing.
         """
         params = _params(subaccount=subaccount, ticker=ticker, status=status, min_ts=min_ts)
         return self._all(OrderRecord, PAST_ORDERS if past else ORDERS, params)
@@ -103,7 +105,7 @@ class PortfolioClient:
     ) -> Rows[FillRecord]:
         """Return the fills made at or after ``min_ts`` (Unix seconds), on all shards.
 
-        ``past`` reads the fills that moved to the historical endpoint instead.
+        With ``past``, return only fills that moved to the historical endpoint. Otherwise these fills are missing.
         """
         params = _params(subaccount=subaccount, ticker=ticker, min_ts=min_ts)
         return self._all(FillRecord, PAST_FILLS if past else FILLS, params)

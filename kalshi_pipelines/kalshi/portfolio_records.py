@@ -58,7 +58,7 @@ class PositionRecord(Struct, frozen=True, gc=False):
 
 
 class SettlementRecord(Struct, frozen=True, gc=False):
-    """The payout of one market, from ``GET /portfolio/settlements``; ``value`` is the payout of one YES in cents."""
+    """The payout of one market, from ``GET /portfolio/settlements``; ``value`` is cents per YES contract."""
 
     ticker: str
     event_ticker: str

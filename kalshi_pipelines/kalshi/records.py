@@ -238,7 +238,7 @@ class AccountLimits(Struct, frozen=True):
 
 
 class EndpointCost(Struct, frozen=True):
-    """The token cost of one endpoint that differs from the default. Paths look like ``/trade-api/v2/orders/:id``."""
+    """An endpoint whose token cost differs from the default. Paths look like ``/trade-api/v2/orders/:id``."""
 
     method: str
     path: str

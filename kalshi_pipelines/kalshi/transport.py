@@ -328,5 +328,5 @@ def _http_date_ms(text: str | None) -> int | None:
         moment = email.utils.parsedate_to_datetime(text or "")
     except ValueError:
         return None
-    # The Date header omits the fraction of the second. On average the fraction is half a second, so that is added.
+    # The Date header omits the fraction of the second. Half a second is added, which is the mean fraction.
     return int(moment.timestamp() * 1000) + 500

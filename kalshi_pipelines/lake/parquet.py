@@ -42,7 +42,7 @@ def exact_decimals(integers: pa.Array, decimal_type: pa.DataType) -> pa.Array:
 def write_file(
     lake: Path, dataset: str, day: dt.date, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> WrittenFile:
-    """Write one file of a dataset's day, and replace an older file of the same name in one step.
+    """Write one file of a dataset for one trading day. An older file of the same name is replaced in one step.
 
     Raises:
         WarehouseUnavailable: The lake's folder cannot be written.

@@ -151,7 +151,10 @@ def strongest_links(engine: sa.Engine, most: int) -> list[Row]:
 
 
 def sentiment_rows(engine: sa.Engine, most: int) -> list[Row]:
-    """Return the newest sentiment windows in descending order of stories. Rows show counts: a score alone misleads."""
+    """Return the newest sentiment windows, the window with the largest number of stories first.
+
+    Each row also shows counts, because a score alone can mislead.
+    """
     windows = news_sentiment_windows.c
     last = sa.select(sa.func.max(windows.until_us)).scalar_subquery()
     chosen = (

@@ -21,7 +21,8 @@ LOCK_WAIT_SECONDS: Final = 60
 _CACHE_KIB: Final = 32_768
 _CHECKPOINT_PAGES: Final = 8_000
 _WRITES: Final = "kalshi_writes"
-# A connection that only holds a lock is idle during a whole ingest. Keepalives stop firewalls from closing it.
+# A connection that only holds a lock is idle during a whole ingest.
+# Keepalives stop firewalls from closing the connection.
 _KEEP_ALIVE: Final = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 6}
 _DRIVERS: Final = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 

@@ -1,4 +1,4 @@
-"""Allow placeholder markets, quotes without sizes, and the run records and quarantined rows of an adoption.
+"""Allow placeholder markets and quotes without sizes. Allow an adoption to store run records and quarantined rows.
 
 A market that is only mentioned (in a legacy database or by a position) gets a row with ``is_placeholder``, as series
 and events do. Quotes of a legacy database have no sizes. This migration only loosens constraints, so no row can break

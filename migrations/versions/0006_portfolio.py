@@ -1,4 +1,4 @@
-"""Create tables of balances, positions, fills and settlement payments, named as in the current API."""
+"""Create tables of balances, of positions, of fills and of settlement payments. Names follow the current API."""
 
 import sqlalchemy as sa
 from alembic import op

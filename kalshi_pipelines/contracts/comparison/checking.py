@@ -75,7 +75,7 @@ class CheckResult:
 
 
 def check(response: Response, baseline: Baseline | None = None) -> CheckResult:
-    """Compare an answer with its contract and with the baseline of its endpoint in its environment.
+    """Compare an answer with the contract of its endpoint, and with the learned baseline if there is one.
 
     Raises:
         KeyError: No contract is declared for the endpoint.

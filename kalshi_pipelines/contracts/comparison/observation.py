@@ -171,7 +171,7 @@ class Observation:
     Attributes:
         inventory: The counts, from which a baseline learns.
         examples: For each place, an example of each type and format.
-        beyond: For each place with a number outside of its bounds, that number.
+        beyond: For each place where a number is outside of the declared bounds, that number.
     """
 
     inventory: Inventory
@@ -236,7 +236,7 @@ def _values(body: Any, prefix: str, free_forms: frozenset[str]) -> Iterator[tupl
 
 
 def is_pair(place: str, value: list[Any]) -> bool:
-    """Return whether a list is one level of an orderbook: a price and a count, not rows of one kind."""
+    """Return whether a list is one level of an orderbook, which holds a price and a count."""
     return place.endswith("_dollars[]") and not any(isinstance(each, dict | list) for each in value)
 
 

@@ -4,7 +4,7 @@ The accepted document is the first document that was read, or a later document w
 acknowledged. The vendor changes the document without a new version number, so each operation and schema is compared.
 
 The exchange may still send a key that the document no longer has. A removal from the document is therefore only risky.
-The change becomes breaking when an answer of the exchange shows it.
+A breaking difference is reported only when an answer of the exchange shows the removal.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ DocumentDigest = Mapping[str, Mapping[str, str]]
 
 
 class UnreadableDocument(ExpectedError):
-    """The error for a body that is not an OpenAPI document, or that may be harmful to parse. Its message says which."""
+    """The error for a body that is not an OpenAPI document or may be harmful to parse. The message gives the reason."""
 
 
 def digest_document(body: bytes) -> DocumentDigest:

@@ -1,4 +1,4 @@
-"""Rules between the values of an event, its markets, and a series."""
+"""Rules that the values of an event and of its markets must follow, and rules for the values of a series."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -73,7 +73,7 @@ def event_answer(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa
 
 
 def series_rules(place: str) -> Invariant:
-    """Return the rules for each series at a place in the body: its fee multiplier and its categories."""
+    """Return the rules for the fee multiplier and the categories of each series at a place in the body."""
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         category = response.request.one("category")

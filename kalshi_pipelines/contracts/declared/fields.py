@@ -91,17 +91,20 @@ def free(place: str, *used_by: str, **options: Any) -> Field:  # noqa: ANN401
 
 
 def record(place: str, fields: tuple[Field, ...], **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """Return the fields of an object: the object itself and its keys."""
+    """Return one field for an object, followed by ``fields``, which declare the keys of the object."""
     return (Field(place, Format.OBJECT, **options), *under(place, fields))
 
 
 def records(place: str, fields: tuple[Field, ...], **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """Return the fields of a list of objects: the list, its elements and their keys."""
+    """Return one field for a list, one for its elements, and ``fields``, which declare the keys of each element."""
     return (Field(place, Format.ARRAY, **options), Field(f"{place}[]", Format.OBJECT), *under(f"{place}[]", fields))
 
 
 def listed(place: str, element: Field, **options: Any) -> tuple[Field, ...]:  # noqa: ANN401
-    """Return the fields of a list of plain values. The place of ``element`` is ignored."""
+    """Return one field for a list and one field for its elements, which are plain values.
+
+    The argument ``element`` declares the elements; its own place is ignored.
+    """
     return (Field(place, Format.ARRAY, **options), *under(place, (_at(element, "[]"),)))
 
 

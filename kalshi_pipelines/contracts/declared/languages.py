@@ -1,7 +1,7 @@
 """Detection of texts that the exchange sends in a language other than English.
 
-Since 2026-08-27 the exchange translates its texts for clients that ask for Spanish or Portuguese. Clients with
-different languages then compute different hashes of the rules of the same market.
+Since 2026-08-27 the exchange translates its texts for clients that ask for Spanish or Portuguese. So two
+clients that ask for different languages compute different hashes of the rules of the same market.
 """
 
 import re

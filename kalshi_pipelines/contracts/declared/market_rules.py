@@ -23,7 +23,10 @@ _MANY: Final = 20
 
 
 def market_rules(place: str) -> Invariant:
-    """Return the rules for each market at a place: quotes, grid, sizes, volumes, instants, result, combo, language."""
+    """Return the rules for each market at a place in the body.
+
+    The rules concern quotes, price grid, sizes, volumes, instants, result, combos and language.
+    """
 
     def rule(body: Any, _: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, market in rows_at(body, place):

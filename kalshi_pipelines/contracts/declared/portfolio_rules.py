@@ -39,8 +39,9 @@ def balance_rules(body: Any, response: Response) -> Iterable[BrokenRule]:  # noq
 
 
 def balance_traits(body: Any, response: Response) -> Iterator[tuple[str, str]]:  # noqa: ANN401
-    """Yield lasting facts of a balance: the shards it lists, and whether the amounts on them add up to the balance.
+    """Yield two facts of a balance that should stay the same from one answer to the next.
 
+    The first fact is the list of shards. The second tells whether the amounts on these shards add up to the balance.
     The sum may differ from the balance, because the list covers all sub-accounts and the balance covers only one.
     """
     rows = [row for _, row in rows_at(body, "balance_breakdown[]")]
@@ -112,7 +113,10 @@ def _sums_of_events(body: Any) -> Iterator[BrokenRule]:  # noqa: ANN401
 
 
 def order_rules(place: str) -> Invariant:
-    """Return the rules for each order at a place: directions, prices, counts, costs, instants and filters."""
+    """Return the rules for each order at a place in the body.
+
+    The rules concern directions, prices, counts, costs, instants and the filters of the request.
+    """
 
     def rule(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
         for at, order in rows_at(body, place):

@@ -110,7 +110,7 @@ def named_in_path(place: str, key: str, parameter: str) -> Invariant:
 
 
 def requested_books(body: Any, response: Response) -> Iterable[BrokenRule]:  # noqa: ANN401
-    """Yield broken rules of ``GET /markets/orderbooks``: it must return only requested books, each once."""
+    """Yield broken rules of ``GET /markets/orderbooks``: an answer may hold only requested books, each book once."""
     requested = set(response.request.query.get("tickers", ()))
     seen: set[str] = set()
     for at, book in rows_at(body, "orderbooks[]"):

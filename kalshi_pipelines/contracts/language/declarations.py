@@ -205,7 +205,7 @@ class Contract:
         return frozenset(place for place, each in self.fields.items() if each.is_free_form)
 
     def assets_of(self, place: str) -> tuple[str, ...]:
-        """Return the Dagster assets that store a value at a place in the body, or at a place inside it.
+        """Return the Dagster assets that store a value at a place in the body, or at any place below this place.
 
         If the contract does not declare the place, return the assets of the surrounding place or of the whole endpoint.
         """

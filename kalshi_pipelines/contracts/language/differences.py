@@ -91,7 +91,7 @@ class Difference:
             object.__setattr__(self, name, in_one_line(getattr(self, name)))
 
     def fingerprint(self, environment: str) -> str:
-        """Return a digest of the subject and the text ``after``. It is the same in every run and on every machine."""
+        """Return a digest of the subject and of the text ``after``. Every run on every machine gets the same digest."""
         return _digest(environment, self.endpoint, self.place, self.kind, self.after)
 
     def subject(self, environment: str) -> str:

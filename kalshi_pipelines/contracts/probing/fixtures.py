@@ -1,7 +1,7 @@
-"""Recordings: answers of the exchange stored as test fixtures, without identifiers and with their date.
+"""Recordings: dated answers of the exchange, stored as test fixtures with all identifiers replaced.
 
-Belongs here: the files of a recording, writing and reading them, and their age. Does not belong here: requesting the
-answers (``runs``), and replacing identifiers (``pseudonyms``).
+Belongs here: the files of a recording, writing and reading them, and the age of a recording.
+Does not belong here: requesting the answers (``runs``), and replacing identifiers (``pseudonyms``).
 """
 
 import datetime as dt
@@ -35,7 +35,7 @@ def write_recording(responses: Sequence[Response], folder: Path, at_us: int) -> 
 
     Args:
         responses: The answers of a contract run.
-        folder: The folder, which is created if needed. A recording in it is replaced.
+        folder: The folder, which is created if needed. A recording that is already in the folder is replaced.
         at_us: When the answers were recorded, in microseconds since 1970 UTC.
     """
     folder.mkdir(parents=True, exist_ok=True)

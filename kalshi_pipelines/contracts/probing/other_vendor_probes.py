@@ -39,7 +39,7 @@ NOT_LIVE: Final = "KALSHI_RUN_LIVE_API is not set, and this needs the network"
 
 
 class UnreadableChangelog(ExpectedError):
-    """The error for a changelog that is not an RSS feed, or that may be harmful to parse. Its message says which."""
+    """The error for a changelog that is not an RSS feed or may be harmful to parse. The message gives the reason."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""Replacement of identifiers in a recording by pseudonyms of the same form, so that answers still fit together.
+"""Replacement of identifiers in a recording by pseudonyms of the same form.
+
+An identifier gets the same pseudonym in every answer, so that one answer can still refer to a record in another answer.
 
 Only harmless parts of a member's own data stay: numbers, instants, tickers and vocabulary values. Every other text is
 replaced. Amounts stay, because the checks add them up.

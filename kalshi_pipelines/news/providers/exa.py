@@ -34,7 +34,7 @@ _ATTEMPTS: Final = 3
 _LONGEST_WAIT: Final = 10.0
 #: HTTP statuses of searches that did not run and cost nothing.
 _NOT_CHARGED: Final = frozenset({400, 401, 402, 403, 404, 405, 410, 413, 422, 429})
-#: HTTP statuses after which every later search of the run would fail, too, each with its reason and remedy.
+#: HTTP statuses after which every later search of the run would fail, too. Each status has a reason and a remedy.
 _FATAL: Final = {
     401: ("the key is refused", "Check EXA_API_KEY."),
     402: ("the account has no credit left", "Top it up at dashboard.exa.ai."),

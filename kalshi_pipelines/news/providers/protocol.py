@@ -11,8 +11,8 @@ class ProviderFailed(ExpectedError):
     """A provider gave no usable answer. The message names the provider and the reason, and never holds a key.
 
     Attributes:
-        is_charged: Whether the call may have cost money. This is so if the call was sent and no answer shows that it
-            was free.
+        is_charged: Whether the call may have cost money. A call that was sent may have cost money unless an
+            answer shows that the call was free.
         is_fatal: Whether further calls in the same run would fail too, for example because the key is refused.
         differences: Differences between the answer and the vendor's contract.
     """

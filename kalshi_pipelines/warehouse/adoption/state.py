@@ -1,4 +1,4 @@
-"""The state of an adoption: parent rows, which other rows refer to, and unique keys in use."""
+"""The state of an adoption: the unique keys in use, and the parent rows. Other rows refer to a parent row."""
 
 from collections.abc import Hashable
 from typing import Final
