@@ -76,7 +76,7 @@ class SandboxOptions:
     port: int = 0
 
     def limits_tier(self) -> Tier:
-        """Return the usage tier. If these options give read limits, they replace the read limits of the tier."""
+        """Return the usage tier. Any read limit that these options give replaces the same read limit of the tier."""
         tier = TIERS[self.tier]
         read = BucketSize(
             tier.read.refill_rate if self.read_refill_rate is None else self.read_refill_rate,

@@ -1,8 +1,9 @@
 """Cursors and pages of lists.
 
 A cursor names the last row that was sent, not a number of rows. Rows created while a client reads pages come before the
-cursor, so they neither repeat nor hide later rows. Belongs here: cursors and slicing. Does not belong here: the rows of
-a list.
+cursor. New rows therefore cause no repeated and no missing rows on later pages.
+
+Belongs here: cursors and slicing. Does not belong here: the rows of a list.
 """
 
 import base64

@@ -3,11 +3,13 @@
 Belongs here: reading, checking, locking and writing the file. Does not belong here: the format of an event
 (``trading.log``), and the effect of events (``trading.state``).
 
-Lines that were written together are followed by a closing line with the checksum of all lines before it. A killed
-process may leave its last lines incomplete or without a closing line. The next start cuts such lines off. No response
-that depended on them was sent, and half of a request must not take effect. A file with any other damage is refused.
-Lines are passed to the operating system before a response is sent. They survive a kill of the process, but not a loss
-of power.
+After lines that were written together, a closing line holds the checksum of all earlier lines except closing lines. A
+killed process may leave its last lines incomplete or without a closing line. The next start cuts such lines off, so
+that no request takes effect in part. No client has received a response that depends on such lines. A file with any
+other damage is refused.
+
+The operating system receives the lines of a request before the client receives a response. The lines survive a kill of
+the process, but not a loss of power.
 """
 
 import fcntl
@@ -58,7 +60,7 @@ class _Header(msgspec.Struct, frozen=True):
 
 @dataclass
 class _Content:
-    """Contents of a state file up to its last closing line.
+    """Contents of a state file up to its last closing line (the checksum line after lines that were written together).
 
     ``size`` is the length of these contents in bytes. ``checksum`` covers all lines except the closing lines.
     """
@@ -146,9 +148,9 @@ class StateFile:
         return state
 
     def write(self, lines: bytes, /) -> None:
-        """Append lines to the state file, followed by a closing line.
+        """Append lines to the state file, followed by a closing line with a checksum.
 
-        If they cannot be written completely, none of them stay.
+        If the lines cannot be written completely, the file keeps none of them.
 
         Raises:
             OSError: The file cannot be written.
@@ -204,7 +206,7 @@ class StateFile:
 
 
 def read_truth(path: Path) -> list[AnyEvent]:
-    """Return the events of a state file up to its last closing line.
+    """Return the events of a state file up to its last closing line (the checksum line after lines written together).
 
     The file may be in use by a running sandbox.
 
@@ -215,7 +217,10 @@ def read_truth(path: Path) -> list[AnyEvent]:
 
 
 def _parse(path: Path, content: bytes) -> _Content:
-    """Parse the content of a state file, or the beginning of one, up to its last closing line."""
+    """Parse the content of a state file, which may end in the middle of a line.
+
+    Parsing covers the content up to the last closing line (the checksum line after lines that were written together).
+    """
     closed = _Content()
     origin, events, end = None, list[AnyEvent](), 0
     for number, line in enumerate(content.split(b"\n")[:-1], 1):

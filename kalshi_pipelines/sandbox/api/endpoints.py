@@ -92,7 +92,7 @@ class Endpoint:
 
 
 def json_array(parts: Iterable[bytes]) -> bytes:
-    """Join JSON texts to a JSON array."""
+    """Return a JSON array whose elements are the given JSON texts."""
     return b"[" + b",".join(parts) + b"]"
 
 

@@ -3,9 +3,10 @@
 Belongs here: filters, pages and sums. Does not belong here: the JSON of a record (``portfolio_rows``), and moving money
 (``account_endpoints``).
 
-Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. As the OpenAPI document says, a page limit
-counts events, not positions, in lists of settled positions and of all positions. As recorded, a position is valued at
-the price of the market's last trade. Without a trade, it is valued midway between the best bid and the best ask.
+Sources: the vendor's OpenAPI document 3.34.0; recordings of June 2026. The OpenAPI document says that a page
+limit counts events, not positions, in a list of settled positions and in a list of all positions. Recordings show that
+a position is valued at the price of the market's last trade. If the market has no trade, the position is valued midway
+between the best bid and the best ask.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -126,8 +127,9 @@ class _Holdings:
         }
 
     def _settled_us(self, together: Iterable[Position]) -> int:
-        """Return the instant at which the last of the positions was settled, or a far future instant if one is
-        unsettled.
+        """Return the instant at which the last of the positions was settled.
+
+        If any of the positions is unsettled, return an instant in the far future.
         """
         return max(self._settlement_us(held) if self.is_settled(held) else 1 << 63 for held in together)
 
@@ -144,9 +146,9 @@ class _Holdings:
         return held.settled_us is not None or self._markets[held.ticker].status == "finalized"
 
     def is_past(self, held: Position) -> bool:
-        """Return whether a position is shown by the historical endpoint.
+        """Return whether the historical endpoint shows a position.
 
-        All positions of an event move there together.
+        All positions of an event move to the historical endpoint together.
         """
         return held.event_ticker in self._past
 

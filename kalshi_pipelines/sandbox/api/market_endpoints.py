@@ -95,8 +95,8 @@ def get_trades(exchange: Exchange, call: Call) -> bytes:
     wanted = _trades_wanted(call.query)
     if exchange.replay is None:
         return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
-    # The historical cutoff does not hide recorded trades. A sandbox that serves recordings starts with no other trades,
-    # and all recorded trades may be older than the cutoff.
+    # The historical cutoff does not hide recorded trades. All of them may be older than the cutoff, and a sandbox that
+    # serves recordings starts with no other trades. If the cutoff hid recorded trades, this list could be empty.
     if exchange.replay.shown_before(call.query.cursor) is None:
         return _trade_page(exchange, call, wanted)
     everything = exchange.venue.trades.page(wanted, "", sys.maxsize)

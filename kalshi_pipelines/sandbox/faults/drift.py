@@ -3,7 +3,7 @@
 Operations change the responses of an endpoint until an operator removes them.
 
 Belongs here: describing drift and applying it to responses. Does not belong here: faults, which affect a limited number
-of requests (``plan``), and bodies that harm a client without a size limit (``hostile``).
+of requests (``plan``), and bodies that harm a client that reads without limits (``hostile``).
 """
 
 import datetime as dt

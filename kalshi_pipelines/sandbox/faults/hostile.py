@@ -1,6 +1,6 @@
 """Hostile response bodies, which harm a program that reads without limits.
 
-The sandbox produces them in pieces, so they cost it no memory.
+The sandbox produces a hostile body in small pieces, so that the sandbox itself needs little memory.
 
 Belongs here: the kinds of hostile bodies. Does not belong here: choosing the requests that get a hostile body
 (``drift``).

@@ -24,7 +24,7 @@ NEWS_KINDS: Final = ("no_cost", "other_cost")
 KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
 """All kinds of faults. Each kind may be injected at any endpoint.
 
-``READ_KINDS``, ``WRITE_KINDS`` and ``NEWS_KINDS`` only show the requests for which a kind is useful.
+``READ_KINDS`` lists kinds that are useful for reads, ``WRITE_KINDS`` for writes, and ``NEWS_KINDS`` for news searches.
 """
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"

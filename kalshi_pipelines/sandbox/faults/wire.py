@@ -75,7 +75,8 @@ def connection_of(scope: Scope) -> Connection:
 class DroppedResponse(Response):
     """A response that is never sent.
 
-    The connection is closed at once, or with ``hold`` kept open until the client gives up.
+    If ``hold`` is True, the connection stays open until the client gives up. Otherwise the connection is closed at
+    once.
     """
 
     def __init__(self, *, hold: bool = False, reset: bool = False) -> None:

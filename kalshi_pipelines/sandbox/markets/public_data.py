@@ -1,8 +1,8 @@
 """Public data of a market that is traded in the engine: its quote, book, figures and trades.
 
 Belongs here: deriving public data from a ``TradedMarket`` and from the market's figures when it was opened in the
-engine. Does not belong here: markets that are not open in the engine, whose data is computed (``generated``,
-``quotes``) or recorded.
+engine. Does not belong here: markets that are not open in the engine. The public data of such markets is computed
+(``generated``, ``quotes``) or recorded.
 """
 
 from bisect import bisect_right

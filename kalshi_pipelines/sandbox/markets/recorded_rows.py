@@ -63,7 +63,7 @@ class RecordedMarket(MarketRow):
 
     @property
     def shard(self) -> int:
-        """Recorded shard of the market, or 0 in older recordings that name no shard."""
+        """Recorded shard of the market, or 0 if the recording names no shard."""
         return int(self._value.get("exchange_index", 0))
 
     @property

@@ -34,7 +34,7 @@ class GeneratedTrades:
         self._slices: OrderedDict[int, list[TradeRow]] = OrderedDict()
 
     def follow(self, markets: Mapping[str, GeneratedMarket]) -> None:
-        """Include the generated trades of more markets."""
+        """Add markets to the markets whose generated trades ``rows`` returns."""
         self._markets.update(markets)
         for market in markets.values():
             if market.base_volume:

@@ -106,7 +106,10 @@ def _result(url: str, title: str, text: str = "A plain body.") -> Result:
 
 
 def hostile_items(trap: str) -> list[bytes]:
-    """Return items of an RSS feed. They are hostile in the same ways as the search results, as far as XML allows."""
+    """Return hostile items of an RSS feed.
+
+    As far as XML allows, the items are hostile in the same ways as hostile search results.
+    """
     items = [_item(result) for result in hostile_results(trap) if isinstance(result.get("title"), str)]
     inside = f"<![CDATA[<script>{_MARK}</script>]]>"
     items.append(

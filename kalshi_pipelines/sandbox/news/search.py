@@ -21,8 +21,8 @@ _UNRELATED_TOPICS: Final = 2
 class ArticleQuery:
     """A search for articles.
 
-    Results can be limited to a publication time from ``from_us`` to ``until_us``. ``domains`` limits the results to
-    outlets of these domains. ``other_domains`` excludes outlets of these domains.
+    Results can be limited to a publication time from ``from_us`` to ``until_us``. If ``domains`` is not empty, only
+    articles of outlets with one of these domains match. Articles of outlets in ``other_domains`` never match.
     """
 
     query: str

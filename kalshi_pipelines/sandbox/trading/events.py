@@ -193,8 +193,8 @@ class Traded(TradingEvent, frozen=True, kw_only=True, tag=True):
     """Two orders traded ``count`` at the maker's ``price``.
 
     Fees are net and in micro-dollars. ``maker_rounding`` and ``taker_rounding`` are the parts of the fees that round
-    each balance change to the member's balance step. A rounding is negative if the fill returned more earlier rounding
-    fees than it added.
+    each balance change to the member's balance step. Such a part is negative if the trade returned more micro-dollars
+    of earlier rounding fees than it added.
     """
 
     trade_id: str
@@ -250,7 +250,7 @@ class GroupDeleted(TradingEvent, frozen=True, kw_only=True, tag=True):
 class CancelAllRequested(TradingEvent, frozen=True, kw_only=True, tag=True):
     """A member requested to cancel all its orders, in one sub-account or in all.
 
-    The request may also affect orders of the following minute.
+    The request may also cancel orders that start to rest in the minute after it.
     """
 
     member: str

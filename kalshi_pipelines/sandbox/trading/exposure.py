@@ -1,7 +1,7 @@
 """Collateral that the resting orders of one position reserve.
 
 A bought contract costs its price. A sold contract (a bought NO) costs a dollar minus its price. A contract that closes
-the member's position costs nothing. A member's best-priced orders trade first, so those orders are the ones that close.
+the member's position costs nothing. A member's best-priced orders trade first, so these orders close the position.
 Belongs here: the sum of the collateral, updated with each order. Does not belong here: the position itself, and fees
 other than the allowance of resting orders.
 """

@@ -13,9 +13,9 @@ from kalshi_pipelines.sandbox.trading.events import MarketOpened
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 YOUNG_COMBO_ORDER_US: Final = 5_000_000
-"""Age in microseconds that decides the fee rates of a trade in a combo.
+"""Age of a maker order, in microseconds, that decides the fee rates of a trade in a combo.
 
-If the maker order is younger, the maker pays the taker's rate and the taker pays the maker's rate.
+If the maker order is younger than this age, the maker pays the taker's rate and the taker pays the maker's rate.
 """
 
 _RATE_SCALE: Final = 10**12

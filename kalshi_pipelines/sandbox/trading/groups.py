@@ -95,7 +95,10 @@ class GroupControl:
             raise RequestRefused("order_group_triggered")
 
     def trigger_full(self, group_ids: Iterable[str | None], at_us: int) -> None:
-        """Trigger, in the sequence of ``group_ids``, each order group whose trades have reached the group's limit."""
+        """Trigger each order group in ``group_ids`` whose trades have reached the group's limit.
+
+        The groups are triggered in the sequence of ``group_ids``.
+        """
         for group_id in dict.fromkeys(group_ids):
             group = None if group_id is None else self._state.groups.get(group_id)
             if group is not None and not group.triggered and group.matched_count >= group.limit:

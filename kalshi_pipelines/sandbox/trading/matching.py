@@ -19,7 +19,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS
 class MatchIntent:
     """Terms of a new or amended order when it is matched.
 
-    ``overpaid`` is the sum of its rounding fees that were not returned.
+    ``overpaid`` is the sum of the order's rounding fees that were not returned, in micro-dollars.
     """
 
     member: str

@@ -53,8 +53,9 @@ class ApiKey:
 class SandboxOrder:
     """An order in its present state.
 
-    ``number`` counts the orders of the exchange. ``rounding`` is the sum of rounding fees not yet returned, in
-    micro-dollars. ``allowance`` is the amount reserved for fees while the order rests, in micro-dollars.
+    ``number`` is the order's serial number on the exchange. ``rounding`` is the sum of the order's rounding fees that
+    were not yet returned, in micro-dollars. ``allowance`` is the amount reserved for fees while the order rests, in
+    micro-dollars.
     """
 
     number: int

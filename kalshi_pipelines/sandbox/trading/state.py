@@ -1,7 +1,7 @@
 """State of the trading side, which is the result of all events so far.
 
 Belongs here: applying events. Does not belong here: deciding which events happen (``engine``). The same events always
-give the same state, whether they are applied as they happen, from a file, or later to a replica.
+give the same state. They may be applied as they happen, after a restart, or later to a replica.
 """
 
 from collections import defaultdict
@@ -391,9 +391,10 @@ class TradingState:
         order.remaining -= count
 
     def _expose(self, order: SandboxOrder, count: int) -> None:
-        """Update the collateral of a resting order, to which ``count`` centi-contracts are added (removed if negative).
+        """Update the collateral of a member for a change of one resting order.
 
-        Call this method before the order's ``remaining`` changes.
+        Add ``count`` centi-contracts of the order to the member's resting contracts, or remove them if ``count`` is
+        negative. Call this method before the order's ``remaining`` changes.
         """
         market = self.markets[order.ticker].facts
         rests = count if count > 0 else order.remaining + count
