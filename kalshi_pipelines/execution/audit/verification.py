@@ -39,7 +39,8 @@ from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.request import request_sha256, request_text
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
-#: The largest number of problems in a report. A corrupt journal could otherwise fill the report with thousands.
+#: The largest number of problems in a report. Without this limit, a corrupt journal could fill the report
+#: with thousands of problems.
 MOST_PROBLEMS: Final = 100
 _AT_ONCE: Final = 5_000
 #: Tables that the verification does not compare row by row with the audit records. It recomputes most of them instead.

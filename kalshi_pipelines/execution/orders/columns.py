@@ -47,8 +47,8 @@ _FORMS: Final[Mapping[type, _Form]] = {
 class _Term:
     """One term of an order: a field of a dataclass.
 
-    ``form`` says how the term is stored. It is None if the term is nested: a dataclass with further terms, such as
-    ``Leg``.
+    ``form`` says how the term is stored. ``form`` is None if the term is nested: a dataclass with further terms,
+    such as ``Leg``.
     """
 
     name: str

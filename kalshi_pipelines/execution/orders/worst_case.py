@@ -37,8 +37,8 @@ class Exposure:
 
         Its possible gains do not count, because the order may never be filled.
 
-        The whole fee bound counts even for the case in which the order wins. Rounding can charge nearly the whole bound
-        for a tiny fill.
+        The whole fee bound counts even for the case in which the order wins. The fees of many tiny fills are rounded
+        up, so the fees may exceed the gain.
 
         Args:
             side: The side of the order.

@@ -4,7 +4,7 @@ The exchange's API has 38 writes. This program can make only those in ``AllowedW
 on purpose:
 
 - amend, because it can raise risk;
-- batches, because a success may hide failures;
+- batches, because a successful answer may hide that some orders failed;
 - ``reset`` of an order group, because it would lift a fence;
 - RFQs, quotes, block trades, transfers, sub-accounts and API keys, because trading does not need them.
 """

@@ -29,7 +29,7 @@ from kalshi_pipelines.units import SECOND_US
 logger = logging.getLogger(__name__)
 
 _TIMEOUT: Final = httpx.Timeout(connect=5, read=10, write=5, pool=5)
-#: The largest number of bytes that are read of an exchange's answer. Real answers to writes have a few hundred bytes.
+#: The largest number of bytes that are read from one answer. Real answers to writes have a few hundred bytes.
 _MOST_BYTES: Final = 1_000_000
 _MOST_SECONDS: Final = 15.0
 _HEADERS: Final = {

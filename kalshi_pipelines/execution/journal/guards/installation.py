@@ -19,7 +19,7 @@ def raise_guards(connection: sa.Connection) -> None:
     """Remove every trigger of the journal, then create the guards that this code defines."""
     lower_guards(connection)
     for statement in statements.guard_statements(connection.dialect.name):
-        # The statements must not contain a percent sign, because psycopg would read it as a parameter.
+        # A guard's statement must not contain a percent sign, because psycopg would read the sign as a parameter.
         connection.exec_driver_sql(statement)
 
 

@@ -15,6 +15,6 @@ HASH_FUNCTION: Final = "journal_audit_hash"
 WRITER_FUNCTION: Final = "journal_writer"
 #: The fixed key of an account scope in live mode. No other key is needed, because an account has one such scope only.
 ACCOUNT_KEY: Final = "account"
-#: The number of hours after the present hour that the rolling day includes. After the clock was set
-#: back, earlier postings may lie in an hour that seems to be in the future.
+#: The rolling day also includes this number of hours after the present hour. After the clock was set back, postings
+#: that were made earlier may lie in an hour that seems to be in the future.
 HOURS_AHEAD: Final = 1

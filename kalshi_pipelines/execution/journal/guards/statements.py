@@ -152,7 +152,7 @@ def _sqlite() -> Iterator[str]:
 
 
 def _with_scope_kind(rule: Rule) -> Rule:
-    """Return the rule. If the rule is limited to one kind of scope, its condition also tests the kind."""
+    """Return a rule unchanged, or with a test of the scope's kind if the rule is limited to one kind of scope."""
     if rule.scope_kind is None:
         return rule
     return Rule(f"c.kind = '{rule.scope_kind}' AND {rule.condition}", rule.reason)

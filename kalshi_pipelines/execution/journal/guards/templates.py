@@ -65,7 +65,7 @@ def read_template(*names: str) -> Template:
     """Return the parts and rules of some ``.sql`` files in this folder.
 
     Raises:
-        ValueError: A file has SQL above its first marker line, or two parts have the same name.
+        ValueError: A file has SQL above its first line ``-- name`` or ``-- refuse``, or two parts have the same name.
     """
     template = Template()
     for name in names:

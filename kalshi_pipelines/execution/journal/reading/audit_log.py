@@ -1,4 +1,4 @@
-"""Readings of the audit log for people; ``execution/audit`` verifies the log."""
+"""The class that reads the audit log for people. ``execution/audit`` verifies the log."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Readings of fences and of order groups. A group without a fence may still accept orders at the exchange."""
+"""The class that reads fences and order groups. A group without a fence may still accept orders at the exchange."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Readings of the journal's kill switch."""
+"""The class that reads the journal's kill switch."""
 
 from collections.abc import Sequence
 from typing import Final

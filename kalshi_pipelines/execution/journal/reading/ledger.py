@@ -1,4 +1,7 @@
-"""Readings of the ledger: counters and caps of scopes, and the account's positions and open orders by market."""
+"""The class that reads the ledger.
+
+The ledger holds the caps and counters of scopes, and the account's positions and open orders in each market.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -182,7 +185,7 @@ def _standing(row: Row) -> ScopeStanding:
 
 
 def _summed(hours: Sequence[ScopeStanding]) -> ScopeStanding:
-    """Return the hours of the rolling window added up to one scope, with the caps of the newest hour."""
+    """Return one scope that has the summed counters of the rolling window's hours, and the caps of the newest hour."""
     return replace(
         hours[-1],
         orders=sum(each.orders for each in hours),

@@ -1,4 +1,4 @@
-"""Readings of orders: intents with their states, approvals, attempts, and pending proposals."""
+"""The class that reads approvals, attempts, pending proposals, and intents with their states."""
 
 from collections.abc import Collection
 from typing import Final

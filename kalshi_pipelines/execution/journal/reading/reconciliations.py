@@ -1,4 +1,4 @@
-"""Readings of reconciliations: when an account was compared with the journal, and whether it differed."""
+"""The class that reads reconciliations: when an account was compared with the journal, and whether they differed."""
 
 import sqlalchemy as sa
 
@@ -49,7 +49,7 @@ class ReconciliationReading:
         return None if row is None else _reconciliation(row)
 
     def has_any_since_first_session(self, account: Account) -> bool:
-        """Return whether a sub-account was reconciled, positions included, since its first live session was opened."""
+        """Return whether a reconciliation has compared a sub-account's positions since its first live session."""
         first = self._sessions.first_live_session_us(account)
         table = reconciliations.c
         if first is None:

@@ -1,4 +1,4 @@
-"""Helpers that fetch rows of the journal as mappings by column name."""
+"""Functions that fetch rows of the journal. Each row is a mapping from column names to values."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Readings of trading sessions: their caps, leases and order groups."""
+"""Code that reads trading sessions with their caps, leases and order groups."""
 
 from dataclasses import dataclass, field
 from typing import Final

@@ -47,7 +47,8 @@ _WINDOW: Final = (
 _NEWEST_DAY: Final = (
     sa.select(sa.func.max(scopes.c.key)).where(*_OF_ACCOUNT, scopes.c.kind == ScopeKind.DAY.value).scalar_subquery()
 )
-#: The query for all figures of an admission. It is one query because all other writers wait until the admission ends.
+#: The query for all figures of an admission. All other writers wait until the admission ends. A single query is faster
+#: than several, so it shortens the wait.
 _STANDING: Final = DriverQuery(
     sa.select(
         _WINDOW,
@@ -89,7 +90,7 @@ class AdmissionFigureReader:
         self._known: dict[int, AdmissionFigures] = {}
 
     def of(self, intent: Intent) -> AdmissionFigures:
-        """Return the figures that an order is compared with before it is reserved."""
+        """Return the figures that an order is compared with before its worst case is reserved."""
         known = self._known.get(intent.intent_id)
         if known is None:
             today = trading_day(self._now_us).isoformat()

@@ -138,7 +138,7 @@ def _as_list(value: object) -> Sequence[object]:
 
 @functools.cache
 def audit_column(table: sa.Table) -> str:
-    """Return the name of the column in a table that refers to the row's audit record."""
+    """Return the name of a table's column that holds the number of each row's audit record."""
     return next(key.parent.name for key in sorted(table.foreign_keys, key=lambda key: key.parent.name) if _is_seq(key))
 
 

@@ -51,7 +51,7 @@ class OrderWriter:
         return self._audit.record("attempt", [row], facts_of(details))
 
     def plan(self, new: NewIntent, details: Details = NO_DETAILS) -> Intent:
-        """Store an order as it would be sent, and record the attempt.
+        """Store an order with the request that would be sent, and record the attempt to have the order sent.
 
         Raises:
             AlreadyPlanned: The same signal was planned earlier with the same terms.
@@ -100,8 +100,8 @@ class OrderWriter:
         """Reserve the worst case of a planned order in every scope that counts the order.
 
         Raises:
-            JournalRefused: The order exceeds a cap; nothing is stored. ``ledger.refusal`` finds the exceeded cap
-                beforehand.
+            JournalRefused: The order exceeds a cap; nothing is stored. To find the exceeded cap before reserving, call
+                ``ledger.refusal``.
         """
         rows = self._ledger.make_reservation(intent)
         record_event(self._audit, intent, OrderState.RESERVED, "reserve", details, more=rows)
@@ -174,7 +174,8 @@ class OrderWriter:
         """
         released: list[NewRow] = []
         if state in FINAL_STATES:
-            # Posted fills were traded even if the answer reports fewer, so their notional stays reserved.
+            # A posted fill was traded even if the exchange's answer reports a smaller filled count. The notional of
+            # posted fills therefore stays reserved.
             filled = max(filled_centicontracts or 0, intent.filled_centicontracts)
             released = self._ledger.make_release(intent, state.value, filled)
         record_event(

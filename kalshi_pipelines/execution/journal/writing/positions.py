@@ -1,4 +1,4 @@
-"""Recording positions that no recorded fill explains, and settlements of markets."""
+"""Recording settlements of markets, and recording positions that no recorded fill explains."""
 
 import sqlalchemy as sa
 
@@ -19,7 +19,7 @@ from kalshi_pipelines.units import DOLLAR_CENTICENTS, HOUR_US
 
 
 class PositionWriter:
-    """Records positions that no recorded fill explains, such as those from before the first live session."""
+    """Records positions that no recorded fill explains, such as positions from before the first live session."""
 
     def __init__(self, connection: sa.Connection, facts: FactWriter, account_postings: AccountPostings) -> None:
         self._connection, self._facts, self._account_postings = connection, facts, account_postings

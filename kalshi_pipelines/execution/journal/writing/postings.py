@@ -59,7 +59,7 @@ class PostingMaker:
 
         ``references`` are the columns that name the intent, event or fill behind the change.
         """
-        # These postings change counters, so figures that were read earlier must not be used for the next order.
+        # New postings change counters, so figures that were read earlier must not be used for the next order.
         self._figures.forget()
         values = {
             "dedupe": dedupe,
