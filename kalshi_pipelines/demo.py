@@ -91,7 +91,7 @@ def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, s
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
         **_dagster_home(),
-        # Warnings are hidden, because the `dagster` command warns at each start that `dg` will replace it.
+        # Warnings are hidden, because the `dagster` command warns at each start that `dg` will replace `dagster`.
         "PYTHONWARNINGS": "ignore",
     }
 
@@ -119,7 +119,7 @@ def _open_ui(environment: Mapping[str, str]) -> int:
 
 
 def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], output: IO[str] | None = None) -> int:
-    """Run a child process to its end. If this process receives SIGTERM, it terminates the child and waits for it."""
+    """Run a child process to its end. On SIGTERM, this process terminates the child and waits for the child's end."""
     asked_to_end = False
     child: subprocess.Popen[bytes] | None = None
 

@@ -74,7 +74,7 @@ def contracts(centicontracts: int) -> Decimal:
 
 
 def microseconds(instant: dt.datetime) -> int:
-    """Return an aware instant in microseconds since 1970 UTC."""
+    """Return an instant that has a time zone as microseconds since 1970 UTC."""
     return (instant - EPOCH) // ONE_MICROSECOND
 
 

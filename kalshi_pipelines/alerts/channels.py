@@ -104,7 +104,7 @@ class AlertChannels:
         """Return the channels of KALSHI_ALERT_URLS; none if the variable is not set.
 
         Raises:
-            InvalidSettings: A URL cannot be used. The message names its position and scheme only.
+            InvalidSettings: A URL cannot be used. The message names only the position and scheme of the URL.
         """
         if settings.alert_urls is None:
             return cls()

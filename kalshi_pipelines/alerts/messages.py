@@ -114,14 +114,14 @@ def with_note(message: Message, note: str) -> Message:
 
 
 def moment(at_us: int) -> str:
-    """Return a time as messages show it: in UTC, to the minute."""
+    """Return a time in UTC, to the minute, as text for messages."""
     return instant(at_us).astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _run(run_id: str) -> str:
     """Return the id of a Dagster run for a message.
 
-    A run id is a UUID, as the id of an API key is. Other UUIDs are hidden in messages, but a run id is not.
+    Run ids and the ids of API keys are both UUIDs. Messages hide every other UUID, but they show a run id.
     """
     return run_id if _RUN_ID.fullmatch(run_id) else neutral(run_id, 60)
 

@@ -22,8 +22,8 @@ from kalshi_pipelines.warehouse.tables import alert_deliveries, alerts
 
 #: The number of messages that a channel may receive in an hour. Further alerts wait and are sent as one message.
 MOST_MESSAGES_AN_HOUR: Final = 10
-#: If a claim has no result after this time, another process may take the claim over. Sending a message, or failing to
-#: send one, takes far less time.
+#: If a claim has no result after this time, another process may take the claim over. One attempt to send a message
+#: takes far less time, whether it succeeds or fails.
 CLAIM_TIME_OUT_US: Final = 10 * MINUTE_US
 FIRST_BACK_OFF_US: Final = MINUTE_US
 LONGEST_BACK_OFF_US: Final = 6 * HOUR_US
@@ -118,7 +118,10 @@ def mark_sent(engine: sa.Engine, claim: Claim, now_us: int) -> None:
 
 
 def mark_failed(engine: sa.Engine, claim: Claim, error: str, now_us: int) -> None:
-    """Record that a claimed message could not be sent. It is due again after a wait that doubles with each attempt."""
+    """Record that a claimed message could not be sent.
+
+    The message is due again after a wait that doubles with each attempt.
+    """
     attempts = alert_deliveries.c.attempts
     due = sa.case(
         *[

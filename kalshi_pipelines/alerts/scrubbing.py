@@ -68,9 +68,9 @@ def scrubbed(text: str, most: int = 300) -> str:
 
 
 def _without_base64(found: re.Match[str]) -> str:
-    """Return a long word unchanged, or a placeholder if a part of the word looks like Base64.
+    """Return a long word unchanged, or a placeholder if a part of the word between slashes looks like Base64.
 
-    Only Base64 mixes small letters, capitals and digits in one part. Tickers and paths do not.
+    A part of Base64 text mixes small letters, capitals and digits. A part of a ticker or path does not.
     """
     for part in found[0].split("/"):
         if len(part) >= 16 and all(re.search(letters, part) for letters in ("[a-z]", "[A-Z]", "[0-9]")):

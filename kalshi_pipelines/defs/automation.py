@@ -7,8 +7,8 @@ import dagster as dg
 from kalshi_pipelines.defs.market_data.assets import GROUP as MARKET_DATA
 from kalshi_pipelines.defs.news.assets import GROUP as NEWS
 
-# The tag of runs that read the exchange. dagster.yaml permits one such run at a time, because two runs would wait for
-# the same rate budget.
+# The tag of runs that read the exchange. dagster.yaml permits one such run at a time, because two runs would share one
+# rate budget and slow each other down.
 _READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
 
 nightly: Final = dg.define_asset_job(

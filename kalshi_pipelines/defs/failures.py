@@ -1,4 +1,4 @@
-"""How failures show in Dagster: an expected failure as its message, any other with its traceback."""
+"""How failures show in Dagster: an expected failure shows its message, and any other failure shows its traceback."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from kalshi_pipelines.errors import ExpectedError
 
 @contextmanager
 def report_expected_failures(log: dg.DagsterLogManager) -> Iterator[None]:
-    """Log the message of an expected failure in the block, and fail the step. The message names the remedy.
+    """If the block raises an expected failure, log its message, which names the remedy, and fail the step.
 
     A retry policy repeats the step only if the same work can succeed later without any change.
 

@@ -30,8 +30,8 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
     def settings(self) -> Settings:
         """Settings from the environment variables.
 
-        If this resource sets ``data_dir``, all databases and files are in that folder. Variables that name another
-        place for them are then ignored.
+        If this resource sets ``data_dir``, all databases and files are in that folder. Environment variables that name
+        other places for databases or files are ignored in this case.
         """
         settings = Settings.from_environment()
         if not self.data_dir:

@@ -1,8 +1,8 @@
 """The settings of trading: environment variables that begin with ``KALSHI_TRADE_``, read once into a frozen object.
 
-An unknown variable or an unusable value is an error; nothing is guessed. A cap can only be
-set to at most its ceiling. The ceilings are constants in the journal's tables. The database also refuses to open a
-session with a cap above its ceiling.
+An unknown variable or an unusable value is an error; nothing is guessed. A cap cannot be set above its ceiling. The
+ceilings are constants in the journal's tables. The database also refuses to open a session with a cap above its
+ceiling.
 """
 
 import hashlib
@@ -40,7 +40,10 @@ LONGEST_SESSION_MINUTES: Final = 24 * 60
 
 
 class BalanceStep(StrEnum):
-    """The smallest step of the account's balance, in dollars. Source: docs.kalshi.com "Fee rounding", October 2026."""
+    """The smallest change of the account's balance, in dollars.
+
+    Source: docs.kalshi.com "Fee rounding", October 2026.
+    """
 
     DIRECT_MEMBER = "0.0001"
     OTHERS = "0.01"
@@ -259,7 +262,7 @@ class TradeSettings(BaseSettings):
 
     @property
     def balance_step(self) -> int:
-        """The smallest step of the account's balance, in micro-dollars."""
+        """The smallest change of the account's balance, in micro-dollars."""
         return microdollars(self.balance_step_dollars.value)
 
     @property
@@ -271,7 +274,7 @@ class TradeSettings(BaseSettings):
     def limits_sha256(self) -> str:
         """A digest of all settings that limit what may be traded.
 
-        An arm token is valid only for the digest it was made for.
+        An arm token is valid only while this digest is the same as when the token was made.
         """
         return self._digest_without(_LEFT_OUT | _NOT_LIMITS)
 

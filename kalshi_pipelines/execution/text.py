@@ -82,7 +82,7 @@ def status_lines(reading: JournalReading, account: Account, now_us: int) -> Iter
 
 
 def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
-    """Yield one line for each scope: the orders, the notional and the worst loss that it counts, with their caps."""
+    """Yield one line for each scope: its number of orders, its notional and its worst loss, each with its cap."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
         named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)

@@ -17,13 +17,13 @@ GROUP: Final = "vendor_endpoints"
 OWNERS: Final = ["team:data"]
 #: Every endpoint that a contract run checks.
 ENDPOINTS: Final = (*exchange_endpoints(), OPENAPI, CHANGELOG, SEARCH)
-#: News feeds; the setting KALSHI_NEWS_FEEDS lists them.
+#: The asset key of all news feeds. The setting KALSHI_NEWS_FEEDS lists the feeds.
 NEWS_FEEDS: Final = dg.AssetKey(["news_feeds", "rss_and_atom"])
 _HOSTS: Final = {"docs.kalshi.com": "kalshi_docs", "api.exa.ai": "exa_api"}
 
 
 def endpoint_key(endpoint: str) -> dg.AssetKey:
-    """Return the asset key of an endpoint: ``kalshi_api/markets_ticker_orderbook`` for the orderbook of a market."""
+    """Return the asset key of an endpoint, such as ``kalshi_api/markets_ticker_orderbook`` for a market's orderbook."""
     host, _, path = endpoint.partition(" ")[2].partition("/")
     return dg.AssetKey([_HOSTS.get(host, "kalshi_api"), re.sub(r"[^a-z0-9]+", "_", path.lower()).strip("_")])
 

@@ -61,7 +61,11 @@ def ingest_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult) -> d
 def export_metadata(
     engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]
 ) -> dict[str, Any]:
-    """Return the metadata of an ingest, the history rows that it added, and the files that it wrote to the lake."""
+    """Return the metadata of a materialization that also writes files to the lake.
+
+    The result is ``ingest_metadata`` plus three numbers: added history rows, rows in the files, and bytes in the files.
+    If a file was written, the result also has the path of the last file.
+    """
     metadata = ingest_metadata(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,
         "lake_rows": sum(file.rows for file in files),

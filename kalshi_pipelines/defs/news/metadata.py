@@ -16,7 +16,7 @@ _MOST_PROBLEMS: Final = 10
 
 
 def collection_metadata(engine: sa.Engine, done: CollectionReport) -> dict[str, Any]:
-    """Return the metadata of a collection: articles and cost by provider, and the newest headlines."""
+    """Return the metadata of a news collection: counts, money spent, a table of providers, and the newest headlines."""
     metadata: dict[str, Any] = {
         "targets": done.targets,
         "articles_read": done.read,
@@ -62,7 +62,7 @@ def link_metadata(engine: sa.Engine, done: LinkingReport) -> dict[str, Any]:
 
 
 def sentiment_metadata(engine: sa.Engine, done: ScoringReport) -> dict[str, Any]:
-    """Return the metadata of sentiment scores: articles by sentiment, the word list used, and sums by market."""
+    """Return the metadata of sentiment scores: article counts, word list, and a table of scores by market or event."""
     return {
         "articles_scored": done.articles,
         "windows": done.windows,

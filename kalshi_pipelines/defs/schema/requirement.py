@@ -11,7 +11,7 @@ WAREHOUSE_SCHEMA: Final = dg.AssetKey("warehouse_schema")
 
 JOURNAL_SCHEMA: Final = dg.AssetKey("journal_schema")
 
-#: For each resource by name, the schema that must be upgraded before an asset uses the resource.
+#: The name of each database resource, and the schema that must be upgraded before an asset uses the resource.
 SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
 
 #: Name of the job that upgrades the schemas. Only this job restores missing guards of the journal.
@@ -63,7 +63,7 @@ def guarded(resource: str, guard: Guard, body: Body) -> Body:
 
 
 def require_schema_upstream(definitions: dg.Definitions) -> dg.Definitions:
-    """Return the definitions if every asset that uses a database runs after the schema of that database.
+    """Return the definitions if every asset that uses a database runs after the asset that upgrades the database.
 
     This check reads the inputs of each step, because an arrow in Dagster's graph does not prove the order. Dagster also
     draws an arrow for a dependency that was added after the asset was defined, but the asset's step ignores it.

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from kalshi_pipelines.execution.journal.records import Origin
 
-#: Longest time from arming a run to the start of its trading. The run may wait in a queue meanwhile.
+#: Longest time from arming a run to the start of its trading. The run may spend a part of this time in a queue.
 ARMED_FOR: Final = dt.timedelta(minutes=15)
 _CLOCKS_DIFFER_BY: Final = dt.timedelta(minutes=1)
 _LONGEST_TEXT: Final = 200
@@ -74,7 +74,7 @@ class Gate:
     """Decision whether a run may trade.
 
     Attributes:
-        origin: How the run came about; stored with its session.
+        origin: How the run came about. The journal stores the origin with the run's session.
         is_armed: Whether a person armed the run. An armed run is still dry if no person started it.
         closed_because: Reasons why the run must not trade live, written for people; empty if it may trade live.
     """

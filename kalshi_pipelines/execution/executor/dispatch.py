@@ -51,7 +51,7 @@ MOST_REFUSALS_IN_A_ROW: Final = 3
 #: The longest time between recording that an order is being sent and sending the order. If more time has passed, the
 #: order is not sent.
 MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
-#: The type of functions that return why the kill switch forbids orders now, or None if it does not.
+#: The type of functions that return why the kill switch forbids orders now, or None if the kill switch permits orders.
 KillReader = Callable[[], str | None]
 
 
@@ -66,8 +66,8 @@ class GroupNotMade(ExpectedError):
 class DispatchResult:
     """The result of dispatching an order: the order's intent, with its new state, and an explanation.
 
-    ``denied`` explains why the order was not sent. ``detail`` describes what happened otherwise, such as the exchange's
-    answer.
+    ``denied`` explains why the order was not sent. If the executor tried to send the order, ``detail`` describes the
+    result, such as the exchange's answer.
     """
 
     intent: Intent

@@ -56,12 +56,12 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import microdollars, microseconds, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading a market can raise. Every read first takes tokens from the rate budget in the warehouse, so a
-#: failure of the warehouse is among them.
+#: Errors that reading a market can raise. Every read first takes tokens from the rate budget in the warehouse, so these
+#: errors include a failure of the warehouse.
 MARKET_READ_ERRORS: Final = (KalshiError, UnreadableMarket, WarehouseUnavailable)
-#: Errors that an unusual proposal can cause while it is planned. They only deny this proposal.
+#: Errors that an unusual proposal can cause while it is planned. Such an error denies only this one proposal.
 PLANNING_ERRORS: Final = (ValueError, ArithmeticError, LookupError, TypeError)
-#: The type of functions that return the micro-dollars available on a shard, or None if they cannot be read.
+#: The type of functions that return the micro-dollars available on a shard, or None if the balance cannot be read.
 BalanceReader = Callable[[int], int | None]
 
 
@@ -258,10 +258,10 @@ class TradeExecutor:
         return decision_of(planned, last.intent, checks, last.denied, last.detail)
 
     def _look_again(self, admitted: AdmittedOrder) -> AdmittedOrder:
-        """Return an order that waited for approval with fresh checks of market, fee and balance.
+        """Check market, fee and balance again for an order that waited for approval, and return the order.
 
-        Its request and reservation were fixed when it was planned. If the market's shard, event or fee terms have
-        changed since then, a check fails and the order is abandoned.
+        The order's request and reservation were fixed when the order was planned. If the market's shard, event or fee
+        terms have changed since then, a check fails and the order is abandoned.
 
         Raises:
             KalshiError, UnreadableMarket, WarehouseUnavailable: The market cannot be read.

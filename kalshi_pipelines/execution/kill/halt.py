@@ -181,7 +181,8 @@ class Halt:
     def _record_act(self, answer: OrderAnswer) -> OrderAnswer:
         """Remember when a cancel or trigger was answered. Only reads of a later state prove that no order rests.
 
-        If the answer contains the exchange's time, that time is used; otherwise this computer's clock with a margin.
+        The remembered time is the exchange's time in the answer. Without it, the time is this computer's time plus a
+        margin.
         """
         self._acted_us = max(self._acted_us, answer.server_us or self._clock_us() + _MARGIN_US)
         return answer

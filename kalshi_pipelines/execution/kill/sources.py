@@ -63,7 +63,7 @@ class KillSource(Protocol):
     """A source that can engage the kill switch."""
 
     def read(self) -> KillReading:
-        """Return the source's present state. This never raises: a source that cannot be read counts as engaged."""
+        """Return the source's present state. No error is raised: an unreadable source counts as engaged."""
         ...
 
 

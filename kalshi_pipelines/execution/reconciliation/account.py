@@ -146,7 +146,7 @@ class ExchangeAccount:
         return sorted(_each(_settlement, rows), key=lambda each: (each.settled_us, each.ticker))
 
     def event_of(self, ticker: str) -> str:
-        """Return the event ticker of a market. For an archived market, it is derived from the market's ticker."""
+        """Return a market's event ticker. An archived market's event ticker is derived from the market's own ticker."""
         try:
             event_ticker = self._client.market(ticker).event_ticker
         except NotFound:

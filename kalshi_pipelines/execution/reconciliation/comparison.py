@@ -38,9 +38,9 @@ class AccountSnapshot:
     settlements: Sequence[Settlement]
     holdings: Mapping[str, Holding]
     events: Mapping[str, str]
-    """The event of each market with an order, fill or position that the journal does not explain.
+    """The event ticker of each market that has an order, fill or position without an explanation in the journal.
 
-    Keys and values are tickers: a market's ticker leads to the ticker of its event.
+    The keys are tickers of markets.
     """
 
 
@@ -129,7 +129,7 @@ def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
 
 def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
     # The instant up to which the exchange's reads are complete is read first. The lists are read afterwards, so they
-    # are at least as new.
+    # are complete at least up to this instant.
     as_of_us = context.exchange.as_of_us()
     orders = context.exchange.orders(since_us)
     holdings = context.exchange.holdings()

@@ -31,8 +31,8 @@ def take_over(
     """
     unexplained = (holding.position_centicontracts if holding else 0) - counted
     if unexplained:
-        # The exchange states only the cost of the whole position. The unexplained part is counted with the highest
-        # possible cost.
+        # The exchange states only the cost of the whole position. If the journal explains a part of the position, the
+        # other part is counted with the highest possible cost.
         dearest = max(0, unexplained) * DOLLAR_CENTICENTS
         transaction.positions.record_opening(
             account,

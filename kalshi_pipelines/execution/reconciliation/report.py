@@ -39,7 +39,7 @@ class DifferenceKind(StrEnum):
     FEE_ABOVE_BOUND = "fee_above_bound"
     SCOPE_BREACHED = "scope_breached"
     FACT_REFUSED = "fact_refused"
-    """The journal cannot store a value that was read from the exchange, so it recorded no fact of the same reading."""
+    """The journal cannot store a value that was read from the exchange, so no fact of that reading was recorded."""
 
 
 HALTING = frozenset(
@@ -55,8 +55,8 @@ HALTING = frozenset(
         DifferenceKind.FACT_REFUSED,
     }
 )
-#: Kinds of difference that may disappear when the account is read again. The exchange's lists are not read at one
-#: instant.
+#: Kinds of difference that may disappear when the account is read again, because the exchange's lists are not read at
+#: one instant.
 MAY_SETTLE = frozenset(
     {
         DifferenceKind.ORDER_DIVERGED,

@@ -32,8 +32,8 @@ from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
-#: Errors that reading the exchange can raise. Every read first takes tokens from the rate budget in the warehouse, so a
-#: failure of the warehouse is among them.
+#: Errors that reading the exchange can raise. Every read first takes tokens from the rate budget in the warehouse, so
+#: these errors include a failure of the warehouse.
 UNREADABLE: Final = (KalshiError, UnreadableAccount, WarehouseUnavailable)
 #: Errors of a journal that is available but cannot store a value that was read from the exchange.
 UNSTORABLE: Final = (JournalRefused, ValueError, ArithmeticError)
@@ -203,7 +203,11 @@ def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int
 
 
 def _wait_for_reads(context: ReconciliationContext, fenced_us: int, resolution: Resolution) -> bool:
-    """Wait until the exchange's reads are newer than the fence by a margin, and return whether that was reached."""
+    """Wait a limited time until the exchange's reads are newer than the fence by a margin.
+
+    Returns:
+        Whether the exchange's reads are newer than the fence by the margin.
+    """
     wanted, waited, pause = fenced_us + context.limits.margin_us, 0.0, context.limits.pause_seconds
     while True:
         try:
@@ -266,8 +270,8 @@ def _resolve(
 
 
 def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSweep]:
-    # The instant up to which the exchange's reads are complete is read before the sweep, so that the sweep is at least
-    # as new.
+    # The instant up to which the exchange's reads are complete is read before the sweep, so that the sweep is complete
+    # at least up to this instant.
     as_of_us = context.exchange.as_of_us()
     return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
 

@@ -90,7 +90,7 @@ def approve(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def _require_countable(transaction: JournalTransaction, intent: Intent, by: str) -> None:
-    """Check that a person's approval of this order would count, before it is recorded.
+    """Before a person's approval of this order is recorded, check that the approval would count.
 
     Raises:
         CommandRefused: The order does not wait for approval, has expired, or was proposed by the same person.

@@ -85,7 +85,8 @@ class TradingRun:
     """The reports of a live session's reconciliations; a dry run has none.
 
     The account is reconciled before the session opens and before the session closes. In an account's first live session
-    there is one more reconciliation, right after the session opens. If it is not clean, the session closes at once.
+    there is one more reconciliation, right after the session opens. If this additional reconciliation is not clean, the
+    session closes at once.
     """
 
     @property
@@ -150,7 +151,10 @@ def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount)
 def _reconcile_first_session(
     context: TradingContext, session: TradeSession, reconciler: Reconciler
 ) -> ReconciliationReport | None:
-    """In an account's first live session, reconcile and take over its positions. In later sessions, return None."""
+    """Reconcile the account for the first time since its first live session was opened, and return the report.
+
+    This reconciliation takes over the account's positions. If it has already run, return None.
+    """
     with context.journal.reading() as reading:
         if reading.reconciliations.has_any_since_first_session(session.account):
             return None
@@ -179,7 +183,8 @@ def _run_session(
                 context.say(f"after the session: {made[-1]}")
     except BaseException as error:
         # After a failed session the account is reconciled, which resolves the orders that the session left open. If the
-        # reconciliation fails, too, the error of the session is still raised, and a later reconciliation resolves them.
+        # reconciliation fails, too, the error of the session is still raised, and a later reconciliation resolves these
+        # orders.
         if reconciler is not None and isinstance(error, Exception):
             with suppress(Exception):
                 context.say(f"after the failure: {reconciler.reconcile(own_session=session.session_id)}")
@@ -211,7 +216,9 @@ def _decide_inbox(
 
 
 def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
-    """Return the proposals to decide: valid proposals, with those of agents last, and a limited number of expired ones.
+    """Return two lists of proposals to decide: valid proposals, and a limited number of expired proposals.
+
+    Among the valid proposals, the proposals of agents come last.
 
     Denying an expired proposal counts as an attempt, and attempts per minute are capped. Expired proposals must not use
     up the attempts that valid proposals need. Therefore expired proposals are denied last, and their number is limited
