@@ -24,6 +24,7 @@ _SECONDS_BETWEEN_ROUNDS: Final = 1.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.5
 _LOOKS_AT_WATERMARK: Final = 10
 _MARGIN_US: Final = 2 * SECOND_US
+_NOT_FOUND: Final = 404
 #: The longest wait for writing the emergency file, in seconds. After that, the halt cancels all orders without the
 #: file.
 _MOST_SECONDS_TO_WRITE: Final = 5.0
@@ -196,7 +197,9 @@ class Halt:
         try:
             for group, shard in self._groups():
                 answer = self._record_act(self._transport.trigger_order_group(group, shard))
-                if answer.status not in (200, 404):
+                # A 404 of the exchange means that the group is gone. A 404 of a proxy means nothing.
+                is_gone = answer.status == _NOT_FOUND and answer.is_refusal
+                if not (answer.is_confirmation or is_gone):
                     problems.append(f"order group {group} was not triggered ({answer.status or answer.detail})")
                     confirmed = False
         except (KalshiError, InvalidTerms) as error:
@@ -206,7 +209,7 @@ class Halt:
 
     def _cancel_all(self, problems: list[str]) -> None:
         answer = self._record_act(self._transport.cancel_all())
-        self._all_canceled = answer.status in (200, 204)
+        self._all_canceled = answer.is_confirmation
         if not self._all_canceled:
             problems.append(f"cancel-all was not confirmed ({answer.status or answer.detail})")
 

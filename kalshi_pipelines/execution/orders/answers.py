@@ -3,7 +3,8 @@
 Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the demo exchange):
 
 - 201 means that the order was accepted. It does not mean that the order rests or was filled.
-- 400, 401, 403, 404 and 410 mean that the order was not taken.
+- 400, 401, 403, 404 and 410 with a documented JSON error body mean that the order was not taken. With any other body,
+  the answer may be from a proxy, and the outcome is unknown.
 - After 408, 5xx or a lost connection the outcome is unknown.
 - 409 means that an order with this client order id exists, so the reconciliation looks for it.
 - 429 is documented as a refusal. A rate limiter in front of the exchange may also send it for an order that was taken,
@@ -17,13 +18,16 @@ from typing import Final
 
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
+from kalshi_pipelines.execution.orders.error_bodies import is_error_body, json_object
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce
 from kalshi_pipelines.units import InexactValue, centicontracts
 
 _ACCEPTED: Final = range(200, 300)
-#: HTTP statuses that prove that the exchange did not accept the order.
+_OK: Final = 200
+_NO_CONTENT: Final = 204
+#: HTTP statuses that prove that the exchange did not accept the order, if the body is a documented JSON error.
 REFUSING_STATUSES: Final = frozenset({400, 401, 403, 404, 410})
 _MOST_TEXT: Final = 300
 
@@ -49,6 +53,22 @@ class OrderAnswer:
     """A description of the failure for people. It never contains a header, a signature or a key."""
     server_us: int | None = None
     """The time of the answer on the exchange's clock: the end of the second named in its ``Date`` header."""
+    content_type: str = ""
+    """The answer's ``Content-Type`` header; empty if the header is missing."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether this is a documented error answer of the exchange, which is no answer of a proxy or a CDN."""
+        return self.status is not None and self.failure is None and is_error_body(self.body, self.content_type)
+
+    @property
+    def is_confirmation(self) -> bool:
+        """Whether the exchange itself confirmed the write: a JSON object with status 200, or status 204."""
+        if self.failure is not None:
+            return False
+        return self.status == _NO_CONTENT or (
+            self.status == _OK and json_object(self.body, self.content_type) is not None
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +98,10 @@ def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
         return AnswerVerdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
     if answer.status in _ACCEPTED:
         return _judge_acceptance(answer, request)
-    if answer.status in REFUSING_STATUSES:
+    if answer.status in REFUSING_STATUSES and answer.is_refusal:
         return AnswerVerdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+    if answer.status in REFUSING_STATUSES:
+        return _unknown(answer, "the body is no documented error of the exchange")
     return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
 
 

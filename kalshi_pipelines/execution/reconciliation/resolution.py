@@ -194,7 +194,7 @@ def _trigger(context: ReconciliationContext, group: OrderId, exchange_index: int
         if attempt:
             context.pause(context.limits.pause_seconds * 2**attempt)
         answer = context.transport.trigger_order_group(group, exchange_index)
-        if answer.status == _CONFIRMED and answer.failure is None:
+        if answer.status == _CONFIRMED and answer.is_confirmation:
             # The confirmation is dated by the exchange's clock, because the exchange's reads are dated by it, too. If
             # our clock were used and were a year ahead, no read would be new enough for a year.
             return context.clock_us() + _CLOCK_DOUBT_US if answer.server_us is None else answer.server_us

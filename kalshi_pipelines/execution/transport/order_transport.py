@@ -210,7 +210,12 @@ class OrderTransport:
                 return OrderAnswer(None, failure=SendFailure.LOST, detail=_format_error(error))
         if deadline.is_over:
             return OrderAnswer(response.status_code, failure=SendFailure.LOST, detail="the answer took too long")
-        return OrderAnswer(response.status_code, bytes(received), server_us=_date_us(response.headers.get("Date")))
+        return OrderAnswer(
+            response.status_code,
+            bytes(received),
+            server_us=_date_us(response.headers.get("Date")),
+            content_type=response.headers.get("Content-Type", ""),
+        )
 
 
 def _format_error(error: Exception) -> str:

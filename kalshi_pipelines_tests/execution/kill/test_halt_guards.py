@@ -41,6 +41,7 @@ from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
+from kalshi_pipelines_tests.support.execution.exchange_answers import confirmed, refusal
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     GROUP,
@@ -114,9 +115,12 @@ def test_F42_halt_cancels_all_orders_fences_and_cancels_each_resting(hall: Hall)
     ("answers", "problem"),
     [
         ([], None),
-        ([OrderAnswer(204), OrderAnswer(404)], None),
-        ([OrderAnswer(200), LOST], f"order group {GROUP} was not triggered (gone)"),
-        ([OrderAnswer(200), OrderAnswer(500)], f"order group {GROUP} was not triggered (500)"),
+        ([OrderAnswer(204), refusal(404, "not_found")], None),
+        ([confirmed(), LOST], f"order group {GROUP} was not triggered (gone)"),
+        ([confirmed(), OrderAnswer(500)], f"order group {GROUP} was not triggered (500)"),
+        ([OrderAnswer(204), OrderAnswer(404, b"<html>")], f"order group {GROUP} was not triggered (404)"),
+        ([OrderAnswer(204), OrderAnswer(200, b"<html>")], f"order group {GROUP} was not triggered (200)"),
+        ([OrderAnswer(200, b"<html>")], "cancel-all was not confirmed (200)"),
         ([LOST], "cancel-all was not confirmed (gone)"),
         ([OrderAnswer(404)], "cancel-all was not confirmed (404)"),
     ],
@@ -132,7 +136,7 @@ def test_F44_unconfirmed_cancels_and_triggers_are_reported(
 
 def test_F44_unconfirmed_trigger_is_not_flat(hall: Hall) -> None:
     hall.account.lag_us = -HOUR
-    hall.account.answers = [OrderAnswer(200), OrderAnswer(200), LOST]
+    hall.account.answers = [confirmed(), confirmed(), LOST]
     report = hall.halt(0)
     assert (report.flat, report.rounds) == (False, 1)
     assert str(report) == f"NOT FLAT after 1 rounds (not proved); order group {GROUP} was not triggered (gone)"
@@ -158,7 +162,7 @@ def test_F45_order_that_still_rests_is_not_flat_after_any_answer(
 ) -> None:
     hall.account.lag_us = -HOUR
     hall.account.listed = [foreign_order()]
-    hall.account.answers = [OrderAnswer(200), OrderAnswer(200), OrderAnswer(200), OrderAnswer(status, detail="gone")]
+    hall.account.answers = [confirmed(), confirmed(), confirmed(), OrderAnswer(status, detail="gone")]
     report = hall.halt(0)
     assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
     assert "(1 orders rest: order-foreign)" in str(report)
@@ -199,14 +203,14 @@ def test_F45_cancel_all_is_repeated_until_confirmed_without_reads(hall: Hall, wh
 @pytest.mark.parametrize(
     ("answer", "ahead_us"),
     [
-        (OrderAnswer(200, server_us=NOON + 5 * SECOND), 5 * SECOND),
-        (OrderAnswer(200), 2 * SECOND),
+        (confirmed(NOON + 5 * SECOND), 5 * SECOND),
+        (confirmed(), 2 * SECOND),
     ],
 )
 def test_reads_count_only_after_the_last_request_by_the_exchange_s_clock(
     hall: Hall, answer: OrderAnswer, ahead_us: int
 ) -> None:
-    first, last = OrderAnswer(200, server_us=NOON), OrderAnswer(200, server_us=NOON + SECOND)
+    first, last = confirmed(NOON), confirmed(NOON + SECOND)
     for lag_us, flat in [(1 - ahead_us, False), (-ahead_us, True)]:
         hall.account.lag_us = lag_us
         hall.account.answers = [first, answer, last]

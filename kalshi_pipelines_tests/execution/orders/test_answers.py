@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from kalshi_pipelines.execution.orders.answers import (
 )
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId, TimeInForce
+from kalshi_pipelines_tests.support.execution.exchange_answers import JSON, refusal
 from kalshi_pipelines_tests.support.execution.requests import REQUEST
 
 ACCEPTED = {
@@ -103,18 +105,100 @@ def test_F09_any_2xx_body_is_judged_and_never_rejected(body: bytes | str) -> Non
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
+#: Errors in the exchange's documented formats, as recorded.
+DOCUMENTED = (
+    b'{"error":{"code":"invalid_price","message":"invalid price"}}',
+    b'{"error":{"code":"invalid_order","message":"invalid order","details":"post only cross"}}',
+    b'{"error":{"code":"insufficient_balance","message":"insufficient balance","service":"exchange"}}',
+    b'{"code":"bad_request","message":"bad request","details":"json: cannot unmarshal number"}',
+    b' {"error": {"message": "user not found", "code": "user_not_found:_7d1f", "details": null}}\n',
+    b'{"msg":"Parameter validation failed for CreateOrder: Key: \'Params.Count\'"}',
+    b'{"error":{"code":"MARKET_INACTIVE","message":"le march\xc3\xa9 est ferm\xc3\xa9"}}',
+)
+#: Bodies that the exchange does not document. A proxy, a CDN or a broken connection may have made them.
+UNDOCUMENTED = (
+    b"",
+    b"<html><head><title>403 Forbidden</title></head></html>",
+    b"Forbidden",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"forbidden"',
+    b'[{"error":{"code":"a","message":"b"}}]',
+    b'{"error":{"code":"invalid_price","message":"invalid pri',
+    b'{"error":{"code":"invalid_price","message":"invalid price"}}{}',
+    b'{"error":{"code":"invalid_price"}}',
+    b'{"error":{"message":"invalid price"}}',
+    b'{"error":{"code":"","message":"invalid price"}}',
+    b'{"error":{"code":"invalid_price","message":" "}}',
+    b'{"error":{"code":1020,"message":"Access denied"}}',
+    b'{"error":{"code":"a","message":"b","status":"PERMISSION_DENIED"}}',
+    b'{"error":{"code":"a","message":"b","details":[]}}',
+    b'{"error":{"code":"a","message":"b"},"request_id":"1"}',
+    b'{"error":{"code":"a","code":"a","message":"b"}}',
+    b'{"error":{"error":{"code":"a","message":"b"}}}',
+    b'{"error":"too many requests"}',
+    b'{"error":null}',
+    b'{"message":"Forbidden"}',
+    b'{"code":"a","message":"b","type":"proxy"}',
+    b'{"msg":"Access denied"}',
+    b'{"msg":["Parameter validation failed for CreateOrder"]}',
+    '{"error":{"code":"a","message":"b"}}'.encode("utf-16"),
+    b'\xff{"error":{"code":"a","message":"b"}}',
+    b'{"error":{"code":"a","message":"' + b"b" * 10_000 + b'"}}',
+    b"[" * 100_000,
+)
+
+
 @pytest.mark.parametrize("status", range(100, 600))
-def test_F11_only_refusals_by_the_exchange_itself_are_rejections(status: int) -> None:
-    state = judge_answer(OrderAnswer(status, b'{"error":{"code":"x"}}'), REQUEST).state
-    expected = OrderState.REJECTED if status in (400, 401, 403, 404, 410) else OrderState.UNKNOWN
-    assert state is expected
+def test_F11_only_documented_refusals_of_the_exchange_are_rejections(status: int) -> None:
+    for body in DOCUMENTED:
+        state = judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state
+        assert state is (OrderState.REJECTED if status in (400, 401, 403, 404, 410) else OrderState.UNKNOWN)
+    for body in UNDOCUMENTED:
+        assert judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state is OrderState.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("content_type", "state"),
+    [
+        ("application/json", OrderState.REJECTED),
+        ("application/json; charset=utf-8", OrderState.REJECTED),
+        ("Application/JSON", OrderState.REJECTED),
+        ("", OrderState.UNKNOWN),
+        ("text/html", OrderState.UNKNOWN),
+        ("text/plain", OrderState.UNKNOWN),
+        ("application/problem+json", OrderState.UNKNOWN),
+    ],
+)
+def test_F11_refusal_of_another_content_type_is_unknown(content_type: str, state: OrderState) -> None:
+    for body in DOCUMENTED:
+        assert judge_answer(OrderAnswer(403, body, content_type=content_type), REQUEST).state is state
+
+
+def test_F11_every_recorded_error_of_the_exchange_is_recognised(recordings: Path) -> None:
+    found = 0
+    for meta in sorted(recordings.glob("**/*.meta.json")):
+        status = json.loads(meta.read_bytes()).get("status")
+        if isinstance(status, int) and status >= 400:
+            body = meta.with_name(meta.name.replace(".meta.json", ".json")).read_bytes()
+            state = judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state
+            assert state is (OrderState.UNKNOWN if status == 409 else OrderState.REJECTED), meta
+            found += 1
+    assert found >= 19
+
+
+@given(
+    st.binary(max_size=300) | st.recursive(st.none() | st.text(), st.lists).map(lambda made: json.dumps(made).encode())
+)
+def test_F11_any_other_error_body_never_rejects_an_order(body: bytes) -> None:
+    for status in REFUSING_STATUSES:
+        assert judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state is OrderState.UNKNOWN
 
 
 def test_F10_conflicting_client_order_id_is_unknown() -> None:
     assert 409 not in REFUSING_STATUSES
-    verdict = judge_answer(
-        OrderAnswer(409, b'{"error":{"code":"order_already_exists","message":"order already exists"}}'), REQUEST
-    )
+    verdict = judge_answer(refusal(409, "order_already_exists"), REQUEST)
     assert verdict.state is OrderState.UNKNOWN
     assert "order_already_exists" in verdict.detail
 
@@ -134,7 +218,7 @@ def test_F06_missing_answer_is_unknown_unless_no_byte_could_have_left() -> None:
 def test_F11_any_answer_gets_a_verdict_with_a_short_detail(
     status: int | None, body: bytes, failure: SendFailure | None, detail: str
 ) -> None:
-    verdict = judge_answer(OrderAnswer(status, body, failure, detail), REQUEST)
+    verdict = judge_answer(OrderAnswer(status, body, failure, detail, content_type=JSON), REQUEST)
     assert len(verdict.detail) <= 300
     if verdict.state is OrderState.REJECTED:
         assert failure is SendFailure.NOT_SENT or (failure is None and status in REFUSING_STATUSES)
@@ -146,15 +230,16 @@ def test_F11_any_answer_gets_a_verdict_with_a_short_detail(
         (b'{"error":{"code":"invalid_price","message":"off the grid"}}', "invalid_price: off the grid"),
         (b'{"code":"bad_request","message":"cannot unmarshal"}', "bad_request: cannot unmarshal"),
         (b'{"msg":"Parameter validation failed"}', "Parameter validation failed"),
-        (b'{"error":"too many requests"}', "400 too many requests"),
-        (b'{"code":"c","details":"d"}', "400 c: d"),
-        (b'{"other":1}', '400 {"other":1}'),
+        (b'{"error":"too many requests"}', "too many requests"),
+        (b'{"code":"c","details":"d"}', "c: d"),
+        (b'{"other":1}', '{"other":1}'),
         (b"<html>502\x00\n</html>", "<html>502  </html>"),
         (b"[" * 100_000, "[["),
     ],
 )
 def test_error_bodies_of_every_format_are_read(body: bytes, said: str) -> None:
-    assert said in judge_answer(OrderAnswer(400, body), REQUEST).detail
+    assert said in error_text(body)
+    assert said in judge_answer(OrderAnswer(429, body), REQUEST).detail
 
 
 def test_answer_without_a_status_is_unknown() -> None:

@@ -49,6 +49,7 @@ from kalshi_pipelines.execution.reconciliation.report import (
 from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.support.execution.exchange_answers import JSON, confirmed, refusal
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
@@ -212,7 +213,7 @@ def test_session_without_its_lease_keeps_no_order(bench: Bench) -> None:
         ([], None, NOON + 10 * SECOND, []),
         ([LOST, OrderAnswer(500), OrderAnswer(503)], NOON, NOON, [1.0, 2.0, 4.0]),
         ([OrderAnswer(200, failure=SendFailure.LOST)], NOON, NOON, [1.0]),
-        ([OrderAnswer(201)], NOON, NOON, [1.0]),
+        ([OrderAnswer(201, b"{}", content_type=JSON)], NOON, NOON, [1.0]),
     ],
 )
 def test_F07_trigger_is_repeated_until_confirmed_by_the_exchange_s_clock(
@@ -221,7 +222,7 @@ def test_F07_trigger_is_repeated_until_confirmed_by_the_exchange_s_clock(
     with bench.steps.journal.writing() as transaction:
         transaction.sessions.add_group(bench.steps.session_id, 2, OTHER_GROUP, 1_000_000)
     intent = bench.unknown(exchange_index=2, order_group_id=OrderId(OTHER_GROUP))
-    bench.account.answers = [*answers, OrderAnswer(200, server_us=server_us)]
+    bench.account.answers = [*answers, confirmed(server_us)]
     report = bench.reconcile()
     assert bench.state(intent) is OrderState.ABSENT
     assert bench.fence_us(OTHER_GROUP) == expected_us
@@ -266,14 +267,20 @@ def test_F07_fence_set_with_a_clock_far_ahead_still_proves_an_absence(bench: Ben
     intent = bench.unknown()
     bench.steps.clock.now_us += 365 * 24 * HOUR
     bench.account.lag_us = 365 * 24 * HOUR - 2 * SECOND
-    bench.account.answers = [OrderAnswer(200, b"{}", server_us=NOON + SECOND)]
+    bench.account.answers = [confirmed(NOON + SECOND)]
     bench.reconcile()
     assert bench.state(intent) is OrderState.ABSENT
 
 
 @pytest.mark.parametrize(
     ("answer", "detail"),
-    [(LOST, "gone"), (OrderAnswer(404, b'{"error":{"code":"not_found"}}'), "404 not_found")],
+    [
+        (LOST, "gone"),
+        (refusal(404, "not_found"), "404 not_found: not found"),
+        (OrderAnswer(200, b"<html>", content_type="text/html"), "200 <html>"),
+        (OrderAnswer(200, b"<html>", content_type=JSON), "200 <html>"),
+        (OrderAnswer(200, b"{}", content_type="text/html"), "200 {}"),
+    ],
 )
 def test_F07_outcome_without_a_confirmed_fence_stays_unknown(bench: Bench, answer: OrderAnswer, detail: str) -> None:
     intent = bench.unknown()

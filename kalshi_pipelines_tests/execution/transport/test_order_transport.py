@@ -164,9 +164,29 @@ def test_closed_transport_writes_nothing() -> None:
 
 @pytest.mark.parametrize("status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "410 Gone"])
 def test_F08_refused_order_is_not_sent_again(status: str) -> None:
-    answer, server = _placed(http(status, '{"error":{"code":"no"}}'))
+    body = '{"error":{"code":"no","message":"no"}}'
+    answer, server = _placed(http(status, body, "Content-Type: application/json"))
     assert server.connections == 1
     assert judge_answer(answer, REQUEST).state is OrderState.REJECTED
+
+
+@pytest.mark.parametrize(
+    "status", ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found", "410 Gone"]
+)
+@pytest.mark.parametrize(
+    ("body", "header"),
+    [
+        ("<html>denied by the proxy</html>", "Content-Type: text/html"),
+        ("<html>denied by the proxy</html>", "Content-Type: application/json"),
+        ('{"error":{"code":"no","message":"no"}}', "Content-Type: text/html"),
+        ('{"error":{"code":"no","message":"no"}}', "X-Other: 1"),
+        ("", "Content-Type: application/json"),
+    ],
+)
+def test_F11_answer_of_a_proxy_leaves_the_order_unknown(status: str, body: str, header: str) -> None:
+    answer, server = _placed(http(status, body, header))
+    assert len(server.requests) == 1
+    assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN
 
 
 def test_F08_connection_reset_before_the_read_leaves_the_order_unknown() -> None:

@@ -19,6 +19,7 @@ from kalshi_pipelines.execution.orders.evidence import (
 from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.units import DOLLAR_CENTICENTS, centicontracts, microdollars
+from kalshi_pipelines_tests.support.execution.exchange_answers import confirmed, refusal
 
 #: Faults of one request. ``taken_503`` accepts the order and answers with status 503; ``refused_503`` refuses it.
 FAULTS = (
@@ -75,21 +76,21 @@ class ModelExchange:
             return lost
         how, _, status = fault.partition("_")
         if how == "refused":
-            return OrderAnswer(int(status), b'{"error":{"code":"refused"}}')
+            return refusal(int(status), "refused")
         answer = self.arrive(sent)
         if how == "taken":
-            return OrderAnswer(int(status), b'{"error":{"code":"nobody knows"}}')
+            return refusal(int(status), "nobody_knows")
         return {"lost_after": lost, "garbled": OrderAnswer(201, b"<html>")}.get(fault, answer)
 
     def arrive(self, sent: Sent) -> OrderAnswer:
         """Process an order request. The market, the order group or the client order id may refuse it."""
         body = json.loads(sent.request_json)
         if body["ticker"] in self.payoffs():
-            return OrderAnswer(400, b'{"error":{"code":"market_closed"}}')
+            return refusal(400, "market_closed")
         if body["order_group_id"] in self.triggered:
-            return OrderAnswer(400, b'{"error":{"code":"order_group_triggered"}}')
+            return refusal(400, "order_group_triggered")
         if any(order.client_order_id == body["client_order_id"] for order in self.orders.values()):
-            return OrderAnswer(409, b'{"error":{"code":"order_already_exists"}}')
+            return refusal(409, "order_already_exists")
         count = centicontracts(body["count"])
         rests = body["time_in_force"] == "good_till_canceled"
         order = ExchangeOrder(
@@ -124,12 +125,12 @@ class ModelExchange:
         for order in list(self.orders.values()):
             if order.order_group_id == str(order_group_id) and order.is_resting:
                 self.cancel_order(order.order_id)
-        return OrderAnswer(200, b"{}", server_us=self.now_us())
+        return confirmed(self.now_us())
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
         del ticker
         self.cancel_order(str(order_id))
-        return OrderAnswer(200, b"{}", server_us=self.now_us())
+        return confirmed(self.now_us())
 
     def cancel_all(self) -> OrderAnswer:
         for order in list(self.orders.values()):
@@ -272,7 +273,7 @@ class NotFoundMeansRejected:
 
     def trigger_order_group(self, order_group_id: OrderId, exchange_index: int) -> OrderAnswer:
         del order_group_id, exchange_index
-        return OrderAnswer(200, b"{}", server_us=self._exchange.now_us())
+        return confirmed(self._exchange.now_us())
 
 
 class FenceThenReset:

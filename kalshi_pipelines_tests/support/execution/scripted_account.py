@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.orders.evidence import (
     Settlement,
 )
 from kalshi_pipelines.execution.orders.terms import MarketTicker, OrderId, Side
+from kalshi_pipelines_tests.support.execution.exchange_answers import confirmed
 
 RESTING, CANCELED, EXECUTED = OrderStatus.RESTING, OrderStatus.CANCELED, OrderStatus.EXECUTED
 
@@ -136,7 +137,7 @@ class ScriptedAccount:
 
     def _write(self, *what: str) -> OrderAnswer:
         self.written.append(what)
-        return self.answers.pop(0) if self.answers else OrderAnswer(200, b"{}", server_us=self.clock())
+        return self.answers.pop(0) if self.answers else confirmed(self.clock())
 
     def _begin(self, name: str, *arguments: object) -> None:
         self.read.append((name, *arguments))

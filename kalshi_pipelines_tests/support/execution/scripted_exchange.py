@@ -28,6 +28,7 @@ from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import MINUTE_US, instant
+from kalshi_pipelines_tests.support.execution.exchange_answers import refusal
 from kalshi_pipelines_tests.support.execution.good_order import MARKET, ORDER
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW_US
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, Clock
@@ -56,7 +57,7 @@ def accepted(filled: str = "1.00", left: str = "0.00") -> Callable[[dict[str, An
 def refused(request: dict[str, Any]) -> OrderAnswer:
     """Return the answer to an order that the exchange refuses."""
     del request
-    return OrderAnswer(400, b'{"error":{"code":"no"}}')
+    return refusal(400, "no")
 
 
 @dataclass
