@@ -188,7 +188,7 @@ def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
             host=None,
             type="ed25519",
             scopes=("read", "write::trade"),
-            subaccount=None,
+            subaccount=0,
             member=_MEMBER,
             deposit=None,
             out=file,

@@ -87,7 +87,7 @@ class TradeSettings(BaseSettings):
         None,
         description="Id of the trade key. It has scopes `read` and `write::trade` and is locked to the sub-account.",
     )
-    private_key_file: Path | None = Field(None, description="PEM file of the trade key.")
+    private_key_file: Path | None = Field(None, description="PEM file of the trade key. Live trading needs mode 0600.")
     url: str | None = Field(None, description="Address that orders are sent to. There is no default.")
     subaccount: int = Field(0, ge=0, le=63, description="The one sub-account that is traded.")
     arm: SecretStr | None = Field(

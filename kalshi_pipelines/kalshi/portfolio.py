@@ -25,6 +25,8 @@ from kalshi_pipelines.kalshi.portfolio_records import (
     OrderRecord,
     PositionRecord,
     SettlementRecord,
+    SubaccountBalance,
+    SubaccountBalances,
     UserDataTimestamp,
 )
 from kalshi_pipelines.kalshi.transport import Transport
@@ -75,6 +77,10 @@ class PortfolioClient:
         The exchange limits this read separately, to once a second for accounts of the basic and advanced levels.
         """
         return self._read(Balance, "/portfolio/balance", _params(subaccount=subaccount, exchange_index=exchange_index))
+
+    def subaccount_balances(self) -> list[SubaccountBalance]:
+        """Return the money of every sub-account that the key may read, one row for each sub-account and shard."""
+        return self._read(SubaccountBalances, "/portfolio/subaccounts/balances", ()).subaccount_balances
 
     def api_keys(self) -> list[ApiKeyRecord]:
         """Return the member's API keys with their scopes."""

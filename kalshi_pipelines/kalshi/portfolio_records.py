@@ -88,6 +88,20 @@ class Balance(Struct, frozen=True):
     balance_breakdown: list[ShardBalance] | None = None
 
 
+class SubaccountBalance(Struct, frozen=True, gc=False):
+    """The money of one sub-account on one shard, in dollars. Sub-account 0 is the main account."""
+
+    subaccount_number: Integer
+    exchange_index: Integer
+    balance: str
+
+
+class SubaccountBalances(Struct, frozen=True):
+    """The money of all sub-accounts. A key that is locked to a sub-account receives only that sub-account's rows."""
+
+    subaccount_balances: list[SubaccountBalance]
+
+
 class UserDataTimestamp(Struct, frozen=True, gc=False):
     """The instant up to which reads of the account include all writes."""
 

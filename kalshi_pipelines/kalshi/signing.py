@@ -12,6 +12,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NoReturn
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from kalshi_pipelines.kalshi.errors import UnusableKey
+from kalshi_pipelines.kalshi.key_file import exposure_of
 from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
@@ -74,8 +76,7 @@ class Signer:
             reason = "it is a folder" if private_key_file.is_dir() else error.strerror or type(error).__name__
             remedy = "Check the path and your permission to read it."
             _refuse(private_key_file, setting, f"cannot be read ({reason})", remedy)
-        if status.st_mode & 0o004:
-            logger.warning("Every user can read the key file %s. Run chmod 600 on it.", private_key_file)
+        _warn_of_exposure(private_key_file, setting)
         return cls(key_id, private_key)
 
     def __repr__(self) -> str:
@@ -133,6 +134,14 @@ def _load(path: Path, modified_ns: int, size: int, setting: str) -> PrivateKey: 
             path, setting, f"holds a key of the wrong type ({type(key).__name__})", "Use an RSA or Ed25519 private key."
         )
     return key
+
+
+def _warn_of_exposure(path: Path, setting: str) -> None:
+    """Warn if others can read or change a key file. This never raises an error, because stopping must not need it."""
+    with suppress(OSError):
+        exposure = exposure_of(path)
+        if exposure is not None:
+            logger.warning("The private key file %s of %s %s. %s", path, setting, exposure.how, exposure.remedy)
 
 
 def _refuse_other_pem(path: Path, setting: str, pem: bytes) -> None:

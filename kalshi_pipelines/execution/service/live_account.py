@@ -18,6 +18,8 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.kalshi.errors import UnusableKey
+from kalshi_pipelines.kalshi.key_file import exposure_of
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import InvalidSettings, Settings
 
@@ -48,6 +50,30 @@ class LiveAccount:
 def has_trade_key(settings: TradeSettings) -> bool:
     """Return whether the settings name a trade key and the exchange's address."""
     return None not in (settings.api_key_id, settings.private_key_file, settings.url)
+
+
+def require_private_key_file(trade: TradeSettings) -> None:
+    """Check that only the owner of the trade key's file can read or change it.
+
+    Sessions that send orders and arm tokens require this. Whatever stops trading never does: a halt works with an
+    exposed file, too.
+
+    Raises:
+        UnusableKey: Others can read, change or replace the file.
+    """
+    file = trade.private_key_file
+    if file is None:
+        return
+    try:
+        exposure = exposure_of(file)
+    except OSError:
+        # Opening the file fails as well, and tells why.
+        return
+    if exposure is not None:
+        raise UnusableKey(
+            f"The private key file {file} of KALSHI_TRADE_PRIVATE_KEY_FILE {exposure.how}. Nothing was sent.",
+            f"{exposure.remedy}. If others may have read the key, replace it on the exchange's API keys page.",
+        )
 
 
 def live_transport(settings: Settings, trade: TradeSettings) -> OrderTransport:

@@ -17,7 +17,7 @@ from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
-from kalshi_pipelines.execution.service.live_account import live_transport
+from kalshi_pipelines.execution.service.live_account import live_transport, require_private_key_file
 from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
@@ -125,6 +125,7 @@ def arm(context: CommandContext, given: argparse.Namespace) -> int:
             f"A token cannot be valid for {given.minutes} minutes.", "Choose from 1 minute to 1,440 minutes, a day."
         )
     now = now_us()
+    require_private_key_file(context.trade)
     with live_transport(context.settings, context.trade) as transport:
         key, host = transport.key_fingerprint, transport.host
     token = arm_token(ArmBinding(context.settings.environment, key, context.trade.limits_sha256), now + minutes_us)

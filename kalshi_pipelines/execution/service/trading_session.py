@@ -31,7 +31,7 @@ from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import format_decision
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
-from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account
+from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, require_private_key_file
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
@@ -117,6 +117,7 @@ def trade(context: TradingContext, opening: Opening) -> TradingRun:
         KalshiError: The key cannot be used, or the exchange could not be reached at the start; no order was sent.
     """
     if context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
+        require_private_key_file(context.trade)
         with live_account(context.settings, context.trade, context.warehouse) as account:
             return _trade_live(context, opening, account)
     session = sessions.open_dry_run(

@@ -71,7 +71,10 @@ _SHARD_TRANSFER: Final = Struct(
 
 
 def get_api_keys(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /api_keys.
+    """Answer GET /api_keys with all keys of the member.
+
+    The vendor's document gives this read to every key with the scope ``read``, and lists no status 403 for it. So a key
+    that is locked to a sub-account may call it, too.
 
     No key of the sandbox belongs to a subtrader (``fcm_subtrader_id``). A request for a subtrader's keys therefore gets
     an empty list.
@@ -314,7 +317,7 @@ def _writes(
 
 
 ACCOUNT_ENDPOINTS: Final = (
-    _reads("GetApiKeys", "/api_keys", get_api_keys),
+    _reads("GetApiKeys", "/api_keys", get_api_keys, for_locked_keys=True),
     _writes("CreateApiKey", "POST", "/api_keys", create_api_key, 201),
     _writes("GenerateApiKey", "POST", "/api_keys/generate", generate_api_key, 201),
     _writes("DeleteApiKey", "DELETE", "/api_keys/{api_key}", delete_api_key, 204),

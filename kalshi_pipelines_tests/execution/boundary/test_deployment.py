@@ -50,3 +50,10 @@ def test_repository_holds_no_key_or_password() -> None:
     ignored = (DEPLOY / ".gitignore").read_text().split()
     assert {"*.env", "secrets/"} <= set(ignored)
     assert "PASSWORD:" not in (DEPLOY / "compose.yaml").read_text()
+
+
+def test_key_files_are_mounted_for_the_user_of_the_process() -> None:
+    text = (DEPLOY / "compose.yaml").read_text()
+    user = yaml.safe_load(text)["x-locked-down"]["user"]
+    assert f"chown {user} secrets/*.pem" in text
+    assert "chmod 400 secrets/*.pem" in text

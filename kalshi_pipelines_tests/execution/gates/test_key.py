@@ -1,14 +1,14 @@
 """Checks of the trade key: the exchange must confirm its minimal scopes and its sub-account."""
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from kalshi_pipelines.execution.gates.key import available_balance, key_checks
-from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.kalshi.errors import Forbidden, KalshiError, NotFound, RequestLine, Unauthorized, VendorError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance
+from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance, ShardBalance, SubaccountBalance
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 TRADES = ["write::trade", "read"]
@@ -16,6 +16,10 @@ TRADES = ["write::trade", "read"]
 
 def _key(key_id: str = "k", scopes: list[str] = TRADES, subaccount: int | None = 3) -> ApiKeyRecord:
     return ApiKeyRecord(key_id, "name", scopes, subaccount)
+
+
+def forbidden() -> Forbidden:
+    return Forbidden(RequestLine("/api_keys"), 403, VendorError("forbidden"))
 
 
 @dataclass
@@ -26,14 +30,27 @@ class _Account:
     readable: int = 3
     available: str = "12.34"
     failure: Exception | None = None
+    lists_keys: bool = True
+    rows: list[int] = field(default_factory=lambda: [3])
+    breakdown: list[ShardBalance] | None = None
+    other: KalshiError | None = field(default_factory=forbidden)
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
+        if not self.lists_keys and subaccount != self.readable and not self.failure:
+            if self.other:
+                raise self.other
+            return Balance(self.available, 0)
         if self.failure or subaccount != self.readable or exchange_index not in (None, 2):
             raise self.failure or KalshiError("not yours", "Ask another.")
-        return Balance(self.available, 0)
+        return Balance(self.available, 0, self.breakdown)
 
     def api_keys(self) -> list[ApiKeyRecord]:
+        if not self.lists_keys:
+            raise forbidden()
         return self.keys
+
+    def subaccount_balances(self) -> list[SubaccountBalance]:
+        return [SubaccountBalance(number, 0, "1.00") for number in self.rows]
 
     def is_fit(self, subaccount: int = 3) -> bool:
         checks = key_checks(cast("PortfolioClient", self), "k", subaccount)
@@ -65,6 +82,26 @@ def test_F27_key_needs_exactly_the_trading_scopes_and_its_sub_account(keys: list
 def test_F27_key_of_the_main_account_may_have_no_lock() -> None:
     for locked, fits in [(None, True), (0, True), (3, False)]:
         assert _Account([_key(subaccount=locked)], readable=0).is_fit(0) is fits
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({}, True),
+        ({"rows": [3, 3]}, True),
+        ({"other": NotFound(RequestLine("/portfolio/balance"), 404, VendorError())}, True),
+        ({"rows": []}, False),
+        ({"rows": [0, 3]}, False),
+        ({"rows": [4]}, False),
+        ({"breakdown": []}, False),
+        ({"breakdown": [ShardBalance(0, "1.00")]}, False),
+        ({"other": None}, False),
+        ({"other": KalshiError("no answer", "Wait.")}, False),
+        ({"other": Unauthorized(RequestLine("/portfolio/balance"), 401, VendorError())}, False),
+    ],
+)
+def test_F27_key_that_may_not_list_keys_must_prove_its_lock(changes: dict[str, Any], fits: bool) -> None:
+    assert _Account(**{"lists_keys": False, **changes}).is_fit() is fits
 
 
 @pytest.mark.parametrize("failure", [KalshiError("down", "Wait."), WarehouseUnavailable("locked")])

@@ -503,6 +503,7 @@ def test_wrong_setting_of_the_trade_key_is_named_in_the_error(
     (tmp_path / "good.pem").write_bytes(
         Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
+    (tmp_path / "good.pem").chmod(0o600)
     (tmp_path / "bad.pem").write_text("nothing")
     variables = {"ENVIRONMENT": environment, "TRADE_API_KEY_ID": "a", "TRADE_URL": "https://elsewhere.example"}
     for file in ("absent.pem", "bad.pem", "-----BEGIN PRIVATE KEY-----"):

@@ -289,6 +289,14 @@ def test_a_locked_key_moves_money_between_the_shards_of_its_sub_account_only(san
     for body in (_shards(), _shards(source_subaccount=1)):
         assert locked.send("POST", TRANSFER, body).status_code == 403
     assert {row["subaccount_number"] for row in locked.read(f"{SUBACCOUNTS}/balances")["subaccount_balances"]} == {1}
-    for method, path in (("POST", SUBACCOUNTS), ("GET", f"{SUBACCOUNTS}/transfers"), ("GET", "/api_keys")):
+    for method, path in (("POST", SUBACCOUNTS), ("GET", f"{SUBACCOUNTS}/transfers")):
         assert locked.send(method, path).status_code == 403
     assert locked.send("POST", f"{SUBACCOUNTS}/transfer", _between(locked)).status_code == 403
+
+
+def test_a_locked_key_lists_the_keys_with_its_own_lock_but_makes_none(sandbox: LocalSandbox) -> None:
+    locked = SignedMember(sandbox, "me", terms={"subaccount": 1})
+    own = [row for row in locked.read("/api_keys")["api_keys"] if row["api_key_id"] == locked.signer.key_id]
+    assert [row["subaccount"] for row in own] == [1]
+    assert locked.send("POST", "/api_keys/generate", {"name": "more"}).status_code == 403
+    assert locked.send("DELETE", f"/api_keys/{locked.signer.key_id}").status_code == 403
