@@ -48,9 +48,9 @@ GUARD_DENIALS: Final = {
 GROUP_CONTRACTS: Final = 10_000
 #: The kill switch is engaged when this number of orders in a row were refused or could not be sent.
 MOST_REFUSALS_IN_A_ROW: Final = 3
-#: The longest time between recording that an order is being sent and sending the order. If more time has passed, the
-#: order is not sent.
-MOST_TIME_TO_COMMIT_US: Final = 5 * SECOND_US
+#: The longest time between recording that an order is being sent and the first byte of the order, in microseconds. If
+#: more time has passed, the order is not sent.
+MOST_TIME_TO_SEND_US: Final = 5 * SECOND_US
 #: The type of functions that return why the kill switch forbids orders now, or None if the kill switch permits orders.
 KillReader = Callable[[], str | None]
 
@@ -184,21 +184,27 @@ class LiveDispatch:
     def _send_unless_stopped(self, sent: Sent, kill: KillReader) -> OrderAnswer:
         """Send an order after its sending is recorded, unless the kill switch is engaged or recording took too long.
 
-        The transaction that recorded the sending has checked the journal's kill switch. Since then, a kill file or
-        variable may have been set. A slow disk or server may also have made the checks outdated.
+        Both are checked twice: before connecting, and again after connecting, immediately before the first byte.
+        Connecting can take seconds, and a kill that is given meanwhile must stop the order.
+        """
+        stopped = self._why_stopped(sent, kill)
+        if stopped is not None:
+            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=stopped)
+        return self._transport.place(SendPermit(sent, lambda: self._why_stopped(sent, kill)))
+
+    def _why_stopped(self, sent: Sent, kill: KillReader) -> str | None:
+        """Return why a recorded order must not leave now, or None.
+
+        The transaction that recorded the sending has checked the journal's kill switch. Since then, any source of the
+        kill switch may have been engaged. A slow disk, server or connection may also have made the checks outdated.
         """
         killed = kill()
         if killed is not None:
-            return OrderAnswer(
-                None,
-                failure=SendFailure.NOT_SENT,
-                detail=f"the kill switch was engaged before the request left ({killed})",
-            )
+            return f"the kill switch was engaged before the request left ({killed})"
         late_us = self._journal.now_us() - sent.at_us
-        if not 0 <= late_us <= MOST_TIME_TO_COMMIT_US:
-            why = f"it took {late_us // 1_000} ms to record that the order is being sent"
-            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=why)
-        return self._transport.place(SendPermit(sent))
+        if not 0 <= late_us <= MOST_TIME_TO_SEND_US:
+            return f"{late_us // 1_000} ms have passed since the sending was recorded"
+        return None
 
     @contextmanager
     def _record_unknown_if_interrupted(self, sending: Intent) -> Iterator[None]:

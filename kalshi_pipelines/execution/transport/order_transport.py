@@ -6,6 +6,7 @@ breaks, it is uncertain whether the request was sent. ``orders.answers`` judges 
 
 import email.utils
 import logging
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId
 from kalshi_pipelines.execution.transport.allow_list import AllowedWrite
 from kalshi_pipelines.execution.transport.deadline import Deadline
+from kalshi_pipelines.execution.transport.last_look import LastLook, LookBeforeSending, SendingStopped
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.execution.transport.write_budget import WriteBudget
 from kalshi_pipelines.kalshi import hosts
@@ -119,12 +121,23 @@ class OrderTransport:
     def place(self, permit: SendPermit) -> OrderAnswer:
         """Send the permitted order with exactly one request, which is not repeated if it fails.
 
+        The permit's last look and the write tokens are checked once more after connecting, immediately before the first
+        byte. If one of them forbids the order, no byte of it is sent.
+
         Raises:
             PermitRefused: The permit was used already, or it is for another host, key or request. Nothing was sent.
         """
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
-        return self._send(AllowedWrite.PLACE_ORDER, body=body)
+        return self._send(AllowedWrite.PLACE_ORDER, body=body, look=lambda: self._why_not_now(permit))
+
+    def _why_not_now(self, permit: SendPermit) -> str | None:
+        stopped = permit.last_look()
+        if stopped is not None:
+            return stopped
+        if not self._budget.spend_again_on_risk(AllowedWrite.PLACE_ORDER.value.tokens):
+            return "too few write tokens besides those kept for cancels"
+        return None
 
     def create_order_group(self, exchange_index: int, contracts_limit: int) -> OrderAnswer:
         """Create an order group on a shard.
@@ -175,6 +188,7 @@ class OrderTransport:
         identifier: OrderId | None = None,
         params: dict[str, str] | None = None,
         body: bytes = b"",
+        look: LastLook | None = None,
     ) -> OrderAnswer:
         method, path = write.value.method, write.path(identifier)
         headers = {"Content-Type": "application/json"} if body else {}
@@ -185,14 +199,18 @@ class OrderTransport:
             )
         except (KalshiError, ValueError, OSError) as error:
             return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=f"the request could not be signed: {error}")
-        answer = self._send_once(request)
+        answer = self._send_once(request, look)
         logger.info("%s %s: %s", method, path, answer.status or answer.failure)
         return answer
 
-    def _send_once(self, request: httpx.Request) -> OrderAnswer:
+    def _send_once(self, request: httpx.Request, look: LastLook | None) -> OrderAnswer:
         received = bytearray()
         with Deadline(self._answer_seconds) as deadline:
             request.extensions["trace"] = deadline
+            if look is not None:
+                looking = LookBeforeSending(look, deadline)
+                request.extensions["trace"] = looking
+                request.stream = _GuardedBody(request.content, looking)
             try:
                 response = self._http.send(request, stream=True)
                 try:
@@ -204,6 +222,8 @@ class OrderTransport:
                             )
                 finally:
                     response.close()
+            except SendingStopped as stopped:
+                return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=str(stopped))
             except _FAILED_BEFORE_SENDING as error:
                 return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=_format_error(error))
             except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -216,6 +236,17 @@ class OrderTransport:
             server_us=_date_us(response.headers.get("Date")),
             content_type=response.headers.get("Content-Type", ""),
         )
+
+
+class _GuardedBody(httpx.SyncByteStream):
+    """An order's body, which can be read only after the last look has permitted the order."""
+
+    def __init__(self, body: bytes, look: LookBeforeSending) -> None:
+        self._body, self._look = body, look
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._look.require_permission()
+        yield self._body
 
 
 def _format_error(error: Exception) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import threading
 
 from kalshi_pipelines.execution.journal.records import Sent
+from kalshi_pipelines.execution.transport.last_look import LastLook
 
 
 class PermitRefused(Exception):
@@ -15,10 +16,16 @@ class SendPermit:
 
     A permit cannot be copied, pickled or created again from the database. After a crash, no process has the permit any
     more.
+
+    Args:
+        sent: The committed record that the order is about to be sent.
+        last_look: Returns why the order must not leave now, or None. The transport calls it after it has connected and
+            before it sends the first byte.
     """
 
-    def __init__(self, sent: Sent) -> None:
+    def __init__(self, sent: Sent, last_look: LastLook) -> None:
         self.sent = sent
+        self.last_look = last_look
         self._lock = threading.Lock()
         self._used = False
 

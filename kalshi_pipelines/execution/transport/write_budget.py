@@ -42,6 +42,18 @@ class WriteBudget:
         """
         return self._spend(tokens, self._kept)
 
+    def spend_again_on_risk(self, tokens: int) -> bool:
+        """Give back tokens that ``spend_on_risk`` took, and take them at the present instant.
+
+        A request may leave seconds after its tokens were taken, and the exchange counts it when it arrives.
+
+        Return whether enough tokens were left besides the reserve. Otherwise the tokens stay given back.
+        """
+        with self._lock:
+            self._refill_bucket()
+            self._milli = min(self._capacity, self._milli + tokens * 1_000)
+        return self._spend(tokens, self._kept)
+
     def spend_on_reduction(self, tokens: int) -> None:
         """Take tokens for a request that reduces risk. Such a request is never held back.
 
@@ -53,10 +65,13 @@ class WriteBudget:
 
     def _spend(self, tokens: int, keep: int) -> bool:
         with self._lock:
-            now = self._monotonic_ns()
-            self._milli = min(self._capacity, self._milli + (now - self._at_ns) * self._refill // 1_000_000)
-            self._at_ns = now
+            self._refill_bucket()
             if self._milli - tokens * 1_000 < keep:
                 return False
             self._milli -= tokens * 1_000
             return True
+
+    def _refill_bucket(self) -> None:
+        now = self._monotonic_ns()
+        self._milli = min(self._capacity, self._milli + (now - self._at_ns) * self._refill // 1_000_000)
+        self._at_ns = now

@@ -289,7 +289,7 @@ def test_F17_order_recorded_too_slowly_is_not_sent(
     decision = trader.executor.decide(proposed(member.tradable()))
     assert decision.intent is not None
     assert (decision.outcome, decision.intent.state) == (DecisionOutcome.REFUSED, OrderState.REJECTED)
-    assert "ms to record" in decision.detail
+    assert "ms have passed since the sending was recorded" in decision.detail
     assert len(member.orders_on_exchange()) == before
 
 

@@ -452,9 +452,15 @@ def test_dry_run_obeys_the_journal_s_kill_switch(sqlite_journal: sa.Engine) -> N
 @pytest.mark.parametrize(
     ("late_us", "is_sent"), [(0, True), (5 * SECOND_US, True), (5 * SECOND_US + 1, False), (-1, False)]
 )
-def test_order_recorded_too_slowly_is_not_sent(sqlite_journal: sa.Engine, late_us: int, is_sent: bool) -> None:
+@pytest.mark.parametrize("slow", ["recording", "connecting"])
+def test_order_that_leaves_too_late_is_not_sent(
+    sqlite_journal: sa.Engine, late_us: int, is_sent: bool, slow: str
+) -> None:
     made = scripted_session(sqlite_journal)
-    made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
+    if slow == "recording":
+        made.at[Checkpoint.SENDING_COMMITTED] = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
+    else:
+        made.exchange.connect = lambda: setattr(made.clock, "now_us", NOW_US + late_us)
     decision = made.decide()
     assert (decision.outcome is DecisionOutcome.PLACED, len(made.exchange.orders)) == (is_sent, int(is_sent))
     if not is_sent:

@@ -64,7 +64,7 @@ def _permit(transport: OrderTransport, **changes: Any) -> SendPermit:
         "key_fingerprint": SIGNER.fingerprint,
         "client_order_id": str(REQUEST.client_order_id),
     }
-    return SendPermit(Sent(**{**values, **changes}))
+    return SendPermit(Sent(**{**values, **changes}), lambda: None)
 
 
 def _placed(reply: Reply, *, read: bool = True) -> tuple[OrderAnswer, RawServer]:
@@ -378,6 +378,19 @@ def test_F52_new_orders_leave_tokens_for_cancels() -> None:
     clock[0] += 500_000_000
     assert budget.spend_on_risk(10)
     assert not budget.spend_on_risk(10)
+
+
+def test_F52_tokens_of_a_late_request_are_taken_when_it_leaves() -> None:
+    clock = [0]
+    budget = WriteBudget(100, 100, kept=40, monotonic_ns=lambda: clock[0])
+    assert [budget.spend_on_risk(10) for _ in range(6)] == [True] * 6
+    assert budget.spend_again_on_risk(10)
+    clock[0] += 10_000_000_000
+    assert [budget.spend_again_on_risk(10) for _ in range(3)] == [True] * 3
+    assert [budget.spend_on_risk(10) for _ in range(6)] == [True] * 5 + [False]
+    budget.spend_on_reduction(11)
+    assert not budget.spend_again_on_risk(10)
+    assert not budget.spend_on_risk(1)
 
 
 def test_F52_tokens_are_counted_exactly_and_reductions_take_the_rest() -> None:

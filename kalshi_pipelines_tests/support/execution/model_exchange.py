@@ -66,6 +66,9 @@ class ModelExchange:
 
     def place(self, permit: SendPermit) -> OrderAnswer:
         sent = permit.sent
+        stopped = permit.last_look()
+        if stopped is not None:
+            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=stopped)
         assert self.is_recorded(sent), f"{sent.client_order_id} is sent, and no record of it is committed"
         self.posts[sent.client_order_id] = self.posts.get(sent.client_order_id, 0) + 1
         fault, self.fault = self.fault, "none"

@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Origin
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.answers import OrderAnswer
+from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import MarketTicker
@@ -69,6 +69,7 @@ class ScriptedExchange:
     has_tokens: bool = True
     host: str = HOST
     key_fingerprint: str = KEY
+    connect: Callable[[], object] = lambda: None
     orders: list[dict[str, Any]] = field(default_factory=list)
     groups: list[tuple[int, int]] = field(default_factory=list)
 
@@ -83,6 +84,10 @@ class ScriptedExchange:
     def place(self, permit: SendPermit) -> OrderAnswer:
         body = permit.sent.request_json.encode()
         permit.consume(host=self.host, key_fingerprint=self.key_fingerprint, body=body)
+        self.connect()
+        stopped = permit.last_look()
+        if stopped is not None:
+            return OrderAnswer(None, failure=SendFailure.NOT_SENT, detail=stopped)
         self.orders.append(json.loads(body))
         return self.answer(self.orders[-1])
 
@@ -98,6 +103,7 @@ class ScriptedSession:
     mode: Mode = Mode.LIVE
     market: MarketSnapshot = MARKET
     killed: str | None = None
+    read_kill: Callable[[], str | None] | None = None
     unreadable: Exception | None = None
     available: int | None = 10**9
     asked: list[object] = field(default_factory=list)
@@ -123,7 +129,7 @@ class ScriptedSession:
             self.session,
             self.journal,
             self.settings,
-            ExecutorInputs(self._market, lambda: self.killed, self._available if live else None),
+            ExecutorInputs(self._market, self._kill, self._available if live else None),
             self.dispatch,
             checkpoint=self._pass,
             clock_us=self.clock,
@@ -184,6 +190,9 @@ class ScriptedSession:
     def _pass(self, checkpoint: Checkpoint) -> None:
         self.passed.append(checkpoint)
         self.at.get(checkpoint, lambda: None)()
+
+    def _kill(self) -> str | None:
+        return self.killed if self.read_kill is None else self.read_kill()
 
     def _market(self, ticker: MarketTicker) -> MarketSnapshot:
         self.asked.append(str(ticker))
