@@ -16,6 +16,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.older_records import complete_row
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
@@ -183,7 +184,8 @@ class _Chain:
         content = json.loads(body)
         if content.get("kind") != row["kind"]:
             yield f"record {seq} is of kind {content.get('kind')} in its body, but {row['kind']} in its row"
-        for each in content.get("rows", []):
+        for listed in content.get("rows", []):
+            each = complete_row(listed, content.get("v"))
             self.recorded[each["table"]].setdefault(seq, []).append(_digest(each))
             yield from self._sent_while_stopped(seq, each)
 

@@ -88,6 +88,7 @@ class ProposalTexts:
         expires: When a ``good_till_canceled`` order ends. Such an order needs this time; others must not have it.
         post_only: ``true`` or ``false``.
         reduce_only: ``true`` or ``false``.
+        open_short: ``true`` if a sale of more contracts than are held may turn the position, otherwise ``false``.
         strategy_version: The version of the rule.
         partition: The time window of the signal, such as a date.
         leg: The name of this order among several orders of one signal.
@@ -108,6 +109,7 @@ class ProposalTexts:
     expires: str = ""
     post_only: str = ""
     reduce_only: str = ""
+    open_short: str = ""
     strategy_version: str = ""
     partition: str = ""
     leg: str = ""
@@ -123,6 +125,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL.value,
     "post_only": "false",
     "reduce_only": "false",
+    "open_short": "false",
     "leg": "1",
     "attempt": "1",
 }
@@ -163,6 +166,7 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
         reduce_only=_flag(texts.reduce_only),
         expires=_instant(texts.expires) if texts.expires else None,
         reason=_nfc(texts.reason),
+        open_short=_flag(texts.open_short),
     )
     problems = _problems_of_order(order)
     if problems:
@@ -254,6 +258,7 @@ _CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
     "expires": _instant,
     "post_only": _flag,
     "reduce_only": _flag,
+    "open_short": _flag,
     "attempt": _attempt,
 }
 
@@ -302,6 +307,8 @@ def _problems_of_order(order: ProposedOrder) -> list[str]:
         problems.append("post_only: only good_till_canceled orders can rest")
     if order.reduce_only and order.time_in_force is not TimeInForce.IMMEDIATE_OR_CANCEL:
         problems.append("reduce_only: only immediate_or_cancel orders can be reduce-only")
+    if order.open_short and (order.reduce_only or order.leg.action is not Action.SELL):
+        problems.append("open_short: only a sale that is not reduce-only can open a short position")
     return problems
 
 

@@ -43,10 +43,11 @@ _NEW: Final[Mapping[str, object]] = {
 }
 
 
-def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, object]:
+def new_intent_row(new: NewIntent, session: Row, planned_us: int, closing: int) -> dict[str, object]:
     """Return the row of a new order for the table ``intents``, in the order of the table's columns.
 
     Each term of the order becomes the column with the term's name. The account and the mode come from the session.
+    ``closing`` is the number of the order's centi-contracts that only close a position.
     """
     side, price, count = new.request.side, new.request.price.centicents, new.request.count.centi
     reserved = Exposure.of_resting(side, price, count, new.fee_bound_microdollars)
@@ -60,7 +61,9 @@ def new_intent_row(new: NewIntent, session: Row, planned_us: int) -> dict[str, o
         "cancel_order_on_pause": 1,
         "reserved_if_no_microdollars": reserved.if_no,
         "reserved_if_yes_microdollars": reserved.if_yes,
-        "notional_microdollars": (price if side is Side.BID else DOLLAR_CENTICENTS - price) * count,
+        "notional_microdollars": (price if side is Side.BID else DOLLAR_CENTICENTS - price) * (count - closing),
+        "proposed_centicontracts": (new.proposed or new.request.count).centi,
+        "closing_centicontracts": closing,
         "planned_us": planned_us,
         "request_json": text,
         "request_sha256": request_sha256(text),

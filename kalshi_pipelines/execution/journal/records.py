@@ -13,7 +13,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
-from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.terms import Contracts, Side
 
 
 class Mode(StrEnum):
@@ -115,7 +115,10 @@ class HeldLease:
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An order to be planned: its request, and the facts that are stored with it."""
+    """An order to be planned: its request, and the facts that are stored with it.
+
+    ``proposed`` is the proposed count if the request is for fewer contracts, as for a reduce-only order.
+    """
 
     session_id: str
     idempotency_key: str
@@ -128,6 +131,7 @@ class NewIntent:
     actor_name: str
     approval_required: bool
     proposal_id: int | None = None
+    proposed: Contracts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,9 @@ class Intent:
 
     ``filled_centicontracts`` and ``fees_microdollars`` are sums of the posted fills. ``reported_filled_centicontracts``
     is the filled count in the exchange's last answer; some of these fills may not be posted yet.
+
+    ``closing_centicontracts`` is the part of the count that only closes a position. ``notional_microdollars`` is the
+    price of the other contracts. ``proposed_centicontracts`` is the proposed count.
     """
 
     intent_id: int
@@ -176,6 +183,8 @@ class Intent:
     reserved_if_no_microdollars: int
     reserved_if_yes_microdollars: int
     notional_microdollars: int
+    proposed_centicontracts: int
+    closing_centicontracts: int
     idempotency_key: str
     request_json: str
     request_sha256: str

@@ -116,6 +116,14 @@ class DenialReason(Enum):
         "Time in force, expiry, post-only and reduce-only contradict each other, or the order would rest too long.",
         "Correct these terms: see `docs/trading.md`.",
     )
+    WOULD_OPEN_SHORT = Explanation(
+        "The sale is for more contracts than are held and free to sell, so it would turn the position around.",
+        "Sell fewer contracts, or allow it with `--open-short` (`open_short` in a file).",
+    )
+    NOTHING_TO_REDUCE = Explanation(
+        "The order is reduce-only, but the account holds nothing that it could close.",
+        "Run `status` to see positions and open orders. Propose the order without reduce-only to open a position.",
+    )
     FEE_UNKNOWN = Explanation(
         "This version knows no bound for the market's fee.", "Update kalshi_pipelines, or choose another market."
     )

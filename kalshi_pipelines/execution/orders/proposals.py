@@ -43,6 +43,7 @@ class ProposedOrder:
         as_of: The time of the data behind the proposal.
         valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
         expires: When a good-till-canceled order ends. Such an order needs this time; other orders must not have one.
+        open_short: Whether a sale may turn the position: sell more contracts of an outcome than the account holds.
     """
 
     signal: Signal
@@ -58,3 +59,4 @@ class ProposedOrder:
     reduce_only: bool = False
     expires: dt.datetime | None = None
     reason: str = ""
+    open_short: bool = False

@@ -91,6 +91,9 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     )
     propose.add_argument("--post-only", action="store_true")
     propose.add_argument("--reduce-only", action="store_true")
+    propose.add_argument(
+        "--open-short", action="store_true", help="let a sale turn the position: sell more contracts than are held"
+    )
     propose.add_argument("--reason", default="", help="a note for people; no check reads it")
     _who(propose, user)
     propose.set_defaults(do=inbox_commands.propose_order)

@@ -29,6 +29,7 @@ def propose_order(context: CommandContext, given: argparse.Namespace) -> int:
         expires="" if rests is None else rests.isoformat(),
         post_only=str(given.post_only).lower(),
         reduce_only=str(given.reduce_only).lower(),
+        open_short=str(given.open_short).lower(),
         reason=given.reason,
     )
     order = read_proposal(texts, Proposer(ActorKind(given.kind), given.name))

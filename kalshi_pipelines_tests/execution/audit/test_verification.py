@@ -43,7 +43,7 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         ["UPDATE audit_head SET seq = 33"],
         [
             "the chain ends at record 34"
-            ", but the stored head is (33, 'd54b1a672091ae0e63c788a0d89a558da9550fe7025afbb4194557ee7fd729a4')",
+            ", but the stored head is (33, '0278aede778bffcac885354eba309b1508ef1fb7700743c01f68f6536651e3cd')",
         ],
     ),
     (
@@ -62,7 +62,7 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         ["DELETE FROM audit_log WHERE seq = 34"],
         [
             "the chain ends at record 33"
-            ", but the stored head is (34, 'd54b1a672091ae0e63c788a0d89a558da9550fe7025afbb4194557ee7fd729a4')",
+            ", but the stored head is (34, '0278aede778bffcac885354eba309b1508ef1fb7700743c01f68f6536651e3cd')",
             "kill_events: the stored rows of record 34 differ from it (0 recorded, 1 stored)",
         ],
     ),

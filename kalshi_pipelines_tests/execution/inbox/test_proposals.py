@@ -147,6 +147,9 @@ def test_one_wrong_proposal_refuses_the_whole_batch(journal: sa.Engine) -> None:
         ({"post_only": "true"}, "post_only: only good_till_canceled orders can rest"),
         ({"post_only": "1"}, "post_only: '1' is neither true nor false"),
         ({"reduce_only": "true", "time_in_force": "fill_or_kill"}, "reduce_only: only immediate_or_cancel orders"),
+        ({"open_short": "true"}, "open_short: only a sale that is not reduce-only can open a short position"),
+        ({"open_short": "true", "action": "sell", "reduce_only": "true"}, "open_short: only a sale that is not reduce"),
+        ({"open_short": "yes"}, "open_short: 'yes' is neither true nor false"),
         ({"attempt": "0"}, "attempt: '0' is not a number from 1 to 1,000"),
         ({"attempt": "1" * 400}, "is not a number from 1 to 1,000"),
         ({"attempt": "1001"}, "attempt: '1001' is not a number from 1 to 1,000"),
@@ -179,6 +182,7 @@ def test_left_out_fields_have_the_careful_defaults() -> None:
     made = order()
     assert (made.time_in_force, made.post_only, made.reduce_only) == (TimeInForce.IMMEDIATE_OR_CANCEL, False, False)
     assert (made.signal.leg, made.signal.attempt) == ("1", 1)
+    assert (made.open_short, order(action="sell", open_short="true").open_short) == (False, True)
     said = order(leg="b", attempt="1000", reduce_only="true", signal="x" * 400)
     assert (said.signal.leg, said.signal.attempt, said.reduce_only) == ("b", 1_000, True)
     assert order(valid_until="2026-11-23T14:10:00Z").valid_until - made.as_of == dt.timedelta(minutes=10)

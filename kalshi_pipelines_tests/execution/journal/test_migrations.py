@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -27,13 +28,16 @@ from kalshi_pipelines.execution.journal.tables import (
     AUDIT_KINDS,
     audit_kinds,
     denial_reasons,
+    intents,
     legal_transitions,
     metadata,
 )
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
+from kalshi_pipelines.execution.orders.terms import ClientOrderId
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines_tests.support.execution.order_steps import order_steps
+from kalshi_pipelines_tests.support.execution.older_journal import fill_older_journal
+from kalshi_pipelines_tests.support.execution.order_steps import HOUR, NOON, Clock, OrderSteps
 from kalshi_pipelines_tests.support.execution.tampering import tamper
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
@@ -73,7 +77,7 @@ def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
     with pytest.raises(JournalOutdated, match="migrate"):
         require_journal_head(empty)
     first = upgrade_journal(empty)
-    assert (first.before, first.applied) == (None, ("0001", "0002"))
+    assert (first.before, first.applied) == (None, ("0001", "0002", "0003"))
     again = upgrade_journal(empty)
     assert (again.before, again.applied) == (journal_head(), ())
     require_journal_head(empty)
@@ -88,7 +92,7 @@ def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
 
 
 #: The newest revision of the journal, and a digest of the guards that this revision installs.
-GUARDS = "0002 b7cbaf0241fee126"
+GUARDS = "0003 b7cbaf0241fee126"
 
 
 def test_changed_guards_come_with_a_migration() -> None:
@@ -172,15 +176,46 @@ def test_journal_of_another_revision_is_not_used(journal_engine: sa.Engine) -> N
         require_journal_head(journal_engine)
 
 
-def test_journal_with_a_row_without_its_parent_is_not_upgraded(sqlite_journal: sa.Engine) -> None:
-    order_steps(sqlite_journal)
-    tamper(sqlite_journal, "DELETE FROM sessions")
-    tamper(sqlite_journal, f"UPDATE {VERSION_TABLE} SET version_num = '0001'")
+def test_journal_with_a_row_without_its_parent_is_not_upgraded(empty_sqlite_url: str) -> None:
+    engine = open_journal(empty_sqlite_url)
+    fill_older_journal(engine)
+    tamper(engine, "DELETE FROM sessions")
     with pytest.raises(JournalOutdated, match=r"without their parent, so nothing was changed: .*sessions"):
-        upgrade_journal(sqlite_journal)
-    with sqlite_journal.connect() as connection:
+        upgrade_journal(engine)
+    with engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar_one() == 1
-        assert missing_guards(connection) == []
+        assert connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one() == "0002"
+    engine.dispose()
+
+
+def test_journal_of_revision_0002_is_upgraded_without_loss_and_verifies(empty: sa.Engine) -> None:
+    rows = fill_older_journal(empty)
+    assert upgrade_journal(empty).before == "0002"
+    with empty.connect() as connection:
+        for name, wanted in rows.items():
+            table = metadata.tables[name]
+            have = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+            kept = [{column: row[column] for column in wanted[0]} for row in have]
+            assert sorted(kept, key=str) == sorted(wanted, key=str), name
+        closing = connection.execute(
+            sa.select(
+                intents.c.closing_centicontracts, intents.c.proposed_centicontracts - intents.c.count_centicontracts
+            )
+        )
+        assert {tuple(row) for row in closing} == {(0, 0)}
+    report = verify(empty)
+    assert report.ok, str(report)
+    journal = Journal(empty, "sandbox", clock_us=lambda: NOON + 25 * HOUR)
+    steps = OrderSteps(journal, Clock(NOON + 25 * HOUR), "session-0002", "9b2f2c4e-0000-4000-8000-000000000002")
+    steps.release_kill_switch() if _is_engaged(journal) else None
+    steps.reserve(idempotency_key="f" * 64, client_order_id=ClientOrderId("kx1-after-the-upgrade"))
+    report = verify(empty)
+    assert report.ok, str(report)
+
+
+def _is_engaged(journal: Journal) -> bool:
+    with journal.reading() as reading:
+        return reading.halts.kill_state().engaged
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite://", "postgresql://u:p%40x@h@b/c"])

@@ -55,6 +55,7 @@ COLUMNS = {
     "actor_name": "reader",
     "post_only": 1,
     "reduce_only": 0,
+    "open_short": 0,
     "expires_us": 1_795_453_740_123_456,
     "reason": "a look",
 }

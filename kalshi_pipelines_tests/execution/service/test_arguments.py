@@ -19,7 +19,7 @@ WHY = {"by": "ann", "why": "a try"}
 ORDER = {
     "action": "buy", "outcome": "yes", "ticker": "KXA-1", "count": "10", "price": "0.56", "signal": "s",
     "strategy": "by hand", "valid_minutes": 5, "time_in_force": "immediate_or_cancel", "rest_minutes": None,
-    "post_only": False, "reduce_only": False, "reason": "", "kind": "person", "name": "ann",
+    "post_only": False, "reduce_only": False, "open_short": False, "reason": "", "kind": "person", "name": "ann",
 }  # fmt: skip
 TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("propose buy yes KXA-1 10 0.56 --signal s", "propose_order", ORDER),
@@ -32,6 +32,11 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
             "time_in_force": "good_till_canceled", "rest_minutes": 9, "post_only": True, "reduce_only": True,
             "reason": "r", "kind": "agent", "name": "reader",
         },
+    ),
+    (
+        "propose sell yes KXA-1 10 0.56 --signal s --open-short",
+        "propose_order",
+        ORDER | {"action": "sell", "open_short": True},
     ),
     ("import a.csv", "import_file", {"file": Path("a.csv"), "kind": "person", "name": "ann"}),
     ("import a.csv --as strategy --name s", "import_file", {"file": Path("a.csv"), "kind": "strategy", "name": "s"}),

@@ -90,6 +90,7 @@ PROPOSED: dict[str, object] = {
     "rest_minutes": None,
     "post_only": False,
     "reduce_only": False,
+    "open_short": False,
     "time_in_force": "immediate_or_cancel",
     "reason": "a look",
     "kind": "agent",

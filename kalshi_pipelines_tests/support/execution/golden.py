@@ -27,7 +27,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 )
 
 #: SHA-256 of the fixed session's audit log. It may change only with the log's form, together with ``BODY_VERSION``.
-GOLDEN: Final = "ab4aa2479e27212c86e17ea2dee8c44b2191efb8797f539aa8636fd605bcdd66"
+GOLDEN: Final = "a1aa9ddcaa9ded35798f84051bf5bfe2e9589da33cad871056109f677198e267"
 
 
 def audit_of_a_session(url: str) -> str:

@@ -50,6 +50,7 @@ AUDIT_KINDS = (
     "release",
     "config",
     "note",
+    "realise",
 )
 
 audit_kinds = sa.Table(

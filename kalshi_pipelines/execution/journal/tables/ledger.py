@@ -26,7 +26,7 @@ from kalshi_pipelines.execution.journal.tables.columns import (
 from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
 from kalshi_pipelines.execution.orders.terms import Side
 
-POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review")
+POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review", "realise")
 #: Final order states. When an order reaches one of these states, its remaining reservation is released.
 RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
 
@@ -126,9 +126,9 @@ postings = sa.Table(
     sa.CheckConstraint("kind = 'foreign' OR (kind = 'fill') = (fill_id IS NOT NULL)", name="fill"),
     sa.CheckConstraint("kind NOT IN ('reserve', 'fill', 'release') OR intent_id IS NOT NULL", name="of_an_intent"),
     sa.CheckConstraint(
-        "kind <> 'reserve' OR (event_state = 'reserved' AND d_orders = 1 AND d_if_no_microdollars >= 0 AND "
+        "kind <> 'reserve' OR (event_state = 'reserved' AND d_orders IN (0, 1) AND d_if_no_microdollars >= 0 AND "
         "d_if_yes_microdollars >= 0 AND d_notional_microdollars >= 0 AND d_spent_microdollars = 0 AND "
-        "d_position_centicontracts = 0 AND d_open_bids_centicontracts + d_open_asks_centicontracts > 0)",
+        "d_position_centicontracts = 0 AND d_open_bids_centicontracts >= 0 AND d_open_asks_centicontracts >= 0)",
         name="reserve",
     ),
     sa.CheckConstraint(
@@ -138,7 +138,13 @@ postings = sa.Table(
         "AND d_open_asks_centicontracts <= 0)",
         name="release",
     ),
-    sa.CheckConstraint("kind NOT IN ('fill', 'settle', 'review') OR d_orders = 0", name="orders"),
+    sa.CheckConstraint("kind NOT IN ('fill', 'settle', 'review', 'realise') OR d_orders = 0", name="orders"),
+    sa.CheckConstraint(
+        "kind <> 'realise' OR (intent_id IS NULL AND d_if_no_microdollars = d_spent_microdollars AND "
+        "d_if_yes_microdollars = d_spent_microdollars AND d_position_centicontracts = 0 AND "
+        "d_open_bids_centicontracts = 0 AND d_open_asks_centicontracts = 0 AND d_notional_microdollars = 0)",
+        name="realise",
+    ),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )

@@ -38,6 +38,12 @@ LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
 #: same account.
 SELF_TRADE_PREVENTION: Final = ("taker_at_cross", "maker")
 STATES: Final = tuple(OrderState)
+#: The price of one contract of an order's side, and of one contract of the opposite side, in SQL.
+_SIDE_PRICE: Final = "CASE side WHEN 'bid' THEN price_centicents ELSE 10000 - price_centicents END"
+_OTHER_PRICE: Final = "CASE side WHEN 'bid' THEN 10000 - price_centicents ELSE price_centicents END"
+#: The reserved loss if the order's side loses, and if it wins, in SQL.
+_IF_LOST: Final = "CASE side WHEN 'bid' THEN reserved_if_no_microdollars ELSE reserved_if_yes_microdollars END"
+_IF_WON: Final = "CASE side WHEN 'bid' THEN reserved_if_yes_microdollars ELSE reserved_if_no_microdollars END"
 
 
 def states_of(some: frozenset[OrderState]) -> str:
@@ -71,6 +77,9 @@ proposals = sa.Table(
     *flag("post_only"),
     *flag("reduce_only"),
     required("reason", Text),
+    # Older versions of the code, such as an agent's program, propose orders without this column.
+    sa.Column("open_short", Integer, nullable=False, server_default=sa.text("0")),
+    sa.CheckConstraint("open_short IN (0, 1)", name="open_short"),
     one_of("actor_kind", ActorKind),
     one_of("action", Action),
     one_of("outcome", Outcome),
@@ -147,6 +156,10 @@ intents = sa.Table(
     *flag("approval_required"),
     required("request_json", Text),
     required("request_sha256", Text),
+    # The proposed count. A reduce-only order may be for fewer contracts than proposed.
+    required("proposed_centicontracts"),
+    # The contracts that only close a position. They add no risk, so the notional does not count them.
+    required("closing_centicontracts"),
     sa.UniqueConstraint("mode", "idempotency_key"),
     sa.UniqueConstraint("mode", "client_order_id"),
     # Foreign keys of other tables refer to an intent by its number and mode, or by its number, order group and market.
@@ -184,22 +197,23 @@ intents = sa.Table(
     sa.CheckConstraint(f"valid_until_us - as_of_us BETWEEN 1 AND {LONGEST_VALIDITY_US}", name="validity"),
     *not_negative("fee_bound_microdollars"),
     sa.CheckConstraint(
-        "notional_microdollars = count_centicontracts * "
-        "CASE side WHEN 'bid' THEN price_centicents ELSE 10000 - price_centicents END",
-        name="notional",
+        "proposed_centicontracts >= count_centicontracts "
+        "AND (reduce_only = 1 OR proposed_centicontracts = count_centicontracts)",
+        name="proposed_centicontracts",
     ),
-    # The reservation equals the loss if the order is filled completely and its side loses: the notional plus the fee
-    # bound.
+    sa.CheckConstraint("closing_centicontracts BETWEEN 0 AND count_centicontracts", name="closing_centicontracts"),
     sa.CheckConstraint(
-        "CASE side WHEN 'bid' THEN reserved_if_no_microdollars ELSE reserved_if_yes_microdollars END "
-        "= notional_microdollars + fee_bound_microdollars",
+        f"notional_microdollars = (count_centicontracts - closing_centicontracts) * {_SIDE_PRICE}", name="notional"
+    ),
+    # The reservation equals the loss if the order is filled completely and its side loses: the price of all contracts
+    # plus the fee bound.
+    sa.CheckConstraint(
+        f"{_IF_LOST} = count_centicontracts * {_SIDE_PRICE} + fee_bound_microdollars",
         name="reserved",
     ),
     sa.CheckConstraint(
-        "CASE side WHEN 'bid' THEN reserved_if_yes_microdollars ELSE reserved_if_no_microdollars END "
-        "BETWEEN 0 AND fee_bound_microdollars AND "
-        "CASE side WHEN 'bid' THEN reserved_if_yes_microdollars ELSE reserved_if_no_microdollars END "
-        ">= fee_bound_microdollars - (10000 * count_centicontracts - notional_microdollars)",
+        f"{_IF_WON} BETWEEN 0 AND fee_bound_microdollars AND "
+        f"{_IF_WON} >= fee_bound_microdollars - count_centicontracts * {_OTHER_PRICE}",
         name="reserved_if_won",
     ),
     sqlite_strict=True,

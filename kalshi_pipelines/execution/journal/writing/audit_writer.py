@@ -19,8 +19,9 @@ from kalshi_pipelines.execution.journal.writing.insertion import insert_rows
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.units import instant
 
-#: The version of the format in which the body of an audit record is written.
-BODY_VERSION: Final = 1
+#: The version of the format in which the body of an audit record is written. Version 2 lists how many contracts of an
+#: order only close a position.
+BODY_VERSION: Final = 2
 
 #: The facts of an audit record that has nothing to state besides its rows.
 NO_FACTS: Final[Mapping[str, object]] = {}

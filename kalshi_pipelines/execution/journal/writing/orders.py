@@ -64,7 +64,7 @@ class OrderWriter:
         if earlier is not None:
             raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
         intent_id = self._audit.next_seq
-        values = new_intent_row(new, session, self._audit.now_us)
+        values = new_intent_row(new, session, self._audit.now_us, 0)
         intent = planned_intent(intent_id, values)
         if request_text(values) != intent.request_json:
             raise JournalRefused(
@@ -254,14 +254,14 @@ class OrderWriter:
 
 
 def _same_terms(earlier: Intent, new: NewIntent) -> bool:
-    """Return whether two orders have the same market, side, price and count.
+    """Return whether two orders have the same market, side, price and proposed count.
 
     Their order groups may differ, because each session has its own groups.
     """
     request = new.request
-    return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.count_centicontracts) == (
+    return (earlier.ticker, earlier.side, earlier.price_centicents, earlier.proposed_centicontracts) == (
         str(request.ticker),
         request.side,
         request.price.centicents,
-        request.count.centi,
+        (new.proposed or request.count).centi,
     )
