@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import (
     AdmittedOrder,
     Decision,
@@ -27,6 +26,7 @@ from kalshi_pipelines.execution.executor.dispatch import (
     OrderDispatch,
     release_reservation,
 )
+from kalshi_pipelines.execution.executor.lease_keeper import LeaseKeeper
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import MarketReader, MarketSnapshot, UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import (
@@ -109,6 +109,7 @@ class TradeExecutor:
         self._session, self._journal, self._settings = session, journal, settings
         self._read, self._dispatch = inputs, dispatch
         self._checkpoint, self._clock_us = checkpoint, clock_us
+        self._lease = LeaseKeeper(journal, session)
 
     def decide(self, order: ProposedOrder, proposal_id: int | None = None) -> Decision:
         """Plan, admit and send the order of one proposal, or deny it.
@@ -119,13 +120,21 @@ class TradeExecutor:
         Raises:
             JournalUnavailable: The journal cannot be read or written; nothing more was done.
         """
+        self.keep_lease()
         planned = self._plan(order, proposal_id)
+        self.keep_lease()
         if isinstance(planned, Decision):
             return planned
         admitted = self._admit(planned)
         if isinstance(admitted, Decision):
             return admitted
         return self._send(admitted)
+
+    def keep_lease(self) -> Denial | None:
+        """Renew the session's lease if its last renewal is old. Return a denial if the lease was lost."""
+        if self._lease.keep():
+            return None
+        return Denial(DenialReason.SESSION_CLOSED, "the session's lease was lost")
 
     def is_due(self, waiting: AdmittedOrder) -> bool:
         """Return whether a waiting order can be decided now: a person has approved it, or it is no longer valid."""
@@ -246,7 +255,7 @@ class TradeExecutor:
         refused = (
             Denial(DenialReason.KILL_SWITCH_ENGAGED, killed)
             if killed is not None
-            else first_denial(checks) or self._renew_lease()
+            else first_denial(checks) or self.keep_lease()
         )
         if refused is not None:
             abandoned = release_reservation(self._journal, intent, refused, checks)
@@ -271,11 +280,6 @@ class TradeExecutor:
         _, fee_check = fee_bound_check(planned.order, market, self._settings)
         checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
         return replace(admitted, planned=replace(planned, market=market, checks=checks))
-
-    def _renew_lease(self) -> Denial | None:
-        if self._session.mode is Mode.DRY_RUN or sessions.renew_lease(self._journal, self._session):
-            return None
-        return Denial(DenialReason.SESSION_CLOSED, "the session's lease was lost")
 
     def _lacks_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
         if self._session.mode is Mode.DRY_RUN or not self._requires_approval(planned):

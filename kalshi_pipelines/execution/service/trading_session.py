@@ -275,7 +275,7 @@ def _decide_after_approval(
                 context.say(format_decision(decisions[number]))
         if left:
             context.pause(_SECONDS_BETWEEN_LOOKS)
-            sessions.renew_lease(context.journal, session)
+            executor.keep_lease()
     return decisions
 
 

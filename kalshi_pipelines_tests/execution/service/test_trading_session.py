@@ -38,7 +38,7 @@ from kalshi_pipelines.execution.service.trading_session import TradingContext, T
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
-from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW
+from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.order_steps import MINUTE as MINUTE_US
 from kalshi_pipelines_tests.support.execution.sandbox_member import proposed, ready_journal, sandbox_with_member
@@ -200,7 +200,9 @@ def test_waiting_order_is_sent_after_approval_and_denied_after_expiry(
         numbers[2]: (DecisionOutcome.PLACED, None),
     }
     assert waited == [1.0] * 61
-    assert until == sorted(set(until)), "the sub-account is held while a person is waited for"
+    assert until == sorted(until)
+    assert min(end - (NOW_US + second * 1_000_000) for second, end in enumerate(until)) >= 45_000_000
+    assert len(set(until)) == 5, "the lease is written only every 15 seconds"
     assert len(made.exchange.orders) == 2
     assert [line.partition(" ")[0] for line in said] == [
         *("placed:", "awaits", "awaits"),
@@ -211,6 +213,23 @@ def test_waiting_order_is_sent_after_approval_and_denied_after_expiry(
         waiting = [decision.intent for decision in run.decisions if decision.order.actor is ActorKind.AGENT]
         digests = [reading.orders.intent(each.intent_id).request_sha256[:12] for each in waiting if each]
     assert [line.rpartition(" ")[2] for line in said if line.startswith("intent")] == digests
+
+
+@pytest.mark.parametrize("seconds", [2, 14, 44])
+def test_minutes_of_denials_do_not_lose_the_lease(sqlite_journal: sa.Engine, seconds: int) -> None:
+    made = scripted_session(sqlite_journal, attempts_per_minute=60)
+    far = {"as_of": NOW, "valid_until": NOW + 10 * MINUTE}
+    number = 180 // seconds
+    put_in(made, *(made.order(**far) for _ in range(number)), made.order(**far))
+
+    def unreadable(_: object) -> None:
+        made.clock.now_us += seconds * 1_000_000
+        made.unreadable = None if len(made.asked) > number else UnreadableMarket("no grid")
+
+    made.on_market = unreadable
+    run = traded(made, context_of(made))
+    assert [each.outcome for each in run.decisions] == [DecisionOutcome.DENIED] * number + [DecisionOutcome.PLACED]
+    assert len(made.exchange.orders) == 1
 
 
 def test_approved_order_with_an_unreadable_market_is_denied_as_stale(sqlite_journal: sa.Engine) -> None:

@@ -159,7 +159,9 @@ THREATS: Final[Mapping[int, Threat]] = {
         "Caps are changed during a session", "A session is written once, and the arm token holds the hash of the caps."
     ),
     41: Threat(
-        "The kill switch is engaged during a run", "The switch is read in the transaction that commits SENDING."
+        "The kill switch is engaged during a run",
+        "The switch is read in the transaction that commits SENDING, and again after connecting, right before the first "
+        "byte.",
     ),
     42: Threat(
         "The kill switch keeps orders from being canceled", "Cancels take a path of their own and need no permission."

@@ -103,6 +103,7 @@ class ScriptedSession:
     mode: Mode = Mode.LIVE
     market: MarketSnapshot = MARKET
     killed: str | None = None
+    on_market: Callable[[MarketTicker], object] = lambda _: None
     read_kill: Callable[[], str | None] | None = None
     unreadable: Exception | None = None
     available: int | None = 10**9
@@ -196,6 +197,7 @@ class ScriptedSession:
 
     def _market(self, ticker: MarketTicker) -> MarketSnapshot:
         self.asked.append(str(ticker))
+        self.on_market(ticker)
         if self.unreadable:
             raise self.unreadable
         return replace(self.market, read_us=self.clock())
