@@ -160,8 +160,8 @@ THREATS: Final[Mapping[int, Threat]] = {
     ),
     41: Threat(
         "The kill switch is engaged during a run",
-        "The switch is read in the transaction that commits SENDING, and again after connecting, right before the first "
-        "byte.",
+        "The switch is read in the transaction that commits SENDING, and again after connecting, "
+        "right before the first byte.",
     ),
     42: Threat(
         "The kill switch keeps orders from being canceled", "Cancels take a path of their own and need no permission."
