@@ -3,7 +3,6 @@
 All files are in a new folder, and the API key is made for the demo. The demo ignores the settings of the shell.
 """
 
-import argparse
 import datetime as dt
 import os
 import sys
@@ -182,18 +181,7 @@ def _a_market(sandbox: SandboxProcess) -> dict[str, Any]:
 
 def _live_settings(demo: _Demo, folder: Path) -> TradeSettings:
     file = folder / "trade-key.pem"
-    key_id = create_key.create(
-        argparse.Namespace(
-            url=demo.sandbox.admin_url,
-            host=None,
-            type="ed25519",
-            scopes=("read", "write::trade"),
-            subaccount=0,
-            member=_MEMBER,
-            deposit=None,
-            out=file,
-        )
-    )
+    key_id = create_key.create_trade_key(demo.sandbox.admin_url, file, member=_MEMBER)
     settings = TradeSettings(mode=Mode.LIVE, api_key_id=key_id, private_key_file=file, url=demo.sandbox.url, series="*")
     with live_transport(demo.settings, settings) as transport:
         bound = ArmBinding(demo.settings.environment, transport.key_fingerprint, settings.limits_sha256)

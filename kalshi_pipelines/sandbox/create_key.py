@@ -26,6 +26,8 @@ from kalshi_pipelines.sandbox.access.signatures import public_pem
 from kalshi_pipelines.sandbox.admin.routes import ADMIN_ROOT
 
 DEFAULT_URL: Final = "http://127.0.0.1:8765"
+#: The scopes of a key that may only read and trade.
+TRADE_SCOPES: Final = ("read", "write::trade")
 KEY_TYPES: Final = ("ed25519", "rsa")
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 _RSA_BITS: Final = 2_048
@@ -171,6 +173,34 @@ def create(arguments: argparse.Namespace) -> str:
         arguments.out.unlink()
         raise
     return key_id
+
+
+def create_trade_key(
+    url: str,
+    file: Path,
+    *,
+    subaccount: int = 0,
+    member: str = DEFAULT_MEMBER,
+    deposit: str | None = None,
+) -> str:
+    """Make a key that may only read and trade in one sub-account, and return its id.
+
+    ``url`` is the address of a running sandbox.
+
+    Raises:
+        KeyNotCreated: A step failed. No key file is left behind.
+    """
+    arguments = argparse.Namespace(
+        url=_root(url),
+        host=None,
+        type="ed25519",
+        scopes=TRADE_SCOPES,
+        subaccount=subaccount,
+        member=member,
+        deposit=deposit,
+        out=file,
+    )
+    return create(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -130,7 +130,7 @@ def open_live(
     checks = (
         *_origin_checks(settings, opening),
         *arming_checks(settings, bound, now),
-        *_journal_checks(journal),
+        *journal_checks(journal),
         *other_checks,
     )
     denied = first_denial(checks)
@@ -186,7 +186,8 @@ def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ..
     )
 
 
-def _journal_checks(journal: Journal) -> tuple[Check, ...]:
+def journal_checks(journal: Journal) -> tuple[Check, ...]:
+    """Check that the journal has the tables and guards of this code, and every record that was anchored."""
     try:
         journal.require_head()
         journal.require_unrestored()

@@ -5,7 +5,8 @@ Environment variables that are not set are read from the file ``.env`` in the cu
 Exit statuses:
 
 - 0: the command succeeded.
-- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, or orders may still rest.
+- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, orders may still rest, or a step of
+  ``setup`` is left.
 - 2: the command could not be carried out.
 - 130: the command was interrupted by Ctrl-C.
 """
@@ -20,7 +21,13 @@ from pathlib import Path
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
+from kalshi_pipelines.execution.service import (
+    inbox_commands,
+    inspection_commands,
+    session_commands,
+    setup_commands,
+    stop_commands,
+)
 from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
 
@@ -59,9 +66,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
     user = getpass.getuser()
+    _add_setup(add)
     _add_trading(add, user)
     _add_watching(add, user)
     return parser
+
+
+def _add_setup(add: Callable[..., argparse.ArgumentParser]) -> None:
+    setup = add("setup", help="show each step to a live session: what is done, what is missing, and the next command")
+    setup.add_argument(
+        "--write-env",
+        type=Path,
+        metavar="FILE",
+        help="also add the variables that are set to this .env file (mode 0600); other values in it are never changed",
+    )
+    setup.add_argument(
+        "--sandbox-key",
+        type=Path,
+        metavar="FILE",
+        help="first create a trade key at the running sandbox, and write it to this new file (mode 0600)",
+    )
+    setup.set_defaults(do=setup_commands.setup)
 
 
 def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None:

@@ -14,6 +14,8 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, live_transport
+from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import (
@@ -63,6 +65,10 @@ class CommandContext:
         """
         return TradeSettings.from_environment()
 
+    def read_trade_settings_again(self) -> None:
+        """Forget the settings of trading, so that changed environment variables are read when next needed."""
+        self.__dict__.pop("trade", None)
+
     def whereabouts(self) -> str:
         """Return one line that names the environment, sub-account and journal that a command acts on.
 
@@ -110,6 +116,14 @@ class CommandContext:
         else:
             client = KalshiClient.from_settings(self.settings, warehouse)
         return self._open.enter_context(client)
+
+    def live_transport(self) -> OrderTransport:
+        """Open the transport that can send orders with the trade key. It is closed after the command."""
+        return self._open.enter_context(live_transport(self.settings, self.trade))
+
+    def live_account(self, warehouse: sa.Engine) -> LiveAccount:
+        """Open the traded account with the trade key. It is closed after the command."""
+        return self._open.enter_context(live_account(self.settings, self.trade, warehouse))
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:
