@@ -6,7 +6,6 @@ pass. The steps change nothing.
 
 import os
 import shlex
-import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
