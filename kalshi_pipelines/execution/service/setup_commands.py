@@ -27,7 +27,7 @@ from kalshi_pipelines.units import now_us
 #: hold a password.
 _OF_THE_ENVIRONMENT: Final = ("KALSHI_ENVIRONMENT", "KALSHI_SANDBOX_URL", "KALSHI_DATA_DIR", "KALSHI_JOURNAL_ANCHORS")
 #: Variables of trading that are never written to a file: a token that expires, the kill switch, and the consent to
-#: trade real money, which a person gives anew in each shell.
+#: trade real money, which a person gives in each shell.
 _NEVER_WRITTEN: Final = frozenset({f"{PREFIX}{name}" for name in ("ARM", "KILL", "KILL_FILE", "PRODUCTION")})
 _DEPOSIT: Final = "500"
 _LOWEST_BID: Final = Decimal("0.1500")

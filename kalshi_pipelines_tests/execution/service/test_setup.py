@@ -118,7 +118,7 @@ def test_setup_takes_an_operator_to_the_first_session(
 def test_setup_calls_a_key_file_that_others_can_read_wrong(
     member: SandboxMember, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    member.key_file.chmod(0o640)
+    member.key_file.chmod(0o644)
     assert checked(capsys, 1)["trade key"].startswith("wrong")
 
 
