@@ -22,12 +22,12 @@ from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
-from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.execution.service.decision_text import format_decision
 from kalshi_pipelines.execution.service.kill_switch import halt

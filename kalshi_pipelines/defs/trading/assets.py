@@ -20,9 +20,9 @@ from kalshi_pipelines.defs.trading.metadata import PROPOSAL_COLUMNS, reconciliat
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.inbox.files import read_proposals
-from kalshi_pipelines.execution.inbox.proposals import Proposer, propose
+from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.records import Origin
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
 from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US, TradingContext, TradingRun, trade
 from kalshi_pipelines.execution.text import proposal_row

@@ -53,6 +53,7 @@ _DERIVED: Final = {
     "audit_kinds",
     "denial_reasons",
     "legal_transitions",
+    "former_keys",
     "scopes",
     "scope_markets",
     "open_intents",

@@ -47,7 +47,7 @@ from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, former_idempotency_key, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
@@ -178,7 +178,7 @@ class TradeExecutor:
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = fee_bound_check(order, market, self._settings)
         request = OrderRequest(
-            client_order_id=client_order_id(idempotency_key(self._session.account, order.signal)),
+            client_order_id=client_order_id(idempotency_key(self._session.account, order.proposer, order.signal)),
             ticker=order.ticker,
             side=order.leg.side,
             price=order.leg.yes_price,
@@ -316,8 +316,12 @@ class TradeExecutor:
         if order.signal.attempt == 1:
             return ()
         signal = replace(order.signal, attempt=order.signal.attempt - 1)
-        key = idempotency_key(self._session.account, signal)
-        before = reading.orders.intent_of_key(self._session.mode, key)
+        account = self._session.account
+        before = reading.orders.intent_of_key(
+            self._session.mode,
+            idempotency_key(account, order.proposer, signal),
+            former_idempotency_key(account, signal),
+        )
         return (
             check(
                 DenialReason.ATTEMPT_NOT_DUE,
@@ -354,7 +358,8 @@ class TradeExecutor:
         order = planned.order
         return NewIntent(
             session_id=self._session.session_id,
-            idempotency_key=idempotency_key(self._session.account, order.signal),
+            idempotency_key=idempotency_key(self._session.account, order.proposer, order.signal),
+            former_key=former_idempotency_key(self._session.account, order.signal),
             request=planned.request,
             event_ticker=planned.market.event_ticker,
             fee_bound_microdollars=planned.fee_bound,

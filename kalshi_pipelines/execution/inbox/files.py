@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.execution.inbox.proposals import (
-    DEFAULTS,
     FIELDS,
     REQUIRED,
     InvalidProposals,
     ProposalTexts,
-    Proposer,
+    normalised_texts,
     read_proposal,
 )
-from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Proposer
 
 MOST_PROPOSALS: Final = 1_000
 MOST_BYTES: Final = 2_000_000
@@ -75,10 +74,10 @@ def _repeated_signals(rows: Sequence[tuple[str, dict[str, str]]]) -> Iterator[st
     """Yield a problem for each line that repeats the signal of an earlier line. A signal can become only one order."""
     first: dict[tuple[str, ...], str] = {}
     for where, texts in rows:
-        identity = tuple(
-            texts.get(name) or DEFAULTS.get(name, "")
-            for name in ("strategy", "strategy_version", "partition", "signal", "leg", "attempt")
-        )
+        made = normalised_texts(ProposalTexts(**texts))
+        # Leading zeros of an attempt do not make another attempt.
+        attempt = made.attempt.lstrip("0")
+        identity = (made.strategy, made.strategy_version, made.partition, made.signal, made.leg, attempt)
         if identity in first:
             yield f"{where}, signal: the same order as {first[identity]}; a different order needs another signal or leg"
         first.setdefault(identity, where)

@@ -5,7 +5,6 @@ transport, executor, kill switch and reconciliation. The module ``files`` reads 
 """
 
 import datetime as dt
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -17,7 +16,8 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.engine import explain_failures
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.columns import to_columns
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Signal
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Proposer, Signal
+from kalshi_pipelines.execution.orders.signal_text import is_visible, normalise, normalised_order
 from kalshi_pipelines.execution.orders.terms import (
     Action,
     Contracts,
@@ -46,6 +46,8 @@ _LONGEST: Final = {
     "reason": 4_000,
 }
 _NEVER_EMPTY: Final = frozenset({"strategy", "signal", "leg", "actor_name"})
+#: Fields that identify an order. Each entrance of the inbox brings their texts into the normal form of ``signal_text``.
+_IDENTITY: Final = ("strategy", "strategy_version", "partition", "signal", "leg")
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -62,14 +64,6 @@ class InvalidProposals(ExpectedError, ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Proposer:
-    """The proposer of an order. The calling program names the proposer; the text of a proposal never does."""
-
-    kind: ActorKind
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
 class ProposalTexts:
     """A proposal as people and files write it. Empty text means that a field was left out.
 
@@ -80,8 +74,8 @@ class ProposalTexts:
         price: The price of a contract of the outcome in dollars, such as ``"0.5600"``.
         count: The number of contracts, such as ``"10"`` or ``"0.50"``.
         strategy: The rule that wants the order.
-        signal: The observation that the rule acts on. Proposals that agree in ``strategy``, ``strategy_version``,
-            ``partition``, ``signal``, ``leg`` and ``attempt`` are the same order.
+        signal: The observation that the rule acts on. Proposals of one proposer that agree in ``strategy``,
+            ``strategy_version``, ``partition``, ``signal``, ``leg`` and ``attempt`` are the same order.
         as_of: The time of the data behind the proposal, in ISO 8601 with an offset.
         valid_until: The time after which the order must not be sent, at most ten minutes after ``as_of``.
         time_in_force: ``immediate_or_cancel`` (the default), ``fill_or_kill`` or ``good_till_canceled``.
@@ -137,7 +131,8 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
     Raises:
         InvalidProposals: A field is missing or impossible. The error lists all such fields.
     """
-    texts = _with_defaults(texts)
+    texts = normalised_texts(texts)
+    proposer = replace(proposer, name=normalise(proposer.name))
     problems = [f"{name} is missing" for name in REQUIRED if name not in _NEVER_EMPTY and not getattr(texts, name)]
     problems += [
         problem for name, convert in _CONVERSIONS.items() for problem in _problems_of_term(texts, name, convert)
@@ -147,11 +142,11 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
         raise InvalidProposals(problems)
     order = ProposedOrder(
         signal=Signal(
-            _nfc(texts.strategy),
-            _nfc(texts.strategy_version),
-            _nfc(texts.partition),
-            _nfc(texts.signal),
-            _nfc(texts.leg),
+            texts.strategy,
+            texts.strategy_version,
+            texts.partition,
+            texts.signal,
+            texts.leg,
             _attempt(texts.attempt),
         ),
         ticker=MarketTicker(texts.ticker),
@@ -161,12 +156,12 @@ def read_proposal(texts: ProposalTexts, proposer: Proposer) -> ProposedOrder:
         as_of=_instant(texts.as_of),
         valid_until=_instant(texts.valid_until),
         actor=proposer.kind,
-        actor_name=_nfc(proposer.name),
+        actor_name=proposer.name,
         post_only=_flag(texts.post_only),
         reduce_only=_flag(texts.reduce_only),
         expires=_instant(texts.expires) if texts.expires else None,
-        reason=_nfc(texts.reason),
         open_short=_flag(texts.open_short),
+        reason=normalise(texts.reason),
     )
     problems = _problems_of_order(order)
     if problems:
@@ -193,6 +188,7 @@ def propose(
         JournalUnavailable: The journal cannot be written.
         JournalRefused: The database refused a row.
     """
+    orders, source = [normalised_order(order) for order in orders], normalise(source)
     problems = [
         f"proposal {number}: {problem}"
         for number, order in enumerate(orders, 1)
@@ -206,7 +202,7 @@ def propose(
         return tuple(
             connection.execute(
                 sa.insert(proposals)
-                .values(proposed_us=at_us, source=_nfc(source), **to_columns(order))
+                .values(proposed_us=at_us, source=source, **to_columns(order))
                 .returning(proposals.c.proposal_id)
             ).scalar_one()
             for order in orders
@@ -263,7 +259,9 @@ _CONVERSIONS: Final[Mapping[str, Callable[[str], object]]] = {
 }
 
 
-def _with_defaults(texts: ProposalTexts) -> ProposalTexts:
+def normalised_texts(texts: ProposalTexts) -> ProposalTexts:
+    """Return a written proposal with the texts of its signal in their normal form, and with the default values."""
+    texts = replace(texts, **{name: normalise(getattr(texts, name)) for name in _IDENTITY})
     left_out = {name: default for name, default in DEFAULTS.items() if not getattr(texts, name)}
     return replace(texts, **left_out)
 
@@ -287,10 +285,10 @@ def _problems_of_text(name: str, text: str) -> list[str]:
         return [f"{name} is missing"]
     if len(text) > _LONGEST[name]:
         return [f"{name}: longer than {_LONGEST[name]:,} characters"]
-    # Only the field ``reason`` may contain line ends. Other control characters are refused, because they would reach
-    # logs and terminals.
-    shown = text.replace("\n", "") if name == "reason" else text
-    if not shown.isprintable():
+    # Only the field ``reason`` may contain line ends. It identifies no order, so it may also contain emoji with their
+    # invisible selectors. Other control characters are refused, because they would reach logs and terminals.
+    is_fit = text.replace("\n", "").isprintable() if name == "reason" else is_visible(text)
+    if not is_fit:
         return [f"{name}: it has characters that cannot be printed"]
     return []
 
@@ -314,7 +312,3 @@ def _problems_of_order(order: ProposedOrder) -> list[str]:
 
 def _texts_of(order: ProposedOrder) -> dict[str, object]:
     return {**to_columns(order.signal), "actor_name": order.actor_name, "reason": order.reason}
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)

@@ -18,7 +18,7 @@ class DriverQuery:
     The columns of its result are integers and texts, which need no conversion.
     """
 
-    def __init__(self, query: sa.Select[Any]) -> None:
+    def __init__(self, query: sa.Select[Any] | sa.CompoundSelect[Any]) -> None:
         self._query: Final = query
         self._compiled: Final[dict[str, tuple[LiteralString, list[str], dict[str, Any]]]] = {}
 

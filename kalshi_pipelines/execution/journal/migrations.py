@@ -22,6 +22,8 @@ VERSION_TABLE: Final = "journal_version"
 def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
     """Apply every missing migration and install the guards, in one transaction.
 
+    The guards are installed only at the newest revision, because they watch its tables.
+
     If the journal is up to date, it is only read. A login for trading therefore needs no right to change the schema.
 
     Raises:
@@ -44,7 +46,8 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
                     lower_guards(connection)
                     command.upgrade(_alembic(connection, applied), revision)
                     _refuse_dangling_references(connection)
-                    raise_guards(connection)
+                    if revision == "head":
+                        raise_guards(connection)
             finally:
                 if sqlite:
                     sqlite_driver(connection).execute("PRAGMA foreign_keys = ON")

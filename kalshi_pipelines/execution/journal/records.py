@@ -132,6 +132,8 @@ class NewIntent:
     approval_required: bool
     proposal_id: int | None = None
     proposed: Contracts | None = None
+    former_key: str | None = None
+    """The order's idempotency key in journals of earlier versions, under which it may have been planned already."""
 
 
 @dataclass(frozen=True, slots=True)

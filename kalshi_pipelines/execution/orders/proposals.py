@@ -19,8 +19,19 @@ class ActorKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Proposer:
+    """The proposer of an order. The calling program names the proposer; the text of a proposal never does."""
+
+    kind: ActorKind
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
-    """The signal that identifies an order: proposals with the same signal are the same order. See ``idempotency``."""
+    """The signal that identifies an order: proposals of one proposer with the same signal are the same order.
+
+    The module ``idempotency`` derives the order's ids, and the module ``signal_text`` defines the form of the texts.
+    """
 
     strategy: str
     strategy_version: str
@@ -60,3 +71,8 @@ class ProposedOrder:
     expires: dt.datetime | None = None
     reason: str = ""
     open_short: bool = False
+
+    @property
+    def proposer(self) -> Proposer:
+        """The proposer of the order."""
+        return Proposer(self.actor, self.actor_name)

@@ -21,10 +21,10 @@ from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.gates.vendor import vendor_checks
+from kalshi_pipelines.execution.inbox.stored import stored_order
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
-from kalshi_pipelines.execution.orders.columns import from_columns
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
@@ -239,7 +239,7 @@ def _orders_of(
 ) -> Iterator[tuple[int, ProposedOrder]]:
     for row in rows:
         try:
-            order = from_columns(ProposedOrder, row)
+            order = stored_order(row)
         except (ValueError, OverflowError) as error:
             _deny_row(context, session, row["proposal_id"], str(error))
         else:

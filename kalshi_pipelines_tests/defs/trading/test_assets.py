@@ -25,13 +25,13 @@ from kalshi_pipelines.defs.trading.assets import executed_orders
 from kalshi_pipelines.defs.trading.by_hand import TradesByItself, require_by_hand
 from kalshi_pipelines.defs.trading.kill_switch import halted_sensor
 from kalshi_pipelines.defs.trading.tags import ONLY_ONCE, TRADES
-from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import EngagementRecord
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import alerts

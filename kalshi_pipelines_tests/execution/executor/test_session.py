@@ -308,7 +308,7 @@ def test_answer_that_the_journal_refuses_leaves_the_order_unknown(
     with trader.journal.reading() as reading:
         unknown = reading.orders.open_intents(ACCOUNT, states=[OrderState.UNKNOWN])
     assert [intent.client_order_id for intent in unknown] == [
-        str(client_order_id(idempotency_key(ACCOUNT, order.signal)))
+        str(client_order_id(idempotency_key(ACCOUNT, order.proposer, order.signal)))
     ]
 
 

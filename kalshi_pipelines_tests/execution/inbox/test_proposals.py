@@ -21,7 +21,6 @@ from kalshi_pipelines.execution.inbox.proposals import (
     REQUIRED,
     InvalidProposals,
     ProposalTexts,
-    Proposer,
     propose,
     read_proposal,
 )
@@ -29,7 +28,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.tables import proposals
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Proposer
 from kalshi_pipelines.execution.orders.terms import Side, TimeInForce
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalOutdated
 from kalshi_pipelines.execution.journal.records import Binding, HeldLease, KillState, Mode, ReconciliationRecord
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts
 from kalshi_pipelines_tests.support.execution.order_steps import (

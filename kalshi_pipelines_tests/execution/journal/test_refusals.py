@@ -239,6 +239,8 @@ def fill_every_table(steps: OrderSteps) -> None:
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
         transaction.sessions.end("session-0001", "done")
         transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
+        former = {"mode": "live", "idempotency_key": "f" * 64, "intent_id": unknown.intent_id}
+        transaction._connection.execute(metadata.tables["former_keys"].insert(), former)
     steps.journal.anchor("test")
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
-from kalshi_pipelines.execution.orders.proposals import Signal
+from kalshi_pipelines.execution.orders.idempotency import client_order_id, former_idempotency_key, idempotency_key
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer, Signal
 from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.terms import (
     Contracts,
@@ -23,6 +23,7 @@ from kalshi_pipelines.execution.orders.terms import (
 )
 from kalshi_pipelines_tests.support.execution.requests import REQUEST
 
+ANN = Proposer(ActorKind.PERSON, "ann")
 SIGNAL = Signal("calibration", "3", "2026-11-22", "KXA above 0.60")
 
 texts = st.text(max_size=20)
@@ -39,15 +40,15 @@ signals = st.builds(
 
 @given(signals, signals)
 def test_F15_different_signals_never_have_the_same_key(first: Signal, second: Signal) -> None:
-    same = idempotency_key(Account("demo", 0), first) == idempotency_key(Account("demo", 0), second)
+    same = idempotency_key(Account("demo", 0), ANN, first) == idempotency_key(Account("demo", 0), ANN, second)
     assert same == (first == second)
 
 
 @given(texts, texts)
 def test_F15_text_moved_between_parts_of_a_signal_changes_the_key(one: str, other: str) -> None:
     moved = replace(SIGNAL, strategy=one + other, strategy_version="")
-    assert idempotency_key(Account("demo", 0), moved) != idempotency_key(
-        Account("demo", 0), replace(moved, strategy=one, strategy_version=other + "|")
+    assert idempotency_key(Account("demo", 0), ANN, moved) != idempotency_key(
+        Account("demo", 0), ANN, replace(moved, strategy=one, strategy_version=other + "|")
     )
 
 
@@ -55,8 +56,8 @@ def test_F15_signal_has_the_same_id_in_every_process() -> None:
     program = (
         "from kalshi_pipelines.execution.orders.account import Account\n"
         "from kalshi_pipelines.execution.orders.idempotency import *\n"
-        "from kalshi_pipelines.execution.orders.proposals import Signal\n"
-        f"print(client_order_id(idempotency_key(Account('demo', 0), {SIGNAL!r})))"
+        "from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer, Signal\n"
+        f"print(client_order_id(idempotency_key(Account('demo', 0), Proposer(ActorKind.PERSON, 'ann'), {SIGNAL!r})))"
     )
     body = {
         subprocess.run(
@@ -64,11 +65,11 @@ def test_F15_signal_has_the_same_id_in_every_process() -> None:
         ).stdout.strip()
         for seed in ("0", "1")
     }
-    assert body == {str(client_order_id(idempotency_key(Account("demo", 0), SIGNAL)))}
+    assert body == {str(client_order_id(idempotency_key(Account("demo", 0), ANN, SIGNAL)))}
 
 
 def test_client_order_id_has_a_format_the_exchange_accepts() -> None:
-    made = client_order_id(idempotency_key(Account("prod", 63), SIGNAL))
+    made = client_order_id(idempotency_key(Account("prod", 63), ANN, SIGNAL))
     assert re.fullmatch(r"kx1-[a-z2-7]{32}", str(made))
 
 
@@ -84,11 +85,22 @@ def test_client_order_id_has_a_format_the_exchange_accepts() -> None:
     ],
 )
 def test_every_part_of_signal_and_account_changes_the_key(changed: dict[str, Any]) -> None:
-    assert idempotency_key(Account("demo", 0), replace(SIGNAL, **changed)) != idempotency_key(
-        Account("demo", 0), SIGNAL
+    assert idempotency_key(Account("demo", 0), ANN, replace(SIGNAL, **changed)) != idempotency_key(
+        Account("demo", 0), ANN, SIGNAL
     )
-    assert idempotency_key(Account("prod", 0), SIGNAL) != idempotency_key(Account("demo", 0), SIGNAL)
-    assert idempotency_key(Account("demo", 1), SIGNAL) != idempotency_key(Account("demo", 0), SIGNAL)
+    assert idempotency_key(Account("prod", 0), ANN, SIGNAL) != idempotency_key(Account("demo", 0), ANN, SIGNAL)
+    assert idempotency_key(Account("demo", 1), ANN, SIGNAL) != idempotency_key(Account("demo", 0), ANN, SIGNAL)
+
+
+@pytest.mark.parametrize("other", [Proposer(ActorKind.AGENT, "ann"), Proposer(ActorKind.PERSON, "bob")])
+def test_proposer_is_part_of_the_key(other: Proposer) -> None:
+    assert idempotency_key(Account("demo", 0), other, SIGNAL) != idempotency_key(Account("demo", 0), ANN, SIGNAL)
+
+
+def test_former_key_is_the_key_that_old_journals_hold() -> None:
+    assert former_idempotency_key(Account("demo", 0), SIGNAL) == (
+        "293789ddea4744af1aa9704660dc59f5de134979510bc29314090e294abe44a0"
+    )
 
 
 def test_request_body_has_the_fields_of_the_exchange() -> None:

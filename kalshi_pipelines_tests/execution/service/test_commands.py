@@ -25,7 +25,6 @@ from kalshi_pipelines.execution.inbox.proposals import (
     REQUIRED,
     InvalidProposals,
     ProposalTexts,
-    Proposer,
     propose,
     read_proposal,
 )
@@ -34,7 +33,7 @@ from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import EngagementRecord, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands

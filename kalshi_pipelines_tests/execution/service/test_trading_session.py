@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import check, fee_bound_check
@@ -34,10 +33,11 @@ from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.service import trading_session
 from kalshi_pipelines.execution.service.decision_text import format_decision
-from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session, trade
+from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.support.execution.inbox_sessions import context_of, put_in, traded
 from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.order_steps import MINUTE as MINUTE_US
@@ -84,22 +84,6 @@ def test_F39_impossible_rows_are_denied_once_and_block_no_other_order(
     with journal_engine.connect() as connection:
         denials = connection.execute(sa.select(attempts.c.proposal_id, attempts.c.denial)).all()
     assert [denial for proposal, denial in denials if proposal != number].count("invalid_proposal") == len(IMPOSSIBLE)
-
-
-def context_of(made: ScriptedSession, said: list[str] | None = None, **parts: Any) -> TradingContext:
-    """Return the context of a scripted session, without the parts that it does not use."""
-    nothing: Any = None
-    values = {"say": [].append if said is None else said.append, "clock_us": made.clock, **parts}
-    return TradingContext(Settings(), made.settings, made.journal, nothing, nothing, **values)
-
-
-def traded(made: ScriptedSession, context: TradingContext, reconciler: Any = None) -> TradingRun:
-    inputs = ExecutorInputs(made._market, lambda: made.killed, made._available)
-    return _run_session(context, made.session, inputs, made.dispatch, reconciler)
-
-
-def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
-    return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
 
 
 def ended(made: ScriptedSession) -> str:

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening, open_live
-from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, Proposer, propose, read_proposal
+from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin, Sent
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.cli import main as command_line
 from kalshi_pipelines.execution.service.live_account import live_account
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport

@@ -32,7 +32,7 @@ from kalshi_pipelines.execution.orders.canonical_json import canonical_json
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
 from kalshi_pipelines.execution.orders.fees import FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, idempotency_key
-from kalshi_pipelines.execution.orders.proposals import Signal
+from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer, Signal
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Contracts, MarketTicker, OrderId, Side, TimeInForce, YesPrice
@@ -66,6 +66,7 @@ CAPS = caps(
 )
 #: Microseconds by which the exchange's clock is behind ours; the reconciliation tolerates this difference.
 BEHIND = 1_900_000
+PROPOSER = Proposer(ActorKind.PERSON, "ada")
 TERMS = FeeTerms("quadratic", Decimal(1), 100)
 POINTS = st.sampled_from(
     [None, None, None, None, Checkpoint.SENDING_COMMITTED, Checkpoint.ANSWERED, Checkpoint.ANSWER_COMMITTED]
@@ -183,7 +184,7 @@ class Trading(RuleBasedStateMachine):
     def again(self, number: int, dearer: bool) -> None:
         """Propose an earlier signal again, with the same terms or a higher price."""
         signal, known = self.signals[number % len(self.signals)]
-        key = idempotency_key(ACCOUNT, signal)
+        key = idempotency_key(ACCOUNT, PROPOSER, signal)
         assert (key, client_order_id(key)) == (known.idempotency_key, known.request.client_order_id)
         price = YesPrice(known.request.price.centicents + 100) if dearer else known.request.price
         new = replace(known, request=replace(known.request, price=price))
@@ -319,7 +320,7 @@ class Trading(RuleBasedStateMachine):
     ) -> tuple[Intent | None, OrderRequest]:
         """Plan a new order and reserve it if the caps allow that; check that a denial changes no counter."""
         signal = Signal("model", "1", dry or "", f"signal {len(self.signals)}")
-        key = idempotency_key(ACCOUNT, signal)
+        key = idempotency_key(ACCOUNT, PROPOSER, signal)
         tif = TimeInForce.GOOD_TILL_CANCELED if rests else TimeInForce.IMMEDIATE_OR_CANCEL
         group = OrderId(self.steps.group) if dry is None else None
         request = OrderRequest(

@@ -4,7 +4,10 @@ import sqlalchemy as sa
 
 
 def tamper(engine: sa.Engine, statement: str) -> None:
-    """Change a journal with all guards and checks switched off, as the owner of its database can."""
+    """Change a journal with all guards and checks switched off, as the owner of its database can.
+
+    The statement may also drop a table, as if the journal came from an earlier version.
+    """
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None
@@ -12,12 +15,14 @@ def tamper(engine: sa.Engine, statement: str) -> None:
             driver.execute("PRAGMA foreign_keys = OFF")
             driver.execute("PRAGMA ignore_check_constraints = ON")
             driver.execute("BEGIN")
-            kept = driver.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
-            for name, _ in kept:
+            kept = driver.execute("SELECT name, sql, tbl_name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+            for name, _, _ in kept:
                 driver.execute(f"DROP TRIGGER {name}")
             driver.execute(statement)
-            for _, sql in kept:
-                driver.execute(sql)
+            there = {row[0] for row in driver.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()}
+            for _, sql, table in kept:
+                if table in there:
+                    driver.execute(sql)
             driver.execute("COMMIT")
             driver.execute("PRAGMA ignore_check_constraints = OFF")
             driver.execute("PRAGMA foreign_keys = ON")
@@ -36,7 +41,7 @@ def tamper(engine: sa.Engine, statement: str) -> None:
         driver.execute(statement)
         for table in tables:
             names = driver.execute(
-                f"SELECT tgname FROM pg_trigger WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal"
+                f"SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('{table}') AND NOT tgisinternal"
             ).fetchall()
             for (name,) in names:
                 driver.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}")

@@ -13,6 +13,7 @@ from kalshi_pipelines.execution.journal.tables import (
     approvals,
     attempts,
     fills,
+    former_keys,
     intents,
     open_intents,
     order_events,
@@ -54,9 +55,18 @@ _INTENTS: Final = sa.select(
     _FEES.label("fees"),
 ).select_from(intents.join(_LAST, sa.and_(_LAST.c.intent_id == intents.c.intent_id, _LAST.c.seq == _LAST_SEQ)))
 _BY_ID: Final = _INTENTS.where(intents.c.intent_id == sa.bindparam("intent_id"))
+#: One query for both keys of an order, because the order waits for the answer.
 _BY_KEY: Final = DriverQuery(
-    sa.select(intents.c.intent_id).where(
-        intents.c.mode == sa.bindparam("mode"), intents.c.idempotency_key == sa.bindparam("key")
+    sa.union_all(
+        sa.select(intents.c.intent_id).where(
+            intents.c.mode == sa.bindparam("mode"),
+            sa.or_(
+                intents.c.idempotency_key == sa.bindparam("key"), intents.c.idempotency_key == sa.bindparam("former")
+            ),
+        ),
+        sa.select(former_keys.c.intent_id).where(
+            former_keys.c.mode == sa.bindparam("mode"), former_keys.c.idempotency_key == sa.bindparam("former")
+        ),
     )
 )
 _BY_CLIENT_ORDER_ID: Final = _INTENTS.where(
@@ -109,10 +119,14 @@ class OrderReading:
             raise LookupError(f"the journal has no intent {intent_id}")
         return read_intent(row)
 
-    def intent_of_key(self, mode: Mode, idempotency_key: str) -> Intent | None:
-        """Return the intent that was planned earlier with this idempotency key, or None."""
-        rows = _BY_KEY.fetch_all(self._connection, {"mode": mode.value, "key": idempotency_key})
-        return self.intent(rows[0]["intent_id"]) if rows else None
+    def intent_of_key(self, mode: Mode, idempotency_key: str, former_key: str | None = None) -> Intent | None:
+        """Return the intent that was planned earlier with this idempotency key, or None.
+
+        If ``former_key`` is given, an intent that an earlier version planned with that key is found, too.
+        """
+        keys = {"key": idempotency_key, "former": former_key or idempotency_key}
+        rows = _BY_KEY.fetch_all(self._connection, {"mode": mode.value, **keys})
+        return self.intent(min(row["intent_id"] for row in rows)) if rows else None
 
     def intent_of_client_order_id(self, mode: Mode, client_order_id: str) -> Intent | None:
         """Return the intent with this client order id, or None."""

@@ -219,6 +219,19 @@ intents = sa.Table(
     sqlite_strict=True,
 )
 
+#: Keys of orders of earlier versions that wrote a signal in another form, such as with a space at its end. Each row
+#: holds the key that the order would have had with its signal in the normal form. Only a migration adds rows.
+former_keys = sa.Table(
+    "former_keys",
+    metadata,
+    sa.Column("mode", Text, primary_key=True, nullable=False),
+    sa.Column("idempotency_key", Text, primary_key=True, nullable=False),
+    sa.Column("intent_id", Integer, primary_key=True, autoincrement=False),
+    sa.ForeignKeyConstraint(["intent_id", "mode"], ["intents.intent_id", "intents.mode"]),
+    hexadecimal("idempotency_key"),
+    sqlite_strict=True,
+)
+
 order_events = sa.Table(
     "order_events",
     metadata,

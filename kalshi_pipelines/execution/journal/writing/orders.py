@@ -60,7 +60,7 @@ class OrderWriter:
         """
         session = self._reading.sessions.get(new.session_id)
         mode = Mode(session["mode"])
-        earlier = self._reading.orders.intent_of_key(mode, new.idempotency_key)
+        earlier = self._reading.orders.intent_of_key(mode, new.idempotency_key, new.former_key)
         if earlier is not None:
             raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
         intent_id = self._audit.next_seq
