@@ -9,6 +9,7 @@ from typing import Final
 
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines_tests.support.checkout import DOCS
+from kalshi_pipelines_tests.support.execution.audit_page import PAGE, audit_page
 from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_tests
 
 _DENIALS: Final = """\
@@ -49,7 +50,7 @@ def threats() -> str:
 
 def documents() -> Mapping[Path, str]:
     """Return the path and the text of every page of docs/ that is generated."""
-    return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats()}
+    return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats(), PAGE: audit_page()}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""A fixed session that writes the kinds of audit record which the golden session does not write."""
+
+from dataclasses import replace
+from typing import Final
+
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.records import Fill, Mode
+from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines_tests.support.execution.order_steps import (
+    ACCOUNT,
+    EVENT,
+    NOON,
+    VERSION,
+    new_session,
+    open_session,
+    order_steps,
+)
+
+_DRY: Final = "session-dry0"
+
+
+def write_remaining_kinds(url: str) -> None:
+    """Run the session at fixed instants in a new journal."""
+    engine = open_journal(url)
+    steps = order_steps(engine)
+    with steps.journal.writing() as transaction:
+        open_session(transaction, new_session(_DRY, mode=Mode.DRY_RUN))
+    given_up, filled, refused = (steps.reserve(ticker=f"{EVENT}-T{number}") for number in range(3))
+    for intent in (filled, refused):
+        steps.record_sending(intent)
+        with steps.journal.writing() as transaction:
+            state = OrderState.EXECUTED if intent is filled else OrderState.REJECTED
+            order_id, count = ("order-0001", 1_000) if intent is filled else (None, 0)
+            transaction.orders.record_answer(
+                transaction.reading.orders.intent(intent.intent_id),
+                state,
+                order_id=order_id,
+                filled_centicontracts=count,
+            )
+    rests = steps.record_sent(ticker=f"{EVENT}-T4")
+    with steps.journal.writing() as transaction:
+        transaction.orders.abandon(given_up, DenialReason.PROPOSAL_EXPIRED, "it expired")
+        rests = transaction.orders.record_answer(rests, OrderState.RESTING, order_id="order-0002")
+        transaction.orders.record_answer(rests, OrderState.PENDING_CANCEL, order_id="order-0002")
+        fill = Fill("f-9", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 300_000, 0, NOON)
+        transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
+        transaction.ledger.clear_breaches(ACCOUNT, "grace", "another program bought them")
+    dry = replace(steps, session_id=_DRY)
+    with steps.journal.writing() as transaction:
+        planned = transaction.orders.plan(dry.intent(order_group_id=None))
+        transaction.orders.record_simulation(transaction.orders.reserve(planned), VERSION)
+    engine.dispose()

@@ -1,0 +1,168 @@
+"""The generated parts of docs/audit_format.md: tables, kinds, states and examples, from the code and from a session.
+
+Each part stands on the page between two comments that name it. The text around the parts is written by hand.
+"""
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.execution.audit.verification import DERIVED
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.journal.tables import AUDIT_KINDS, audit_log, metadata
+from kalshi_pipelines.execution.journal.writing.audit_writer import audit_column
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, LEGAL_TRANSITIONS, OPEN_STATES, OrderState
+from kalshi_pipelines_tests.support.checkout import DOCS
+from kalshi_pipelines_tests.support.execution.audit_examples import write_remaining_kinds
+from kalshi_pipelines_tests.support.execution.golden import audit_of_a_session
+
+PAGE: Final = DOCS / "audit_format.md"
+#: When each kind of record is written.
+WHEN: Final = {
+    "genesis": "the journal is created",
+    "binding": "a trade key is bound to its host and sub-account",
+    "session": "a session is opened",
+    "session_end": "a session ends",
+    "group": "an order group was created for a session",
+    "approval": "a person approves a request",
+    "attempt": "an order is denied before it is planned, or repeated",
+    "plan": "an order is stored with its request",
+    "deny": "a planned order is denied",
+    "reserve": "the worst case of an order is reserved",
+    "abandon": "a reserved order is given up, and its reservation released",
+    "simulate": "an order of a dry run reaches the point at which a live order is sent",
+    "send": "an order is about to be sent",
+    "unknown": "it is unknown whether the exchange has the order",
+    "resting": "the exchange reports that the order rests",
+    "executed": "the exchange reports that the order is filled",
+    "canceled": "the exchange reports that the order is canceled",
+    "rejected": "the exchange refused the order",
+    "absent": "the order is proved absent from the exchange",
+    "cancel": "a cancel of a resting order is about to be sent",
+    "fence": "an order group was triggered, so that none of its orders can arrive any more",
+    "sweep": "all orders of a market were read",
+    "resolve": "a fence and a sweep prove that an order is absent",
+    "reconciliation": "the account was compared with the journal",
+    "fill": "a fill of an order is recorded",
+    "foreign": "an order or fill is recorded that the journal did not send, or such an order no longer rests",
+    "settle": "a market was settled",
+    "opening": "a new day takes over positions, or a position without a recorded fill is taken over",
+    "breach": "a recorded fact went beyond the cap of a scope",
+    "review": "a person clears breached scopes",
+    "kill": "the kill switch is engaged",
+    "release": "the kill switch is released",
+}
+#: The tables that no record lists, each with the way in which a verifier checks it.
+OTHERS: Final = {
+    "audit_log": "the chain itself",
+    "audit_head": "one row: the chain's last record",
+    "anchors": "compared with the chain and with the anchors file",
+    "journal_identity": "one row, repeated in the genesis",
+    "audit_kinds": "the list of kinds",
+    "denial_reasons": "the list of codes",
+    "legal_transitions": "the list of transitions",
+    "scopes": "counters, recomputed from the postings",
+    "scope_markets": "counters, recomputed from the postings",
+    "open_intents": "recomputed from the order events",
+    "session_caps": "equal to `caps` in the session's record",
+    "leases": "changed while a session runs; not checked",
+    "proposals": "not checked: an intent repeats the terms of its proposal",
+}
+_EXAMPLES_OF: Final = re.compile(r"<!-- begin ([a-z ]+) -->\n(.*?)<!-- end \1 -->\n", re.DOTALL)
+
+
+def audit_page() -> str:
+    """Return the text of docs/audit_format.md with all its generated parts."""
+    records = _records()
+    parts: Mapping[str, Callable[[], str]] = {
+        "first records": lambda: _first_records(records),
+        "tables": _tables,
+        "other tables": _other_tables,
+        "kinds": lambda: _kinds(records),
+        "transitions": _transitions,
+        "open": lambda: f"{_listed(OPEN_STATES)}.\n",
+    }
+
+    def write(found: re.Match[str]) -> str:
+        return f"<!-- begin {found[1]} -->\n{parts[found[1]]()}<!-- end {found[1]} -->\n"
+
+    return _EXAMPLES_OF.sub(write, PAGE.read_text())
+
+
+def _records() -> list[tuple[int, str | None, str, str, str]]:
+    """Return the number, previous hash, hash, kind and body of all records of two fixed sessions."""
+    found: list[tuple[int, str | None, str, str, str]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, write in enumerate((audit_of_a_session, write_remaining_kinds)):
+            url = f"sqlite:///{Path(folder) / f'{number}.db'}"
+            engine = open_journal(url)
+            upgrade_journal(engine)
+            write(url)
+            columns = [audit_log.c[name] for name in ("seq", "prev_hash", "hash", "kind", "body")]
+            with engine.connect() as connection:
+                found += [tuple(row) for row in connection.execute(sa.select(*columns).order_by(audit_log.c.seq))]
+            engine.dispose()
+    return found
+
+
+def _first_records(records: list[tuple[int, str | None, str, str, str]]) -> str:
+    lines = []
+    for seq, previous, digest, _, body in records[:2]:
+        lines.append(f"seq        {seq}\nprev_hash  {previous or 'NULL'}\nbody       {body}\nhash       {digest}\n")
+    return "```text\n" + "\n".join(lines) + "```\n"
+
+
+def _tables() -> str:
+    lines = ["| table | record column | its other columns; those in parentheses may be NULL |\n|---|---|---|\n"]
+    for table in metadata.sorted_tables:
+        if table.name not in DERIVED:
+            column = audit_column(table)
+            others = [
+                f"(`{each.name}`)" if each.nullable else f"`{each.name}`"
+                for each in table.columns
+                if each.name != column
+            ]
+            lines.append(f"| `{table.name}` | `{column}` | {', '.join(others)} |\n")
+    return "".join(lines)
+
+
+def _other_tables() -> str:
+    lines = ["| table | how it is checked | columns |\n|---|---|---|\n"]
+    for table in metadata.sorted_tables:
+        if table.name in DERIVED:
+            columns = ", ".join(f"`{each.name}`" for each in table.columns)
+            lines.append(f"| `{table.name}` | {OTHERS.get(table.name, table.name)} | {columns} |\n")
+    return "".join(lines)
+
+
+def _kinds(records: list[tuple[int, str | None, str, str, str]]) -> str:
+    examples: dict[str, str] = {}
+    tables: dict[str, set[str]] = {}
+    for _, _, _, kind, body in records:
+        examples.setdefault(kind, body)
+        tables.setdefault(kind, set()).update(f"`{row['table']}`" for row in json.loads(body)["rows"])
+    lines = ["| kind | written when | rows of |\n|---|---|---|\n"]
+    there = [kind for kind in AUDIT_KINDS if kind in examples]
+    lines += [
+        f"| `{kind}` | {WHEN.get(kind, kind)} | {', '.join(sorted(tables[kind])) or 'no table'} |\n" for kind in there
+    ]
+    unused = ", ".join(f"`{kind}`" for kind in AUDIT_KINDS if kind not in examples)
+    lines.append(f"\nThis version writes no record of kind {unused}.\n\nAn example of the body of each kind:\n\n")
+    lines += [f"```json\n{examples[kind]}\n```\n\n" for kind in there]
+    return "".join(lines)
+
+
+def _transitions() -> str:
+    lines = ["| from | to |\n|---|---|\n"]
+    lines += [f"| `{state.value}` | {_listed(after)} |\n" for state, after in LEGAL_TRANSITIONS.items()]
+    return "".join(lines) + f"\nThe other states are final: {_listed(FINAL_STATES)}.\n"
+
+
+def _listed(states: frozenset[OrderState] | tuple[OrderState, ...]) -> str:
+    return ", ".join(f"`{state.value}`" for state in OrderState if state in states)
