@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         description="File that records the head of the journal's audit chain, best on another disk. Default: "
         "`journal.anchors` in the environment's folder.",
     )
+    sessions_dir: Path | None = Field(
+        None,
+        description="Folder in which sessions of the sandbox are registered, so that `kill` finds them. Default: the "
+        "user's registry. Set it only to keep two sandboxes apart: `kill` without it does not find these sessions.",
+    )
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake. Default: `lake` in the environment's folder."
     )
@@ -198,7 +203,9 @@ class Settings(BaseSettings):
         False, description="Fetch the pages of articles that arrived without text, from public addresses only."
     )
 
-    @field_validator("private_key_file", "data_dir", "journal_anchors", "lake_dir", "adopt_database", mode="after")
+    @field_validator(
+        "private_key_file", "data_dir", "journal_anchors", "sessions_dir", "lake_dir", "adopt_database", mode="after"
+    )
     @classmethod
     def _expand_home(cls, path: Path | None) -> Path | None:
         return home_expanded(path)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,10 +79,13 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     for name in os.environ:
         if name == "EXA_API_KEY" or (name.startswith("KALSHI_") and name != "KALSHI_RUN_LIVE_API"):
             monkeypatch.delenv(name)
+    # Each test has its own registry of sessions. A test of `kill` must not stop sessions of other tests or users.
+    registry = tmp_path_factory.getbasetemp() / "registries" / uuid.uuid4().hex
+    monkeypatch.setenv("KALSHI_SESSIONS_DIR", str(registry))
 
 
 @pytest.fixture

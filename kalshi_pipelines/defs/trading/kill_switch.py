@@ -1,23 +1,23 @@
 """Job that stops trading, and the sensor that alerts people when trading was stopped."""
 
+from pathlib import Path
 from typing import Final
 
 import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.alerts.outbox import Alert, put
-from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
 from kalshi_pipelines.defs.schema.journal import journal_of, require_configured_place
-from kalshi_pipelines.defs.trading.metadata import halt_message
+from kalshi_pipelines.defs.trading.metadata import halt_message, halt_metadata
 from kalshi_pipelines.defs.trading.tags import NO_RETRY, ONLY_ONCE
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
     JournalUnavailable,
 )
-from kalshi_pipelines.execution.kill.switch import EngagementRecord
-from kalshi_pipelines.execution.service.kill_switch import engage, halt_now
+from kalshi_pipelines.execution.service.stop_settings import StopSettings
+from kalshi_pipelines.execution.service.stopping import StopRequest, stop
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
@@ -37,35 +37,22 @@ class HaltConfig(dg.Config):
 
 @dg.op(name="engage_kill_switch")
 def engage_kill_switch(context: dg.OpExecutionContext, journal: JournalResource, config: HaltConfig) -> None:
-    """Stop every new order. At level 2, also cancel all orders, and fail if an order may still rest."""
-    require_configured_place(context.run)
-    with report_expected_failures(context.log):
-        if config.level == 1:
-            engaged = engage(journal.settings, lambda: journal_of(journal), config.by, config.why)
-            context.log.warning(f"The kill switch is engaged: {config.why}. {engaged.problem}")
-            _require_in_journal(engaged, journal)
-            return
-        report = halt_now(journal.settings, lambda: journal_of(journal), config.by, config.why)
-    context.log.warning(str(report))
-    if not report.flat:
-        raise dg.Failure(str(report), allow_retries=False)
-    _require_in_journal(report.engaged, journal)
+    """Stop every new order, in every journal that this computer's user can reach. At level 2, also cancel all orders.
 
-
-def _require_in_journal(engaged: EngagementRecord, journal: JournalResource) -> None:
-    """Fail the run unless the journal records that the kill switch is engaged.
-
-    A stop file alone does not reach an executor on another computer.
-
-    Raises:
-        Failure: The journal does not record the engagement.
+    The run fails unless everything that was asked for is proved. Only the few settings that stopping needs are read, so
+    that another setting cannot prevent the halt.
     """
-    if engaged.seq is None:
-        raise dg.Failure(
-            f"The kill switch is not engaged in the journal ({engaged.problem}), at most in the folder "
-            f"{journal.settings.environment_dir}: a program with another folder is not stopped. Halt it where it runs.",
-            allow_retries=False,
-        )
+    require_configured_place(context.run)
+    settings = StopSettings.from_environment(env_file=None)
+    if journal.data_dir:
+        settings = settings.with_data_dir(Path(journal.data_dir))
+    report = stop(settings, StopRequest(config.by, config.why, config.level))
+    for line in report.lines():
+        context.log.warning(line)
+    shown = halt_metadata(report)
+    if not report.succeeded:
+        raise dg.Failure(report.last_line, metadata=shown, allow_retries=False)
+    context.add_output_metadata(shown)
 
 
 @dg.job(

@@ -12,6 +12,7 @@ from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import decision_rows
+from kalshi_pipelines.execution.service.stop_report import StopReport
 from kalshi_pipelines.execution.service.trading_session import TradingRun
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
@@ -68,6 +69,21 @@ def halt_message(kill: KillState, environment: str) -> Message:
         "More: python -m kalshi_pipelines.execution status",
     )
     return Message(f"Trading is halted on {environment}", "\n".join(lines))
+
+
+def halt_metadata(report: StopReport) -> dict[str, Any]:
+    """Return the metadata of a halt: where the kill switch is engaged, and which sessions were seen."""
+    journals = [
+        {"journal": safe_line(each.target.place), "engaged": str(each.is_engaged), "detail": safe_line(str(each))}
+        for each in report.targets
+    ]
+    orders = [*report.flat, *(f"canceled, not proved: {each}" for each in report.canceled), *report.unflat]
+    return {
+        "result": safe_line(report.last_line),
+        "journals": text_table(("journal", "engaged", "detail"), journals),
+        "sessions": text_table(("session",), [{"session": safe_line(each)} for each in report.sessions]),
+        "orders": text_table(("account",), [{"account": safe_line(each)} for each in orders]),
+    }
 
 
 def audit_metadata(report: AuditReport) -> dict[str, Any]:

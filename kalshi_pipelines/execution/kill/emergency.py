@@ -48,10 +48,11 @@ class EmergencyFile:
     def append(self, line: EmergencyLine) -> None:
         """Append a line to the emergency file and flush it to the disk.
 
+        The file's folder is never created: no session would read a file in a folder that was missing.
+
         Raises:
-            OSError: The file cannot be written.
+            OSError: The file cannot be written, or its folder does not exist.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         # The leading newline separates the new line from an incomplete line that a crash left behind.
         text = b"\n" + json.dumps(asdict(line), sort_keys=True).encode() + b"\n"
         # Another process may move the emergency file aside while this process writes a line. In that case the line is

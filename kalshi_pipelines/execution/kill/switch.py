@@ -123,7 +123,11 @@ class KillSwitch:
         try:
             self._within_disk_limit(lambda: self._emergency.append(line))
         except OSError as error:
-            return self._engage_without_file(line, error)
+            return self.engage_without_file(line, error)
+        return self.record_written(line)
+
+    def record_written(self, line: EmergencyLine) -> EngagementRecord:
+        """Record in the journal an engagement that the emergency file already has. If that fails, the file keeps it."""
         taken = self._try_import(line)
         return EngagementRecord(None, taken) if isinstance(taken, str) else taken
 
@@ -161,7 +165,13 @@ class KillSwitch:
             )
         return EngagementRecord(seq)
 
-    def _engage_without_file(self, line: EmergencyLine, why: OSError) -> EngagementRecord:
+    def engage_without_file(self, line: EmergencyLine, why: OSError) -> EngagementRecord:
+        """Record an engagement in the journal only, because the emergency file cannot be written.
+
+        Raises:
+            OSError: The journal cannot be written, either.
+        """
+
         def engaged() -> int:
             with self._journal().writing() as transaction:
                 return _engage(transaction, line, {})

@@ -5,14 +5,13 @@ Environment variables that are not set are read from the file ``.env`` in the cu
 Exit statuses:
 
 - 0: the command succeeded.
-- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, orders may still rest, or a step of
-  ``setup`` is left.
+- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, orders may still rest, a step of
+  ``setup`` is left, or ``kill`` did not stop everything.
 - 2: the command could not be carried out.
 - 130: the command was interrupted by Ctrl-C.
 """
 
 import argparse
-import getpass
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +23,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service import (
     inbox_commands,
     inspection_commands,
+    kill_command,
     session_commands,
     setup_commands,
     stop_commands,
@@ -37,14 +37,16 @@ _LARGEST = 2**63 - 1
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command of the command line of trading, and return its exit status."""
-    given = _parser().parse_args(arguments)
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if given_arguments[:1] == [kill_command.NAME]:
+        return kill_command.main(given_arguments[1:])
+    given = _parser().parse_args(given_arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         take_env_file()
     except InvalidSettings as error:
         print(error, file=sys.stderr)
-        if given.do is not stop_commands.kill:
-            return 2
+        return 2
     try:
         with CommandContext.from_environment() as context:
             return int(given.do(context, given))
@@ -65,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Propose and trade orders, inspect the account, stop trading, verify the audit.",
     )
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
-    user = getpass.getuser()
+    user = kill_command.user_name()
     _add_setup(add)
     _add_trading(add, user)
     _add_watching(add, user)
@@ -154,11 +156,8 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     )
     status.set_defaults(do=inspection_commands.status)
 
-    kill = add("kill", help="send no new orders; level 2 also cancels all orders and proves that none rests")
-    kill.add_argument("--level", type=int, choices=(1, 2), default=1)
-    kill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long level 2 keeps trying")
-    _by_and_why(kill, user)
-    kill.set_defaults(do=stop_commands.kill)
+    # `main` runs this command before it builds this parser. The parser only lists it.
+    kill_command.add_arguments(add(kill_command.NAME, help=kill_command.HELP))
 
     drill = add("drill", help="practise a level-2 halt on the sandbox or demo exchange")
     drill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long the halt keeps trying")

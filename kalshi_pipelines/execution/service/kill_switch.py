@@ -10,24 +10,22 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.groups import GroupsToFence
-from kalshi_pipelines.execution.kill.halt import Halt, HaltReport
+from kalshi_pipelines.execution.kill.halt import Halt
 from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource, FolderSource
-from kalshi_pipelines.execution.kill.switch import EngagementRecord, KillSwitch
+from kalshi_pipelines.execution.kill.switch import KillSwitch
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.live_account import live_transport
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_rates
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport
-from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines.settings import Environment, Settings
 
 OpenJournal = Callable[[], Journal]
 
@@ -72,42 +70,6 @@ def kill_switch(settings: Settings, trade: TradeSettings, journal: OpenJournal) 
         ),
         account=trade.account(settings.environment),
     )
-
-
-class NothingCanceled(ExpectedError):
-    """The kill switch is engaged, but resting orders could not be canceled."""
-
-
-def engage(settings: Settings, journal: OpenJournal, by: str, reason: str) -> EngagementRecord:
-    """Engage the kill switch, even if a setting of trading is wrong.
-
-    Raises:
-        OSError: Neither the journal nor the emergency file can be written.
-    """
-    try:
-        trade = TradeSettings.from_environment()
-    except InvalidSettings:
-        trade = TradeSettings.model_construct()
-    return kill_switch(settings, trade, journal).engage(by, reason)
-
-
-def halt_now(
-    settings: Settings, journal: OpenJournal, by: str, reason: str, patience_seconds: float = 300.0
-) -> HaltReport:
-    """Engage the kill switch, and cancel all orders until it is proved that no order rests.
-
-    After ``patience_seconds`` the halt ends without this proof.
-
-    Raises:
-        NothingCanceled: The trade key cannot be used. The kill switch is engaged all the same.
-        OSError: The trade key cannot be used, and neither the journal nor the emergency file can be written.
-    """
-    try:
-        with halt(settings, TradeSettings.from_environment(), journal) as halting:
-            return halting.run(by, reason, patience_seconds)
-    except (InvalidSettings, KalshiError) as error:
-        engage(settings, journal, by, reason)
-        raise NothingCanceled(f"The kill switch is engaged, but nothing was canceled: {error}") from None
 
 
 @contextmanager

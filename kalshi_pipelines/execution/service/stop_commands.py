@@ -1,4 +1,4 @@
-"""Commands that stop trading, practise the stop, and permit trading again."""
+"""Commands that practise a stop, and permit trading again. ``kill_command`` stops trading."""
 
 import argparse
 import sys
@@ -6,32 +6,10 @@ import time
 
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
-from kalshi_pipelines.execution.service.kill_switch import engage, halt, halt_now, kill_switch
+from kalshi_pipelines.execution.service.kill_switch import halt, kill_switch
+from kalshi_pipelines.execution.service.session_registration import register_released_journal
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.settings import Environment
-
-
-def kill(context: CommandContext, given: argparse.Namespace) -> int:
-    """Engage the kill switch. At level 2, also cancel all orders until it is proved that no order rests."""
-    print(context.whereabouts(), flush=True)
-    if given.level == 1:
-        engaged = engage(context.settings, context.journal, given.by, given.why)
-        print("The kill switch is engaged: no new order is sent. Resting orders stay; level 2 cancels them.")
-        if engaged.seq is None:
-            print(f"The kill is recorded in the emergency file only: {engaged.problem}", file=sys.stderr)
-        return 0
-    report = halt_now(context.settings, context.journal, given.by, given.why, given.patience)
-    if report.engaged.is_on_record:
-        print("The kill switch is engaged: no new order is sent.")
-    else:
-        print(f"New orders may still be sent: {report.engaged.problem}. End the trading process.", file=sys.stderr)
-    print(report)
-    if not report.flat:
-        print(
-            "Orders may still rest. Run the command again, or delete the trade key on the exchange's page.",
-            file=sys.stderr,
-        )
-    return 0 if report.flat and report.engaged.is_on_record else 1
 
 
 def drill(context: CommandContext, given: argparse.Namespace) -> int:
@@ -57,6 +35,9 @@ def drill(context: CommandContext, given: argparse.Namespace) -> int:
 def release(context: CommandContext, given: argparse.Namespace) -> int:
     """Release the kill switch, so that new sessions can trade. Stopped sessions stay stopped."""
     print(context.whereabouts())
+    problem = register_released_journal(context.settings)
+    if problem:
+        print(f"`kill` does not find this journal from other folders. {problem}", file=sys.stderr)
     try:
         seq = kill_switch(context.settings, context.trade, context.journal).release(given.by, given.why)
     except NotReleased as error:

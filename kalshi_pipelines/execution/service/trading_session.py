@@ -32,6 +32,7 @@ from kalshi_pipelines.execution.reconciliation.report import ReconciliationRepor
 from kalshi_pipelines.execution.service.decision_text import format_decision
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
 from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, require_private_key_file
+from kalshi_pipelines.execution.service.session_registration import Registration, registered_session
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings
@@ -114,20 +115,32 @@ def trade(context: TradingContext, opening: Opening) -> TradingRun:
         SessionRefused: A check of a live session failed; no order was sent.
         JournalUnavailable: The journal cannot be read or written; nothing more was sent.
         InvalidSettings: The settings of a live session name no trade key or no address.
+        NotRegistered: A live session could not be registered, so ``kill`` would not find it; no order was sent.
         KalshiError: The key cannot be used, or the exchange could not be reached at the start; no order was sent.
     """
-    if context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND:
+    is_live = context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND
+    if is_live:
         require_private_key_file(context.trade)
+    mode = Mode.LIVE if is_live else Mode.DRY_RUN
+    with registered_session(context.settings, context.trade.subaccount, mode, context.say) as registration:
+        if not is_live:
+            return _trade_dry(context, opening, registration)
         with live_account(context.settings, context.trade, context.warehouse) as account:
-            return _trade_live(context, opening, account)
+            return _trade_live(context, opening, account, registration)
+
+
+def _trade_dry(context: TradingContext, opening: Opening, registration: Registration) -> TradingRun:
     session = sessions.open_dry_run(
         context.journal, context.trade, context.settings.environment, opening, context.clock_us
     )
+    registration.record_id(session.session_id)
     inputs = ExecutorInputs(ExchangeMarkets(context.client, context.clock_us), lambda: _kill_reason(context))
     return _run_session(context, session, inputs, SimulatedDispatch(context.journal, session))
 
 
-def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount) -> TradingRun:
+def _trade_live(
+    context: TradingContext, opening: Opening, account: LiveAccount, registration: Registration
+) -> TradingRun:
     reconciler = account.reconciler(context.journal)
     before = reconciler.reconcile()
     context.say(f"before the session: {before}")
@@ -141,6 +154,7 @@ def _trade_live(context: TradingContext, opening: Opening, account: LiveAccount)
     session = sessions.open_live(
         context.journal, context.trade, environment, opening, account.transport, checks, context.clock_us
     )
+    registration.record_id(session.session_id)
     inputs = ExecutorInputs(
         ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_balance
     )

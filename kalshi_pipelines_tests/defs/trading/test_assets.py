@@ -29,9 +29,9 @@ from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, r
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
-from kalshi_pipelines.execution.kill.halt import HaltReport
-from kalshi_pipelines.execution.kill.switch import EngagementRecord
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
+from kalshi_pipelines.execution.service.stop_report import StopReport, TargetStop
+from kalshi_pipelines.execution.service.stop_settings import StopTarget
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import alerts
@@ -252,23 +252,37 @@ def test_halt_stops_the_next_armed_run_and_the_audit_verifies(
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_halt_that_the_journal_does_not_record_fails_the_run(
-    definitions: dg.Definitions,
-    instance: dg.DagsterInstance,
-    tmp_path: Path,
-    level: int,
-    monkeypatch: pytest.MonkeyPatch,
+def test_halt_that_is_not_proved_fails_the_run_and_shows_where(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, level: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """If the journal cannot be written, a halt does not reach an executor on another computer."""
-    flat = HaltReport(True, 1, (), (), EngagementRecord(None, "permission denied for table audit_head"))
-    monkeypatch.setattr(kill_switch, "halt_now", lambda *_: flat)
-    monkeypatch.setattr(kill_switch, "engage", lambda *_: flat.engaged)
+    """If the journal of a server cannot be written, a halt does not reach an executor on another computer."""
+    target = StopTarget("sandbox", Path("/x/sandbox"), "postgresql://ann:secret@db/trading", Path("/x/anchors"))
+    missed = TargetStop(target, is_in_file=True, problem="permission denied for table audit_head")
+    monkeypatch.setattr(kill_switch, "stop", lambda *_: StopReport(level, (missed,), flat=("sandbox",) * (level - 1)))
     config = {"ops": {"engage_kill_switch": {"config": {"level": level}}}}
     result = run(definitions, instance, "halt_trading", run_config=config)
     (failed,) = result.get_step_failure_events()
     message = failed.step_failure_data.user_failure_data.description
-    assert "permission denied for table audit_head" in message
-    assert f"{tmp_path / 'sandbox'}: a program with another folder is not stopped" in message
+    assert message.startswith("NOT ENGAGED, ORDERS CANCELED: " if level == 2 else "NOT ENGAGED: new orders can still")
+    assert "not in the journal postgresql://db/trading: permission denied for table audit_head" in message
+    assert failed.step_failure_data.user_failure_data.metadata["journals"].records[0].data["engaged"] == "False"
+
+
+def test_halt_with_unrelated_wrong_settings_shows_where_it_is_engaged(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
+    monkeypatch.setenv("KALSHI_NEWS_RESULTS", "1000")
+    result = run(definitions, instance, "halt_trading")
+    assert result.success
+    (handled,) = [event for event in result.all_events if event.is_successful_output]
+    shown = handled.step_output_data.metadata
+    assert shown["result"].value == (
+        "ENGAGED: no new order is sent in 1 journal (0 sessions seen). Resting orders stay; level 2 cancels them."
+    )
+    assert shown["journals"].records[0].data["journal"] == str(tmp_path / "sandbox" / "journal.db")
+    with journal_of(tmp_path) as journal, journal.reading() as reading:
+        assert reading.halts.kill_state().reason == "halt_trading was run"
 
 
 @pytest.mark.parametrize(

@@ -481,9 +481,13 @@ def test_levels_of_emergency_lines_are_limited_to_those_of_the_journal(hall: Hal
     assert EmergencySource(hall.emergency).read() == KillReading("emergency file", 0, "empty")
 
 
-def test_emergency_file_creates_its_folder_and_keeps_every_line(tmp_path: Path) -> None:
+def test_emergency_file_keeps_every_line_and_never_creates_its_folder(tmp_path: Path) -> None:
     file = EmergencyFile(tmp_path / "deep" / "down" / "emergency.jsonl")
     lines = [EmergencyLine("ann", f"number {number}", 2, "operator", number) for number in range(3)]
+    with pytest.raises(FileNotFoundError):
+        file.append(lines[0])
+    assert list(tmp_path.iterdir()) == []
+    file.path.parent.mkdir(parents=True)
     for line in lines:
         file.append(line)
     assert file.lines() == tuple(lines)

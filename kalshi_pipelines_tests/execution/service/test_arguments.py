@@ -51,13 +51,6 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
         {"minutes": 5, "run": Path("run.yaml"), "by": "bob", "why": "try"},
     ),
     ("status", "status", {}),
-    ("kill --why odd", "kill", {"level": 1, "patience": 300, "by": "ann", "why": "odd"}),
-    (
-        "kill --level 2 --patience 9.5 --by bob --why odd",
-        "kill",
-        {"level": 2, "patience": 9.5, "by": "bob", "why": "odd"},
-    ),
-    ("kill --level 1 --why odd", "kill", {"level": 1, "patience": 300, "by": "ann", "why": "odd"}),
     ("drill --why try", "drill", {"patience": 300, "by": "ann", "why": "try"}),
     ("drill --patience 9.5 --by bob --why try", "drill", {"patience": 9.5, "by": "bob", "why": "try"}),
     ("release --why try", "release", {"by": "ann", "why": "try"}),
@@ -113,9 +106,7 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
         ("propose short yes KXA-1 10 0.56 --signal s", "invalid choice: 'short'"),
         ("propose buy maybe KXA-1 10 0.56 --signal s", "invalid choice: 'maybe'"),
         ("propose buy yes KXA-1 10 0.56 --signal s --as nobody", "invalid choice: 'nobody'"),
-        ("kill --level 3 --why odd", "invalid choice: 3"),
-        ("kill --level 0 --why odd", "invalid choice: 0"),
-        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "kill", "drill", "release", "accept")),
+        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "drill", "release", "accept")),
         ("close-session --by ann", "--why"),
         ("approve seven 0123456789ab", "'seven' is not a whole number from 1 to 9,223,372,036,854,775,807"),
         ("approve 0 0123456789ab", "'0' is not a whole number"),
@@ -204,13 +195,10 @@ def test_variable_that_is_not_set_is_read_from_the_env_file(monkeypatch: pytest.
     assert "KALSHI_TRADE_SERIES" not in os.environ
 
 
-def test_unreadable_env_file_stops_every_command_but_kill(
+def test_unreadable_env_file_stops_other_commands_than_kill(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_bytes(b"KALSHI_ENVIRONMENT=\xff\n")
     replace_command(monkeypatch, "trade_inbox", 0)
-    replace_command(monkeypatch, "kill", 0)
     assert main(["trade", "--why", "try"]) == 2
     assert f"The file {tmp_path / '.env'} cannot be read" in capsys.readouterr().err
-    assert main(["kill", "--why", "odd"]) == 0
-    assert "cannot be read" in capsys.readouterr().err

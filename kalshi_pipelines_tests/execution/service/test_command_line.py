@@ -91,8 +91,11 @@ def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
 
     assert "The drill took" in output_of(capsys, 0, "drill", "--by", "ann", "--why", "practice", "--patience", "60")
     halted = output_of(capsys, 0, "kill", "--level", "2", "--by", "ann", "--why", "the end", "--patience", "60")
-    assert halted.startswith(f"sandbox, sub-account 0, journal {tmp_path / 'data/sandbox/journal.db'}\n")
-    assert "FLAT" in halted
+    assert halted.startswith(f"Engaged: sandbox, journal {tmp_path / 'data/sandbox/journal.db'} (event ")
+    assert halted.splitlines()[-1] == (
+        "ENGAGED AND FLAT: no new order is sent in 1 journal (0 sessions seen), and no order rests in sandbox, "
+        "sub-account 0 (proved in round 1)."
+    )
     assert "stays engaged" in output_of(capsys, 1, "release", "--by", "ann", "--why", "again")
     assert "stopped by journal: ann" in output_of(capsys, 0, "status")
     assert output_of(capsys, 0, "verify-audit").startswith("clean: ")
@@ -155,13 +158,13 @@ def test_kill_with_wrong_settings_of_trading_engages_the_switch(
     del member
     output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
     monkeypatch.setenv("KALSHI_TRADE_SESION_ORDERS", "5")
-    assert "The kill switch is engaged" in output_of(capsys, 0, "kill", "--by", "bob", "--why", "odd")
+    assert "\nENGAGED: no new order is sent" in output_of(capsys, 0, "kill", "--by", "bob", "--why", "odd")
     monkeypatch.delenv("KALSHI_TRADE_SESION_ORDERS")
     assert "stopped by journal: bob (operator): odd" in output_of(capsys, 0, "status")
     output_of(capsys, 0, "release", "--by", "ann", "--why", "it was a typo")
     monkeypatch.setenv("KALSHI_TRADE_PRIVATE_KEY_FILE", "nowhere.pem")
-    said = output_of(capsys, 2, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
-    assert "The kill switch is engaged, but nothing was canceled" in said
+    said = output_of(capsys, 1, "kill", "--level", "2", "--by", "cid", "--why", "odd again")
+    assert "\nENGAGED, NOT FLAT: orders may still rest. nothing was canceled in sandbox, sub-account 0: " in said
     assert "stopped by journal: cid (operator): odd again" in output_of(capsys, 0, "status")
 
 

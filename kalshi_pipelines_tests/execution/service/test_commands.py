@@ -131,58 +131,6 @@ def report(*, flat: bool = True, is_on_record: bool = True) -> HaltReport:
     return HaltReport(flat, 2, (), ("slow",), EngagementRecord(3, "no disk", is_on_record))
 
 
-@pytest.mark.parametrize(("seq", "message"), [(3, ""), (None, "recorded in the emergency file only: no disk")])
-def test_kill_of_level_1_prints_where_it_is_recorded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seq: int | None, message: str
-) -> None:
-    context, asked = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "engage", collecting(asked, EngagementRecord(seq, "no disk")))
-    assert stop_commands.kill(context, given(level=1)) == 0
-    assert asked == [context.settings, context.journal, "ann", "a try"]
-    said = capsys.readouterr()
-    assert said.out.startswith(f"{HERE}\nThe kill switch is engaged: no new order is sent.")
-    assert (message in said.err) if message else not said.err
-
-
-@pytest.mark.parametrize(
-    ("made", "status", "said", "warned"),
-    [
-        (report(), 0, ["The kill switch is engaged", "FLAT: no order rests"], []),
-        (
-            report(flat=False),
-            1,
-            ["The kill switch is engaged", "NOT FLAT"],
-            ["Orders may still rest. Run the command again"],
-        ),
-        (report(is_on_record=False), 1, ["FLAT"], ["New orders may still be sent: no disk. End the trading process."]),
-        (
-            report(flat=False, is_on_record=False),
-            1,
-            ["NOT FLAT"],
-            ["New orders may still be sent", "Orders may still rest"],
-        ),
-    ],
-)
-def test_kill_of_level_2_succeeds_only_if_flat_and_recorded(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    made: HaltReport,
-    status: int,
-    said: list[str],
-    warned: list[str],
-) -> None:
-    context, asked = fake_context(), list[object]()
-    monkeypatch.setattr(stop_commands, "halt_now", collecting(asked, made))
-    assert stop_commands.kill(context, given()) == status
-    assert asked == [context.settings, context.journal, "ann", "a try", 1.0]
-    captured = capsys.readouterr()
-    assert captured.out.splitlines()[0] == HERE
-    assert len(captured.out.splitlines()) == 1 + len(said)
-    assert all(each in captured.out for each in said)
-    assert len(captured.err.splitlines()) == len(warned)
-    assert all(each in captured.err for each in warned)
-
-
 @pytest.mark.parametrize("flat", [True, False])
 def test_drill_on_the_real_exchange_is_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flat: bool
@@ -477,7 +425,6 @@ def test_client_reads_from_the_trading_address_unless_a_sandbox_is_set(
         session_commands.close_session,
         inspection_commands.reconcile,
         inspection_commands.accept,
-        stop_commands.kill,
         stop_commands.drill,
         stop_commands.release,
     ],
@@ -682,14 +629,21 @@ def test_release_prints_its_event_or_why_it_was_refused(
             raise failure
         return 7
 
-    context, of = fake_context(), list[object]()
+    context, of, registered = fake_context(), list[object](), list[object]()
+    monkeypatch.setattr(stop_commands, "register_released_journal", collecting(registered, "no folder"))
     monkeypatch.setattr(stop_commands, "kill_switch", collecting(of, SimpleNamespace(release=release)))
     assert stop_commands.release(context, given()) == (1 if failure else 0)
     said = capsys.readouterr()
     assert asked == [("ann", "a try")]
     assert of == [context.settings, context.trade, context.journal]
+    unregistered = "`kill` does not find this journal from other folders. no folder\n"
+    assert registered == [context.settings]
+    assert said.err.startswith(unregistered)
     if failure:
-        assert (said.out, said.err) == (f"{HERE}\n", "The kill switch stays engaged. It is not engaged.\n")
+        assert (said.out, said.err) == (
+            f"{HERE}\n",
+            f"{unregistered}The kill switch stays engaged. It is not engaged.\n",
+        )
     else:
         assert "released by ann (event 7)" in said.out
 

@@ -1,28 +1,15 @@
 """Tests of the configured kill switch and halt: both find their files, and both work even if other parts fail."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.service import kill_switch as stopping
-from kalshi_pipelines.execution.service.kill_switch import (
-    NothingCanceled,
-    emergency_file,
-    halt,
-    halt_now,
-    kill_file,
-    kill_switch,
-)
-from kalshi_pipelines.kalshi.errors import KalshiError
+from kalshi_pipelines.execution.service.kill_switch import emergency_file, halt, kill_file, kill_switch
 from kalshi_pipelines.kalshi.transport import Transport
-from kalshi_pipelines.settings import Environment, InvalidSettings, Settings
+from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal, sandbox_with_member
 
 
@@ -81,31 +68,6 @@ def test_every_source_of_the_kill_switch_stops_trading(
     else:
         emergency_file(settings).path.write_text("not even a line\n")
     assert switch.why_engaged() is not None
-
-
-def test_halt_without_a_key_engages_and_says_nothing_was_canceled(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
-    journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
-    with pytest.raises(NothingCanceled, match="nothing was canceled: This needs the trade key"):
-        halt_now(settings, lambda: journal, "bob", "odd")
-    assert kill_switch(settings, TradeSettings(), lambda: journal).why_engaged() == "journal: bob (operator): odd"
-
-
-@pytest.mark.parametrize("failure", [KalshiError("no key", "Make one."), InvalidSettings("no key")])
-def test_halt_that_fails_still_engages_the_kill_switch(
-    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    @contextmanager
-    def broken(*_: object) -> Iterator[Any]:
-        def run(*_: object) -> None:
-            raise failure
-
-        yield SimpleNamespace(run=run)
-
-    journal, settings = ready_journal(sqlite_journal), Settings(data_dir=tmp_path)
-    monkeypatch.setattr(stopping, "halt", broken)
-    with pytest.raises(NothingCanceled, match="The kill switch is engaged"):
-        halt_now(settings, lambda: journal, "bob", "odd")
-    assert kill_switch(settings, TradeSettings(), lambda: journal).status().engaged
 
 
 def test_halt_on_a_local_sandbox_uses_no_proxy_and_closes_its_client(

@@ -33,6 +33,7 @@ from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.service import trading_session
 from kalshi_pipelines.execution.service.decision_text import format_decision
+from kalshi_pipelines.execution.service.session_registration import Registration
 from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
@@ -320,11 +321,11 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
     context.settings.environment_dir.mkdir()
     if reason is not None:
         with pytest.raises(SessionRefused) as refused:
-            trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account)
+            trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account, Registration((), None))
         assert refused.value.reason is reason
         assert reconciler.asked == [None]
         return
-    run = trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account)
+    run = trading_session._trade_live(context, Opening("ann", Origin.BY_HAND), account, Registration((), None))
     assert (run.session.mode, run.decisions, len(run.reconciliations)) == (Mode.LIVE, (), 2)
     assert reconciler.asked == [None, run.session.session_id]
     before, after = run.reconciliations

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
 from kalshi_pipelines.execution.journal.records import HeldLease, Mode
-from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_groups, sessions
+from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_ends, session_groups, sessions
 from kalshi_pipelines.execution.orders.account import Account
 
 _SESSION: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("session_id"))
@@ -132,6 +132,11 @@ class SessionReading:
     def lease_holder(self, session_id: str) -> str:
         """Return the name of the host and process that hold a session's lease."""
         return str(self._connection.scalar(sa.select(leases.c.holder).where(leases.c.session_id == session_id)))
+
+    def has_ended(self, session_id: str) -> bool:
+        """Return whether the end of a session is recorded."""
+        found = sa.select(session_ends.c.session_id).where(session_ends.c.session_id == session_id)
+        return self._connection.scalar(found) is not None
 
     def groups(self, session_id: str) -> dict[int, str]:
         """Return the order groups of a session, one for each shard."""
