@@ -107,7 +107,9 @@ def main() -> int:
 
 @contextmanager
 def _set_up(folder: Path, sandbox: SandboxProcess) -> Iterator[_Demo]:
-    settings = Settings(environment=Environment.SANDBOX, data_dir=folder, sandbox_url=sandbox.url)
+    settings = Settings(
+        environment=Environment.SANDBOX, data_dir=folder, sandbox_url=sandbox.url, sessions_dir=folder / "sessions"
+    )
     settings.environment_dir.mkdir(parents=True)
     warehouse = open_engine(settings.resolved_warehouse_url)
     journal_engine = open_journal(f"sqlite:///{settings.environment_dir / 'journal.db'}")
