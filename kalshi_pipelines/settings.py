@@ -4,18 +4,24 @@ A test compares ``docs/configuration.md`` with the names, defaults and descripti
 private key is named by the path of its file, and the URLs of the warehouse and of alerts are hidden.
 """
 
-import os
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 from urllib.parse import quote
 
-from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.variables.env_file import read_env_file
+from kalshi_pipelines.variables.precedence import (
+    problems,
+    restore_shell_variables,
+    set_missing_variables,
+    undecided_variables,
+)
+from kalshi_pipelines.variables.spelling import is_decimal_number, is_whole_number
 
 
 class InvalidSettings(ExpectedError, ValueError):
@@ -72,23 +78,83 @@ def home_expanded(path: Path | None) -> Path | None:
 def take_env_file(file: Path = Path(".env")) -> None:
     """Set the variables of a ``.env`` file, except those that are already set. A missing file sets nothing.
 
-    The ``dagster`` commands read the ``.env`` file of the current folder themselves.
+    A value that engages the kill switch is set in any case. The ``dagster`` commands read the ``.env`` file of the
+    current folder themselves.
 
     Raises:
-        InvalidSettings: The file cannot be read.
+        InvalidSettings: The file cannot be read, or sets one of our variables twice.
     """
     try:
-        found = dotenv_values(file) if file.exists() else {}
-        for name, value in found.items():
-            if value is not None:
-                os.environ.setdefault(name, value)
+        found = read_env_file(file)
     except (OSError, ValueError) as error:
+        raise _unreadable(file.absolute(), error) from None
+    if found is not None:
+        set_missing_variables(found)
+        if found.problems:
+            raise InvalidSettings(" ".join(text for _, text in found.problems), "Correct the file.")
+
+
+def settle_variables(*, of_trading: bool) -> None:
+    """Restore the variables of the shell that Dagster has overwritten with those of ``.env``, and check variables.
+
+    Args:
+        of_trading: Whether the variables of trading are checked, or all others.
+
+    Raises:
+        InvalidSettings: A variable is set twice, or its name or value has white space or other unusual characters.
+    """
+    restore_shell_variables()
+    try:
+        found = problems(of_trading=of_trading)
+    except (OSError, ValueError) as error:
+        raise _unreadable(Path(".env").absolute(), error) from None
+    if found:
+        raise InvalidSettings(" ".join(found), "Keep one spelling of each variable, without white space at the ends.")
+
+
+def require_decided_variables() -> None:
+    """Check that no variable of ``.env`` may have replaced another value of the shell.
+
+    Raises:
+        InvalidSettings: The value that a person set cannot be determined. The message names each variable.
+    """
+    try:
+        undecided = undecided_variables()
+    except (OSError, ValueError) as error:
+        raise _unreadable(Path(".env").absolute(), error) from None
+    if undecided:
         raise InvalidSettings(
-            f"The file {file.absolute()} cannot be read ({type(error).__name__}).", "Correct or delete the file."
-        ) from None
+            f"Dagster has read {', '.join(undecided)} from .env, and the values in the shell cannot be determined.",
+            "Start Dagster in a folder without .env, with all variables set in the shell.",
+        )
 
 
-class Settings(BaseSettings):
+def _unreadable(file: Path, error: Exception) -> InvalidSettings:
+    return InvalidSettings(f"The file {file} cannot be read ({type(error).__name__}).", "Correct or delete the file.")
+
+
+def _is_of(annotation: object, kind: type) -> bool:
+    return annotation is kind or any(_is_of(part, kind) for part in get_args(annotation))
+
+
+class PlainSettings(BaseSettings):
+    """The base of all settings. Numbers must be written in plain digits."""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _require_plain_number(cls, given: object, info: ValidationInfo) -> object:
+        """Check numbers that are given as text. ``int`` and ``Decimal`` would also accept 1_0, +5, ٣ and 1e1."""
+        field = cls.model_fields.get(info.field_name or "")
+        if field is None or not isinstance(given, str):
+            return given
+        if _is_of(field.annotation, int) and not is_whole_number(given):
+            raise ValueError("write a whole number in plain digits, such as 10")
+        if _is_of(field.annotation, Decimal) and not is_decimal_number(given):
+            raise ValueError("write plain dollars with at most six decimals, such as 12.50")
+        return given
+
+
+class Settings(PlainSettings):
     """The settings of one process.
 
     A field is read from the variable ``KALSHI_`` + field name in capitals, or from its alias.
@@ -225,6 +291,7 @@ class Settings(BaseSettings):
         Raises:
             InvalidSettings: A variable cannot be used. The message names each such variable and the accepted values.
         """
+        settle_variables(of_trading=False)
         try:
             settings = cls()
         except ValidationError as error:
@@ -277,9 +344,9 @@ class Settings(BaseSettings):
 
 
 def _problem(error: ValidationError) -> str:
-    problems = []
+    found = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0])
         variable = name if name.isupper() else f"KALSHI_{name.upper()}"
-        problems.append(f"{variable} is {problem['input']!r}: {problem['msg']}")
-    return "; ".join(problems) + "."
+        found.append(f"{variable} is {problem['input']!r}: {problem['msg']}")
+    return "; ".join(found) + "."

@@ -26,7 +26,7 @@ def test_each_environment_has_its_own_folder(monkeypatch: pytest.MonkeyPatch) ->
     ("variable", "value", "sentence"),
     [
         ("KALSHI_ENVIRONMENT", "production", "'sandbox', 'demo' or 'prod'"),
-        ("KALSHI_SANDBOX_MARKETS", "many", "valid integer"),
+        ("KALSHI_SANDBOX_MARKETS", "many", "write a whole number in plain digits"),
         ("KALSHI_RATE_TIER", "free", "'basic'"),
         ("KALSHI_EXECUTOR", "dask", "'in_process' or 'multiprocess'"),
         ("KALSHI_API_KEY_ID", "abc", "Set both"),

@@ -13,7 +13,7 @@ from kalshi_pipelines.alerts.channels import AlertChannels, DeliveryFailed
 from kalshi_pipelines.alerts.delivery import deliver_pending
 from kalshi_pipelines.alerts.messages import Message, moment
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.settings import Settings, take_env_file
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.tables import alerts
@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("deliver", help="deliver pending alerts now, as the daemon does every minute")
     command = parser.parse_args(arguments).command
     try:
+        take_env_file()
         settings = Settings.from_environment()
         channels = AlertChannels.from_settings(settings)
         if command == "list":

@@ -19,7 +19,7 @@ from kalshi_pipelines.contracts.health import check_freshness
 from kalshi_pipelines.contracts.probing.fixtures import describe_age, write_recording
 from kalshi_pipelines.contracts.runs import environment_to_check, fetch_exchange_answers, run_contract_checks
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.settings import Settings, take_env_file
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.migrations import require_head
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        take_env_file()
         settings = Settings.from_environment()
         if given.command == "record" and given.age:
             print(describe_age(given.folder, now_us()))

@@ -7,14 +7,13 @@ ceiling.
 
 import hashlib
 import os
-import re
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from kalshi_pipelines.execution.journal.records import Mode, ScopeCaps, ScopeKind, SessionCaps
 from kalshi_pipelines.execution.journal.tables import (
@@ -26,7 +25,7 @@ from kalshi_pipelines.execution.journal.tables import (
 )
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
-from kalshi_pipelines.settings import Environment, InvalidSettings, home_expanded
+from kalshi_pipelines.settings import Environment, InvalidSettings, PlainSettings, home_expanded, settle_variables
 from kalshi_pipelines.units import dollars, microdollars
 
 PREFIX: Final = "KALSHI_TRADE_"
@@ -52,27 +51,20 @@ class BalanceStep(StrEnum):
 _NOT_PLAIN: Final = "write plain dollars with at most six decimals, such as 12.50"
 
 
-def _require_plain(given: object) -> object:
-    """Check that an amount has only digits and at most one point. ``Decimal`` would also accept 1e1, 1_0 and ٣."""
-    if isinstance(given, str) and not re.fullmatch(r"-?[0-9]*\.?[0-9]+", given.strip(), re.ASCII):
-        raise ValueError(_NOT_PLAIN)
-    return given
-
-
 def _require_exact(amount: Decimal) -> Decimal:
     if amount != amount.quantize(Decimal("0.000001")):
         raise ValueError(_NOT_PLAIN)
     return amount
 
 
-Dollars = Annotated[Decimal, BeforeValidator(_require_plain), AfterValidator(_require_exact)]
+Dollars = Annotated[Decimal, AfterValidator(_require_exact)]
 
 
 def _ceiling(kind: ScopeKind) -> Decimal:
     return dollars(CEILINGS[kind.value][2])
 
 
-class TradeSettings(BaseSettings):
+class TradeSettings(PlainSettings):
     """Settings of trading.
 
     Each setting is read from the environment variable ``KALSHI_TRADE_`` plus the setting's name in capitals.
@@ -214,6 +206,7 @@ class TradeSettings(BaseSettings):
         Raises:
             InvalidSettings: A variable is unknown or its value cannot be used; the message names every such variable.
         """
+        settle_variables(of_trading=True)
         unknown = sorted(
             name
             for name in os.environ

@@ -18,7 +18,7 @@ from kalshi_pipelines.news.options import NewsOptions
 from kalshi_pipelines.news.searching import search_articles
 from kalshi_pipelines.news.targets import targets_of
 from kalshi_pipelines.news.tracking import list_tracked, track, untrack
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.settings import Settings, take_env_file
 from kalshi_pipelines.units import dollars, now_us
 from kalshi_pipelines.warehouse.engine import explain_failures, open_engine
 from kalshi_pipelines.warehouse.migrations import require_head
@@ -31,6 +31,7 @@ def main(command_line: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(command_line)
     command: Callable[[argparse.Namespace, Settings, sa.Engine], None] = arguments.command
     try:
+        take_env_file()
         settings = Settings.from_environment()
         engine = open_engine(settings.resolved_warehouse_url)
         try:

@@ -196,7 +196,7 @@ def test_invalid_settings_error_names_each_setting_and_its_value(monkeypatch: py
     with pytest.raises(InvalidSettings) as caught:
         TradeSettings.from_environment()
     assert str(caught.value) == (
-        "KALSHI_TRADE_SUBACCOUNT is 'many': Input should be a valid integer, unable to parse string as an integer; "
+        "KALSHI_TRADE_SUBACCOUNT is 'many': Value error, write a whole number in plain digits, such as 10; "
         "KALSHI_TRADE_DAY_ORDERS is '0': Input should be greater than or equal to 1. Change or unset it."
     )
 
@@ -224,9 +224,7 @@ def test_every_setting_of_trading_is_on_the_configuration_page() -> None:
         assert str(setting.description) in line
 
 
-@pytest.mark.parametrize(
-    ("text", "dollars"), [("10", "10"), (" 2.50 ", "2.5"), (".5", "0.5"), ("0.000001", "0.000001")]
-)
+@pytest.mark.parametrize(("text", "dollars"), [("10", "10"), ("2.50", "2.5"), (".5", "0.5"), ("0.000001", "0.000001")])
 def test_amount_in_plain_dollars_is_read_and_other_forms_are_refused(
     monkeypatch: pytest.MonkeyPatch, text: str, dollars: str
 ) -> None:

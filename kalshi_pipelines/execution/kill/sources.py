@@ -4,11 +4,10 @@ One engaged source stops trading, and a source that cannot be read counts as eng
 a source of the kill switch. It is checked for each order, together with the order's market.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
@@ -17,10 +16,7 @@ from kalshi_pipelines.execution.journal.errors import (
 )
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyFileUnreadable
-
-#: Values of the environment variable that do not engage the kill switch.
-CLEAR_VALUES: Final = ("", "0")
-VARIABLE: Final = "KALSHI_TRADE_KILL"
+from kalshi_pipelines.variables.precedence import KILL_VARIABLE, engaged_kill_variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +160,19 @@ class EmergencySource:
 class EnvironmentSource:
     """The environment variable ``KALSHI_TRADE_KILL``. Any value except ``0`` and empty text engages the kill switch.
 
-    The variable's name may be written in upper or lower case, as for all settings.
+    The variable counts wherever it is set: in the process environment, in the shell that started Dagster, or in a
+    ``.env`` file. Its name may be written in upper or lower case, as for all settings.
     """
-
-    variable: str = VARIABLE
 
     def read(self) -> KillReading:
         """Return whether the variable is set to a value that engages the switch."""
-        for name, value in os.environ.items():
-            if name.upper() == self.variable and value not in CLEAR_VALUES:
-                return KillReading("environment", 1, f"{name} is set")
-        return KillReading("environment", 0, f"{self.variable} is not set")
+        try:
+            engaged = engaged_kill_variable()
+        except (OSError, ValueError) as error:
+            return KillReading("environment", 1, f"the file .env cannot be read ({type(error).__name__})")
+        if engaged is not None:
+            return KillReading("environment", 1, engaged)
+        return KillReading("environment", 0, f"{KILL_VARIABLE} is not set")
 
 
 def read_sources(sources: Sequence[KillSource]) -> KillStatus:

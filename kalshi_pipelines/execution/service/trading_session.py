@@ -35,7 +35,7 @@ from kalshi_pipelines.execution.service.live_account import LiveAccount, live_ac
 from kalshi_pipelines.execution.service.session_registration import Registration, registered_session
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
-from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.settings import Settings, require_decided_variables
 from kalshi_pipelines.units import HOUR_US, instant, now_us
 
 #: A session ignores a proposal that expired longer ago than this time: it does not record a denial of the proposal.
@@ -114,12 +114,14 @@ def trade(context: TradingContext, opening: Opening) -> TradingRun:
     Raises:
         SessionRefused: A check of a live session failed; no order was sent.
         JournalUnavailable: The journal cannot be read or written; nothing more was sent.
-        InvalidSettings: The settings of a live session name no trade key or no address.
+        InvalidSettings: The settings of a live session name no trade key or no address, or they may differ from the
+            settings in the shell.
         NotRegistered: A live session could not be registered, so ``kill`` would not find it; no order was sent.
         KalshiError: The key cannot be used, or the exchange could not be reached at the start; no order was sent.
     """
     is_live = context.trade.mode is Mode.LIVE and opening.origin is Origin.BY_HAND
     if is_live:
+        require_decided_variables()
         require_private_key_file(context.trade)
     mode = Mode.LIVE if is_live else Mode.DRY_RUN
     with registered_session(context.settings, context.trade.subaccount, mode, context.say) as registration:

@@ -37,6 +37,8 @@ from kalshi_pipelines.execution.service.session_registration import Registration
 from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.variables import precedence
+from kalshi_pipelines.variables.process_tree import ShellEnvironment
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.inbox_sessions import context_of, put_in, traded
 from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW, NOW_US
@@ -480,3 +482,16 @@ def test_failed_session_still_reconciles(sqlite_journal: sa.Engine) -> None:
     assert reconciler.asked == [made.session.session_id]
     assert said[-1].startswith("after the failure: ")
     assert ended(made) == "failed: ZeroDivisionError"
+
+
+def test_live_session_stays_closed_if_the_shell_s_variables_are_unknown(
+    sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("OTHER=1\nKALSHI_TRADE_MODE=live\n")
+    monkeypatch.setattr(precedence, "shell_environment", lambda: ShellEnvironment({}, is_known=False))
+    made = scripted_session(sqlite_journal)
+    context = replace(context_of(made), settings=Settings(data_dir=tmp_path))
+    with pytest.raises(InvalidSettings, match=r"Dagster has read KALSHI_TRADE_MODE from \.env"):
+        trade(context, Opening("ann", Origin.BY_HAND))
+    assert made.exchange.orders == []
