@@ -23,8 +23,9 @@ from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.records import Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
+from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
 from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
-from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US, TradingContext, TradingRun, trade
+from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.migrations import require_head
@@ -59,10 +60,14 @@ def trade_proposals(
         orders = read_proposals(file, Proposer(config.proposer, config.proposer_name), instant(now_us()))
         imported = len(propose(journal.engine, orders, file.name))
     with journal_of(journal).reading() as reading:
-        mode = TradeSettings.from_environment().mode
-        rows = [proposal_row(row) for row in reading.orders.pending_proposals(mode, now_us() - FORGOTTEN_AFTER_US)]
+        trade_settings, now = TradeSettings.from_environment(), now_us()
+        account, mode = trade_settings.account(journal.settings.environment), trade_settings.mode
+        since = now - FORGOTTEN_AFTER_US
+        waiting = sum(each.count for each in reading.inbox.count(mode, since))
+        found = reading.inbox.pending(account, mode, now, since, MOST_PROPOSALS)
+    rows = [proposal_row(row) for row in found[:MOST_PROPOSALS]]
     yield dg.MaterializeResult(
-        metadata={"imported": imported, "waiting": len(rows), "proposals": text_table(PROPOSAL_COLUMNS, rows)}
+        metadata={"imported": imported, "waiting": waiting, "proposals": text_table(PROPOSAL_COLUMNS, rows)}
     )
 
 

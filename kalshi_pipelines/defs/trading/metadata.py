@@ -12,6 +12,7 @@ from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import decision_rows
+from kalshi_pipelines.execution.service.inbox_selection import describe_left
 from kalshi_pipelines.execution.service.stop_report import StopReport
 from kalshi_pipelines.execution.service.trading_session import TradingRun
 from kalshi_pipelines.execution.text import safe_line
@@ -33,6 +34,7 @@ def session_metadata(run: TradingRun) -> dict[str, Any]:
     return {
         "decisions": text_table(DECISION_COLUMNS, decision_rows(run.decisions)),
         **{each.value: run.count(each) for each in DecisionOutcome if each in _ALWAYS_COUNTED or run.count(each)},
+        **({"left undecided": describe_left(run.left)} if run.left else {}),
         "mode": run.session.mode.value,
         "origin": run.session.origin.value,
         "session": run.session.session_id,

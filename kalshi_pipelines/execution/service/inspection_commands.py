@@ -11,9 +11,9 @@ from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
 from kalshi_pipelines.execution.service.live_account import live_account
-from kalshi_pipelines.execution.service.trading_session import FORGOTTEN_AFTER_US
 from kalshi_pipelines.execution.text import (
     cap_lines,
     format_count,
@@ -42,9 +42,10 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
             print('                 Trading is halted because this journal is new. Run `release --why "..."` once.')
         for line in status_lines(reading, account, now):
             print(line)
-        pending = reading.orders.pending_proposals(context.trade.mode, now - FORGOTTEN_AFTER_US)
-        print(f"inbox            {format_count(len(pending), 'proposal')}")
-        for row in pending:
+        since = now - FORGOTTEN_AFTER_US
+        waiting = sum(each.count for each in reading.inbox.count(context.trade.mode, since))
+        print(f"inbox            {format_count(waiting, 'proposal')}")
+        for row in reading.inbox.pending(account, context.trade.mode, now, since, MOST_PROPOSALS)[:MOST_PROPOSALS]:
             told = proposal_row(row)
             print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")
         print("caps")

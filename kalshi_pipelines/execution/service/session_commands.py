@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUn
 from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.amounts import money
+from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
 from kalshi_pipelines.execution.service.live_account import live_transport, require_private_key_file
@@ -43,7 +44,8 @@ def trade_inbox(context: CommandContext, given: argparse.Namespace) -> int:
         return INTERRUPTED
     print(run)
     done = {DecisionOutcome.PLACED, DecisionOutcome.SIMULATED, DecisionOutcome.KNOWN}
-    return 0 if run.is_clean and all(decision.outcome in done for decision in run.decisions) else 1
+    is_left = any(each.kind != ActorKind.AGENT.value for each in run.left)
+    return 0 if run.is_clean and not is_left and all(each.outcome in done for each in run.decisions) else 1
 
 
 def _describe_what_is_open(context: CommandContext) -> str:

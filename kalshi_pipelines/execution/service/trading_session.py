@@ -5,10 +5,10 @@ This module only connects the parts of a session. ``executor.session`` decides w
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -24,26 +24,28 @@ from kalshi_pipelines.execution.gates.vendor import vendor_checks
 from kalshi_pipelines.execution.inbox.stored import stored_order
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.reading.inbox import PendingCount
+from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import format_decision
+from kalshi_pipelines.execution.service.inbox_selection import (
+    MOST_PROPOSALS,
+    Selection,
+    describe_left,
+    is_urgent,
+    select_proposals,
+)
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
 from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, require_private_key_file
 from kalshi_pipelines.execution.service.session_registration import Registration, registered_session
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings, require_decided_variables
-from kalshi_pipelines.units import HOUR_US, instant, now_us
+from kalshi_pipelines.units import instant, now_us
 
-#: A session ignores a proposal that expired longer ago than this time: it does not record a denial of the proposal.
-FORGOTTEN_AFTER_US: Final = HOUR_US
-_MOST_PROPOSALS: Final = 100
-#: The largest number of pending proposals that a session reads. The session puts the proposals of agents last, and
-#: decides only the first ``_MOST_PROPOSALS`` valid proposals.
-_MOST_LOOKED_AT: Final = 1_000
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 
@@ -89,6 +91,8 @@ class TradingRun:
     there is one more reconciliation, right after the session opens. If this additional reconciliation is not clean, the
     session closes at once.
     """
+    left: tuple[PendingCount, ...] = ()
+    """Counts of the valid proposals that the session left undecided, by proposer."""
 
     @property
     def is_clean(self) -> bool:
@@ -101,7 +105,9 @@ class TradingRun:
 
     def __str__(self) -> str:
         counts = [f"{count} {each.value.replace('_', ' ')}" for each in DecisionOutcome if (count := self.count(each))]
-        return f"session {self.session.session_id} ({self.session.mode.value}): {', '.join(counts) or 'no proposals'}"
+        left = f"; left undecided: {describe_left(self.left)}" if self.left else ""
+        decided = ", ".join(counts) or "no proposals"
+        return f"session {self.session.session_id} ({self.session.mode.value}): {decided}{left}"
 
 
 def trade(context: TradingContext, opening: Opening) -> TradingRun:
@@ -216,83 +222,98 @@ def _decide_inbox(
     context: TradingContext, session: TradeSession, inputs: ExecutorInputs, dispatch: OrderDispatch
 ) -> TradingRun:
     executor = TradeExecutor(session, context.journal, context.trade, inputs, dispatch, clock_us=context.clock_us)
-    valid, expired = _pending_rows(context, session)
-    decisions: dict[int, Decision] = {}
-    waiting: dict[int, AdmittedOrder] = {}
-    for number, order in _orders_of(context, session, valid):
-        decision = executor.decide(order, number)
-        decisions[number] = decision
-        context.say(format_decision(decision))
-        if decision.waiting is not None:
-            waiting[number] = decision.waiting
-    decisions |= _decide_after_approval(context, session, executor, waiting)
-    for number, order in _orders_of(context, session, expired):
-        decisions[number] = executor.decide(order, number)
-        context.say(format_decision(decisions[number]))
-    return TradingRun(session, tuple(decisions.values()))
-
-
-def _pending_rows(context: TradingContext, session: TradeSession) -> tuple[list[Any], list[Any]]:
-    """Return two lists of proposals to decide: valid proposals, and a limited number of expired proposals.
-
-    Among the valid proposals, the proposals of agents come last.
-
-    Denying an expired proposal counts as an attempt, and attempts per minute are capped. Expired proposals must not use
-    up the attempts that valid proposals need. Therefore expired proposals are denied last, and their number is limited
-    to a quarter of the cap, but at least one.
-    """
-    now = context.clock_us()
+    made = _InboxDecisions(context, session, executor)
+    made.decide_valid()
+    made.decide_after_approval()
+    made.decide(made.select().late)
     with context.journal.reading() as reading:
-        valid = reading.orders.pending_proposals(session.mode, now, _MOST_LOOKED_AT)
-        late = reading.orders.pending_proposals(session.mode, now - FORGOTTEN_AFTER_US, _MOST_LOOKED_AT)
-    expired = [row for row in late if row["valid_until_us"] < now]
-    valid.sort(key=lambda row: row["actor_kind"] == ActorKind.AGENT.value)
-    return valid[:_MOST_PROPOSALS], expired[: max(1, session.caps.attempts_per_minute // 4)]
+        left = tuple(reading.inbox.count(session.mode, context.clock_us()))
+    if left:
+        context.say(f"left undecided for the next session: {describe_left(left)}")
+    return TradingRun(session, tuple(made.decisions.values()), left=left)
 
 
-def _orders_of(
-    context: TradingContext, session: TradeSession, rows: Iterable[Any]
-) -> Iterator[tuple[int, ProposedOrder]]:
-    for row in rows:
-        try:
-            order = stored_order(row)
-        except (ValueError, OverflowError) as error:
-            _deny_row(context, session, row["proposal_id"], str(error))
-        else:
-            yield row["proposal_id"], order
+@dataclass
+class _InboxDecisions:
+    """The decisions of a session about the inbox, by the numbers of the proposals."""
 
+    context: TradingContext
+    session: TradeSession
+    executor: TradeExecutor
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    waiting: dict[int, AdmittedOrder] = field(default_factory=dict)
+    """Orders that wait for a person's approval."""
+    shown: set[int] = field(default_factory=set)
 
-def _deny_row(context: TradingContext, session: TradeSession, proposal_id: int, problem: str) -> None:
-    """Deny a stored proposal that cannot become an order, so that the other proposals are still decided."""
-    reason = DenialReason.INVALID_PROPOSAL
-    with context.journal.writing() as transaction:
-        facts = Details(facts={"detail": safe_line(problem)})
-        transaction.orders.record_attempt(session.session_id, proposal_id=proposal_id, denial=reason, details=facts)
-    context.say(f"denied: proposal {proposal_id} ({reason.code}: {safe_line(problem)})")
+    def select(self) -> Selection:
+        """Return the proposals that can be decided now."""
+        with self.context.journal.reading() as reading:
+            return select_proposals(reading, self.session, self.context.clock_us())
 
+    def decide_valid(self) -> None:
+        """Decide about valid proposals, at most ``MOST_PROPOSALS``.
 
-def _decide_after_approval(
-    context: TradingContext, session: TradeSession, executor: TradeExecutor, waiting: dict[int, AdmittedOrder]
-) -> dict[int, Decision]:
-    """Wait until each order is approved or has expired, then decide again about the order."""
-    decisions = {}
-    for admitted in waiting.values():
-        intent = admitted.intent
-        context.say(
-            f"intent {intent.intent_id} waits for approval until {instant(intent.valid_until_us):%H:%M:%S} UTC: "
-            f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
-        )
-    left = dict(waiting)
-    while left:
-        for number, admitted in list(left.items()):
-            if executor.is_due(admitted):
-                del left[number]
-                decisions[number] = executor.decide_again(admitted)
-                context.say(format_decision(decisions[number]))
-        if left:
-            context.pause(_SECONDS_BETWEEN_LOOKS)
-            executor.keep_lease()
-    return decisions
+        The inbox is read again after each selection, because attempts become free while a session works.
+        """
+        left = MOST_PROPOSALS
+        while left and (rows := self.select().valid[:left]):
+            self.decide(rows)
+            left -= len(rows)
+
+    def decide(self, rows: Iterable[Row]) -> None:
+        """Decide about each proposal. Deny a stored proposal that cannot become an order."""
+        for row in rows:
+            number = row["proposal_id"]
+            try:
+                order = stored_order(row)
+            except (ValueError, OverflowError) as error:
+                self._deny_row(number, str(error))
+                continue
+            self._record(number, self.executor.decide(order, number))
+            waits = self.decisions[number].waiting
+            if waits is not None:
+                self.waiting[number] = waits
+
+    def decide_after_approval(self) -> None:
+        """Wait until each order is approved or has expired, then decide again about the order.
+
+        New proposals of persons, and new orders that close a position, are decided meanwhile. No other session could
+        decide about them, because this session holds the sub-account.
+        """
+        while self.waiting:
+            self._say_what_waits()
+            for number, admitted in list(self.waiting.items()):
+                if self.executor.is_due(admitted):
+                    del self.waiting[number]
+                    self._record(number, self.executor.decide_again(admitted))
+            if self.waiting:
+                self.context.pause(_SECONDS_BETWEEN_LOOKS)
+                self.executor.keep_lease()
+                self.decide(filter(is_urgent, self.select().valid))
+
+    def _record(self, number: int, decision: Decision) -> None:
+        self.decisions[number] = decision
+        self.context.say(format_decision(decision))
+
+    def _say_what_waits(self) -> None:
+        """Show the command that approves an order, once for each order that waits."""
+        for number, admitted in self.waiting.items():
+            if number not in self.shown:
+                self.shown.add(number)
+                intent = admitted.intent
+                until = f"{instant(intent.valid_until_us):%H:%M:%S} UTC"
+                self.context.say(
+                    f"intent {intent.intent_id} waits for approval until {until}: "
+                    f"python -m kalshi_pipelines.execution approve {intent.intent_id} {intent.request_sha256[:12]}"
+                )
+
+    def _deny_row(self, number: int, problem: str) -> None:
+        reason, detail = DenialReason.INVALID_PROPOSAL, Details(facts={"detail": safe_line(problem)})
+        with self.context.journal.writing() as transaction:
+            transaction.orders.record_attempt(
+                self.session.session_id, proposal_id=number, denial=reason, details=detail
+            )
+        self.context.say(f"denied: proposal {number} ({reason.code}: {safe_line(problem)})")
 
 
 def _kill_reason(context: TradingContext) -> str | None:

@@ -29,6 +29,7 @@ from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, r
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.stop_report import StopReport, TargetStop
 from kalshi_pipelines.execution.service.stop_settings import StopTarget
@@ -158,7 +159,7 @@ def test_F16_materialize_all_without_arming_does_nothing_and_says_why(
     assert result.asset_materializations_for_node("executed_orders") == []
     assert "nobody armed this run" in observed(instance)["nothing was sent"]
     with journal_of(tmp_path) as journal, journal.reading() as reading:
-        assert len(reading.orders.pending_proposals(Mode.DRY_RUN, 0)) == 1
+        assert len(reading.inbox.pending(Account("sandbox", 0), Mode.DRY_RUN, 0, 0)) == 1
 
 
 @pytest.mark.parametrize(

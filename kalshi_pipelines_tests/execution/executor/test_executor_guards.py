@@ -676,7 +676,7 @@ def test_F15_repeated_signal_is_an_attempt_that_ends_its_proposal(sqlite_journal
     (number,) = propose(sqlite_journal, [order], "again", made.clock)
     assert made.executor.decide(order, number).outcome is DecisionOutcome.KNOWN
     with made.journal.reading() as reading:
-        assert reading.orders.pending_proposals(Mode.LIVE, 0) == []
+        assert reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0) == []
     with sqlite_journal.connect() as connection:
         found = connection.execute(sa.select(attempts.c.intent_id).where(attempts.c.proposal_id == number)).scalars()
         assert first is not None

@@ -136,7 +136,7 @@ def stored_row(made: ScriptedSession) -> dict[str, Any]:
     """Put an order into the inbox, and return its row without its number."""
     put_in(made, made.order())
     with made.journal.reading() as reading:
-        (row,) = reading.orders.pending_proposals(Mode.LIVE, 0)
+        (row,) = reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0)
     assert stored_order(row).actor is ActorKind.STRATEGY
     return {name: value for name, value in row.items() if name != "proposal_id"}
 

@@ -244,7 +244,7 @@ def test_proposals_are_pending_until_an_attempt_in_the_mode_or_their_expiry(step
 
     def pending(mode: Mode = Mode.LIVE, after_us: int = int(ends_us), limit: int = 100) -> list[int]:
         with steps.journal.reading() as reading:
-            return [row["proposal_id"] for row in reading.orders.pending_proposals(mode, after_us, limit)]
+            return [row["proposal_id"] for row in reading.inbox.pending(ACCOUNT, mode, after_us, after_us, limit)]
 
     assert pending() == [first, second, third]
     assert pending(limit=2) == [first, second]

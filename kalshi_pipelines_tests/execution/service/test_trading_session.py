@@ -72,7 +72,7 @@ def test_F39_impossible_rows_are_denied_once_and_block_no_other_order(
                 connection.execute(sa.insert(proposals).values({**row, **wrong}))
             connection.execute(sa.insert(proposals).values({**row, "signal": "the last"}))
         with journal.reading() as reading:
-            shown = [proposal_row(each) for each in reading.orders.pending_proposals(Mode.DRY_RUN, 0)]
+            shown = [proposal_row(each) for each in reading.inbox.pending(ACCOUNT, Mode.DRY_RUN, 0, 0)]
         said: list[str] = []
         settings = Settings(data_dir=tmp_path)
         settings.environment_dir.mkdir()
@@ -245,7 +245,7 @@ def test_stored_proposal_is_the_order_that_was_proposed(sqlite_journal: sa.Engin
     put_in(made, *orders)
     with made.journal.reading() as reading:
         assert (
-            tuple(from_columns(ProposedOrder, row) for row in reading.orders.pending_proposals(Mode.LIVE, 0)) == orders
+            tuple(from_columns(ProposedOrder, row) for row in reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0)) == orders
         )
 
 

@@ -4,9 +4,13 @@ from typing import Any
 
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs
 from kalshi_pipelines.execution.inbox.proposals import propose
+from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session
 from kalshi_pipelines.settings import Settings
+from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
+from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount
 from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession
 
 
@@ -26,3 +30,11 @@ def traded(made: ScriptedSession, context: TradingContext, reconciler: Any = Non
 def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
     """Put orders into the inbox, and return their numbers."""
     return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
+
+
+def hold(made: ScriptedSession, contracts: int, ticker: str = "KXA-26-B") -> None:
+    """Let the journal take over a position of so many YES contracts, or of NO contracts if the number is negative."""
+    account = ScriptedAccount(made.clock)
+    account.held = {ticker: Holding(ticker, contracts * 100, abs(contracts) * 500_000)}
+    reconciler = Reconciler(made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None)
+    assert reconciler.reconcile(own_session=made.session.session_id).clean

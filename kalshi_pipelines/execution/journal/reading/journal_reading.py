@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.reading.audit_log import AuditLogReading
 from kalshi_pipelines.execution.journal.reading.evidence import EvidenceReading
 from kalshi_pipelines.execution.journal.reading.halts import HaltReading
+from kalshi_pipelines.execution.journal.reading.inbox import InboxReading
 from kalshi_pipelines.execution.journal.reading.ledger import LedgerReading
 from kalshi_pipelines.execution.journal.reading.orders import OrderReading
 from kalshi_pipelines.execution.journal.reading.reconciliations import ReconciliationReading
@@ -21,6 +22,7 @@ class JournalReading:
 
     def __init__(self, connection: sa.Connection, known: KnownSessions | None = None) -> None:
         self.sessions = SessionReading(connection, known or KnownSessions())
+        self.inbox = InboxReading(connection)
         self.orders = OrderReading(connection)
         self.ledger = LedgerReading(connection, self.sessions)
         self.halts = HaltReading(connection)

@@ -1,4 +1,4 @@
-"""The class that reads approvals, attempts, pending proposals, and intents with their states."""
+"""The class that reads approvals, attempts, and intents with their states."""
 
 from collections.abc import Collection
 from typing import Final
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.driver_query import DriverQuery
 from kalshi_pipelines.execution.journal.intent_rows import read_intent
-from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows, first_row
+from kalshi_pipelines.execution.journal.reading.rows import all_rows, first_row
 from kalshi_pipelines.execution.journal.records import Intent, Mode, Sent
 from kalshi_pipelines.execution.journal.tables import (
     approvals,
@@ -17,7 +17,6 @@ from kalshi_pipelines.execution.journal.tables import (
     intents,
     open_intents,
     order_events,
-    proposals,
     sessions,
 )
 from kalshi_pipelines.execution.orders.account import Account
@@ -201,12 +200,3 @@ class OrderReading:
             },
         ).scalar_one()
         return found
-
-    def pending_proposals(self, mode: Mode, not_before_us: int, limit: int = 100) -> list[Row]:
-        """Return the proposals that no session of this mode has attempted yet, starting with the oldest.
-
-        Proposals that expired before ``not_before_us`` are left out.
-        """
-        tried = sa.exists().where(attempts.c.proposal_id == proposals.c.proposal_id, attempts.c.mode == mode.value)
-        found = sa.select(proposals).where(~tried, proposals.c.valid_until_us >= not_before_us)
-        return all_rows(self._connection, found.order_by(proposals.c.proposal_id).limit(limit))
