@@ -116,7 +116,7 @@ def _set_up(folder: Path, sandbox: SandboxProcess) -> Iterator[_Demo]:
     try:
         migrate(warehouse, settings.environment, lambda line: None)
         upgrade_journal(journal_engine)
-        initialise(journal_engine, settings.environment)
+        initialise(journal_engine, settings.environment, anchor_file=settings.resolved_journal_anchors)
         journal = Journal(journal_engine, settings.environment, anchor_file=settings.resolved_journal_anchors)
         run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=sandbox.url)
         yield _Demo(sandbox, settings, journal_engine, journal, warehouse, _a_market(sandbox))

@@ -42,7 +42,9 @@ def migrate_journal(context: dg.OpExecutionContext, journal: JournalResource) ->
         if lost and context.job_name != MIGRATE_JOB:
             require_journal_head(journal.engine)
         upgrade = upgrade_journal(journal.engine)
-        database_id = initialise(journal.engine, journal.settings.environment)
+        database_id = initialise(
+            journal.engine, journal.settings.environment, anchor_file=journal.settings.resolved_journal_anchors
+        )
         if upgrade.before is None:
             # Create the environment's folder, where the kill switch looks for its stop file. While the folder is
             # missing, the kill switch counts as engaged.

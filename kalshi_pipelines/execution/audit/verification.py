@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.older_records import complete_row
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
+from kalshi_pipelines.execution.journal.anchor_trust import anchors_on_record, anchors_since_review
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalUnavailable
@@ -281,14 +282,14 @@ def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None)
     if anchor_file is None:
         return
     database_id = connection.execute(sa.select(journal_identity.c.database_id)).scalar_one()
-    in_file = {(anchor.seq, anchor.hash) for anchor in AnchorFile(anchor_file).anchors(database_id)}
+    since = anchors_since_review(connection, AnchorFile(anchor_file).all_anchors(), database_id)
+    in_file = {(anchor.seq, anchor.hash) for anchor in since if anchor.database_id == database_id}
     for seq, digest in sorted(in_file):
         if seq > chain.last:
             yield f"{anchor_file} has record {seq}, but the journal ends at record {chain.last}: it was cut or restored"
         elif chain.hashes.get(seq) != digest:
             yield f"{anchor_file} has another hash of record {seq} than the journal: the journal was rewritten"
-    wanted = connection.execute(sa.select(anchors.c.seq, anchors.c.hash).where(anchors.c.place == "file"))
-    for seq, digest in wanted:
+    for seq, digest in anchors_on_record(connection).items():
         if (seq, digest) not in in_file:
             yield f"the anchor of record {seq} is missing from {anchor_file}"
 

@@ -20,8 +20,13 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
 from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks
 from kalshi_pipelines.execution.gates.order_checks import Denial, check, first_denial
-from kalshi_pipelines.execution.journal.anchors import AnchorsUnreadable
-from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalRefused, JournalRestored
+from kalshi_pipelines.execution.journal.errors import (
+    AnchorsNotTrusted,
+    JournalHasTwoPaths,
+    JournalOutdated,
+    JournalRefused,
+    JournalRestored,
+)
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Binding, Check, Lease, Mode, NewSession, Origin, SessionCaps
 from kalshi_pipelines.execution.orders.account import Account
@@ -139,11 +144,13 @@ def open_live(
     session = _build_session(settings, environment, Mode.LIVE, opening.origin, now, transport)
     binding = Binding(session.account, transport.host, transport.key_fingerprint)
     new = _new_session(session, settings, opening, now, binding)
+    claim_journal(journal)
     try:
         with journal.writing() as transaction:
             transaction.sessions.bind_key(binding, opening.opened_by)
             transaction.sessions.open(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
     except JournalRefused as error:
+        journal.release_path()
         is_held = "leases" in error.rule
         reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
         detail = _describe_lease_holder(journal, new) if is_held else str(error)
@@ -174,7 +181,24 @@ def close(journal: Journal, session: TradeSession, reason: str) -> None:
     """End a session, and anchor the newest audit record."""
     with journal.writing() as transaction:
         transaction.sessions.end(session.session_id, reason)
+    journal.release_path()
     journal.anchor()
+
+
+def claim_journal(journal: Journal) -> None:
+    """Claim the path of the journal, so that no process can trade with the same journal by another path.
+
+    The caller ends the claim with ``journal.release_path``.
+
+    Raises:
+        SessionRefused: The journal has another hard link, or another process uses it by another path.
+    """
+    try:
+        journal.claim_path()
+    except (JournalHasTwoPaths, OSError) as error:
+        observed = (error.problem if isinstance(error, JournalHasTwoPaths) else str(error)).rstrip(".")
+        failed = check(DenialReason.JOURNAL_HAS_TWO_PATHS, False, "one path", observed)
+        raise SessionRefused(Denial(DenialReason.JOURNAL_HAS_TWO_PATHS, observed), (failed,)) from error
 
 
 def _origin_checks(settings: TradeSettings, opening: Opening) -> tuple[Check, ...]:
@@ -190,12 +214,16 @@ def journal_checks(journal: Journal) -> tuple[Check, ...]:
     """Check that the journal has the tables and guards of this code, and every record that was anchored."""
     try:
         journal.require_head()
-        journal.require_unrestored()
+        journal.require_trusted_anchors()
     except JournalOutdated as error:
         observed = str(error).rstrip(".")
         return (check(DenialReason.SCHEMA_NOT_AT_HEAD, False, "tables and guards of this code", observed),)
-    except (JournalRestored, AnchorsUnreadable) as error:
-        return (check(DenialReason.JOURNAL_UNAVAILABLE, False, "every record that was anchored", error),)
+    except JournalRestored as error:
+        observed = error.problem.rstrip(".")
+        return (check(DenialReason.JOURNAL_RESTORED, False, "every record that was anchored", observed),)
+    except AnchorsNotTrusted as error:
+        observed = error.problem.rstrip(".")
+        return (check(DenialReason.ANCHORS_NOT_TRUSTED, False, "an anchor file that keeps every anchor", observed),)
     return ()
 
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import json
 import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,22 +44,38 @@ class AnchorFile:
 
     path: Path
 
-    def append(self, anchor: Anchor) -> None:
-        """Append an anchor to the file, and wait until the anchor is on the disk.
+    def append(self, anchor: Anchor, *, create: bool = True) -> None:
+        """Append an anchor to the file, and check that the disk keeps it.
+
+        The file is read back through its path. A file of another kind, a mount point without its disk and a file that
+        was exchanged meanwhile are therefore noticed. An incomplete last line is removed first, so a file that can only
+        be appended to is refused.
+
+        Args:
+            anchor: The anchor to append.
+            create: Whether a missing file and its missing folders are created. This is right only for a journal that
+                was never anchored. Otherwise the file's disk is probably not mounted.
 
         Raises:
-            OSError: The file cannot be written, or another process keeps it locked.
+            OSError: The file cannot be written, is no regular file, does not keep the anchor, or another process keeps
+                it locked.
         """
         line = {"at_us": anchor.at_us, "database_id": anchor.database_id, "hash": anchor.hash, "seq": anchor.seq}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         text = f"{canonical_json(line)}\n".encode()
+        if create:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        # Without O_NONBLOCK, opening a named pipe could wait for ever.
+        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (os.O_CREAT if create else 0)
+        descriptor = os.open(self.path, flags, 0o600)
         try:
+            _require_regular(descriptor, self.path)
             _lock(descriptor, self.path)
-            os.ftruncate(descriptor, _whole_lines(descriptor))
+            kept = _whole_lines(descriptor)
+            os.ftruncate(descriptor, kept)
             if os.write(descriptor, text) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
             os.fsync(descriptor)
+            self._require_kept(os.fstat(descriptor), kept, text)
         finally:
             os.close(descriptor)
 
@@ -79,7 +96,7 @@ class AnchorFile:
             AnchorsUnreadable: The file cannot be read, or one of its lines is not an anchor.
         """
         try:
-            text = self.path.read_text(encoding="utf-8")
+            text = self._read().decode()
         except FileNotFoundError:
             return []
         except (OSError, UnicodeDecodeError) as error:
@@ -90,6 +107,27 @@ class AnchorFile:
         whole, _, _rest = text.rpartition("\n")
         lines = whole.split("\n") if whole else []
         return [self._anchor(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _read(self) -> bytes:
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            _require_regular(descriptor, self.path)
+            return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        finally:
+            os.close(descriptor)
+
+    def _require_kept(self, written: os.stat_result, before: int, text: bytes) -> None:
+        """Check through a new descriptor that the path still leads to the written file, which ends with the text."""
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            found = os.fstat(descriptor)
+            end = os.pread(descriptor, len(text) + 1, before)
+        finally:
+            os.close(descriptor)
+        if (found.st_dev, found.st_ino, found.st_size) != (written.st_dev, written.st_ino, before + len(text)) or (
+            end != text
+        ):
+            raise OSError(errno.EIO, "the file does not keep what is written to it", str(self.path))
 
     def _anchor(self, number: int, line: str) -> Anchor:
         try:
@@ -106,6 +144,11 @@ class AnchorFile:
             f"Line {number} of the anchor file {self.path} {defect}; nothing was armed.",
             "Find out who changed the file, and restore the line.",
         )
+
+
+def _require_regular(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file, so it does not keep what is written to it", str(path))
 
 
 def _lock(descriptor: int, path: Path) -> None:

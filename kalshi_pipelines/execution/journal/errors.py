@@ -36,6 +36,14 @@ class JournalRestored(ExpectedError):
     """The journal lacks anchored records: it was restored from a backup, truncated, rewritten or replaced."""
 
 
+class AnchorsNotTrusted(ExpectedError):
+    """The anchors of the journal are missing, or their file cannot be read or does not keep what is written."""
+
+
+class JournalHasTwoPaths(ExpectedError):
+    """The file of a SQLite journal has two hard links, or two processes use it by two paths."""
+
+
 class AlreadyPlanned(ExpectedError):
     """An order for the same signal and with the same terms was planned earlier; ``intent`` is that stored order."""
 

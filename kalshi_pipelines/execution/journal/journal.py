@@ -1,25 +1,25 @@
 """The entry point of the journal: setup, opening, transactions and anchors."""
 
-import logging
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.anchor_trust import AnchorReport
+from kalshi_pipelines.execution.journal.anchoring import Anchoring
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import explain_failures, record_hash
 from kalshi_pipelines.execution.journal.errors import (
     JournalOfAnotherEnvironment,
     JournalOutdated,
-    JournalRestored,
 )
 from kalshi_pipelines.execution.journal.migrations import require_journal_head
+from kalshi_pipelines.execution.journal.path_claim import PathClaim, claim_path
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions
-from kalshi_pipelines.execution.journal.tables import anchors, audit_head, audit_log, journal_identity
+from kalshi_pipelines.execution.journal.tables import audit_log, journal_identity
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.journal.writing.audit_writer import BODY_VERSION, timestamp
 from kalshi_pipelines.execution.orders.canonical_json import canonical_json
@@ -27,18 +27,19 @@ from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import place_of
 from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND
 
-logger = logging.getLogger(__name__)
-
-#: The number of audit records after which the journal writes the next anchor to the anchor file.
-ANCHOR_EVERY: Final = 100
-
 
 def initialise(
-    engine: sa.Engine, environment: str, *, clock_us: Callable[[], int] = now_us, database_id: str | None = None
+    engine: sa.Engine,
+    environment: str,
+    *,
+    clock_us: Callable[[], int] = now_us,
+    database_id: str | None = None,
+    anchor_file: Path | None = None,
 ) -> str:
     """Assign an empty journal to an environment, with the kill switch engaged, and return its database id.
 
-    A journal that already belongs to this environment stays unchanged.
+    A journal that already belongs to this environment stays unchanged. If an anchor file is given, the first anchor of
+    a new journal is written to it. A failure of this anchor is recorded in the journal, and no live session opens then.
 
     Raises:
         JournalOfAnotherEnvironment: The journal belongs to another environment.
@@ -53,9 +54,13 @@ def initialise(
             if row is None:
                 identity = database_id or uuid.uuid4().hex
                 _begin(connection, environment, identity, clock_us)
-                return identity
-        _require_environment(engine, row.environment, environment)
-        return str(row.database_id)
+        if row is not None:
+            _require_environment(engine, row.environment, environment)
+            return str(row.database_id)
+    if anchor_file is not None:
+        with suppress(OSError):
+            Journal(engine, environment, clock_us=clock_us, anchor_file=anchor_file).anchor()
+    return identity
 
 
 class Journal:
@@ -90,7 +95,6 @@ class Journal:
         if engine.dialect.name == "postgresql":
             self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         self._clock_us = clock_us
-        self._anchors = None if anchor_file is None else AnchorFile(anchor_file)
         with explain_failures(engine), engine.connect() as connection:
             row = connection.execute(sa.select(journal_identity)).first()
         if row is None:
@@ -98,8 +102,10 @@ class Journal:
         _require_environment(engine, row.environment, environment)
         self.environment = environment
         self.database_id: str = row.database_id
-        self._last_anchor = 0
+        file = None if anchor_file is None else AnchorFile(anchor_file)
+        self._anchoring = Anchoring(engine, file, row.database_id, clock_us)
         self._committed = KnownSessions()
+        self._claims: list[PathClaim] = []
 
     @property
     def place(self) -> str:
@@ -133,9 +139,7 @@ class Journal:
             yield transaction
         self._committed = known
         seq, digest = transaction.head
-        is_due = transaction.halts.has_changed or seq // ANCHOR_EVERY != self._last_anchor // ANCHOR_EVERY
-        if self._anchors is not None and is_due:
-            self._note(self._anchors, Anchor(self.database_id, seq, digest, transaction.now_us))
+        self._anchoring.note(seq, digest, transaction.now_us, has_halted=transaction.halts.has_changed)
 
     @contextmanager
     def reading(self) -> Iterator[JournalReading]:
@@ -154,69 +158,58 @@ class Journal:
         passes the name of that place.
 
         Raises:
-            OSError: The anchor file cannot be written.
+            OSError: The anchor file cannot be written. The failure is recorded, and the live sessions are ended.
             JournalUnavailable: The journal cannot be read or written.
         """
-        with explain_failures(self._engine), self._engine.connect() as connection:
-            head = connection.execute(sa.select(audit_head.c.seq, audit_head.c.hash)).one()
-        made = Anchor(self.database_id, head.seq, head.hash, self._clock_us())
-        if place is None and self._anchors is not None:
-            self._anchors.append(made)
-            self._last_anchor = made.seq
-        with explain_failures(self._engine), self._writing.begin() as connection:
-            where = place or ("file" if self._anchors is not None else "journal")
-            known = sa.select(anchors.c.seq).where(anchors.c.seq == made.seq, anchors.c.place == where)
-            if connection.execute(known).first() is None:
-                row = {"seq": made.seq, "place": where, "hash": made.hash, "at_us": made.at_us}
-                connection.execute(anchors.insert(), row)
-        return made
+        return self._anchoring.anchor(place)
 
-    def require_unrestored(self) -> None:
-        """Check that the journal still has the record that its newest anchor names, before a live session opens.
+    def anchor_report(self) -> AnchorReport | None:
+        """Return what the journal and its anchor file say about each other, or None without an anchor file.
 
-        The check also fails if the anchor file has anchors of another journal. Orders in another journal have used part
-        of the caps. This journal does not know those orders, so it would allow that part to be used again.
+        Raises:
+            JournalUnavailable: The journal cannot be read.
+        """
+        return self._anchoring.report()
+
+    def claim_path(self) -> None:
+        """Claim the path of a SQLite journal for a live session. A journal on Postgres needs no claim.
+
+        Raises:
+            JournalHasTwoPaths: The file has another hard link, or another process uses it by another path.
+            OSError: The file cannot be read.
+        """
+        if self._engine.dialect.name == "sqlite":
+            self._claims.append(claim_path(Path(self.place)))
+
+    def release_path(self) -> None:
+        """End the newest claim of this journal's path. Without a claim, do nothing."""
+        if self._claims:
+            self._claims.pop().release()
+
+    def require_trusted_anchors(self) -> None:
+        """Check, before a live session opens, that the journal has every anchored record and keeps new anchors.
+
+        Orders that this journal does not know have used part of the caps. The journal would allow that part to be used
+        again.
 
         Raises:
             JournalRestored: The journal was restored from a backup, truncated, rewritten or replaced.
-            AnchorsUnreadable: The anchors cannot be read.
+            AnchorsNotTrusted: Anchors are missing, or the file cannot be read or does not keep what is written.
+            JournalUnavailable: The journal cannot be read or written.
         """
-        if self._anchors is None:
-            return
-        noted = self._anchors.all_anchors()
-        others = {anchor.database_id for anchor in noted} - {self.database_id}
-        if others:
-            raise JournalRestored(
-                f"The anchor file {self._anchors.path} has anchors of another journal "
-                f"({', '.join(sorted(others)[:3])}) than {self.place} ({self.database_id}). This journal does not know "
-                "the orders of the other journal, nor how much of the caps they used.",
-                "Trade with the other journal. If that journal is lost, reconcile the account, then move the anchor "
-                "file away to start with this journal.",
-            )
-        if not noted:
-            return
-        newest = max(noted, key=lambda anchor: anchor.seq)
-        with explain_failures(self._engine), self._engine.connect() as connection:
-            have = connection.scalar(sa.select(audit_log.c.hash).where(audit_log.c.seq == newest.seq))
-        if have != newest.hash:
-            defect = "is missing" if have is None else "has another hash"
-            raise JournalRestored(
-                f"Record {newest.seq} of the journal {self.place}, anchored in {self._anchors.path}, {defect}: the "
-                "journal was restored from a backup, truncated or rewritten.",
-                "Reconcile the account and start a new journal.",
-            )
+        self._anchoring.require_trusted()
 
-    def _note(self, file: AnchorFile, anchor: Anchor) -> None:
-        """Append an anchor to the anchor file.
+    def re_anchor(self, by: str, why: str, reconciliation_id: int, *, adopted: bool = False) -> Anchor:
+        """Record a person's decision to anchor the journal again, and write the first anchor after that decision.
 
-        A failure is only logged, because the transaction is already committed. The next anchor covers the same records.
+        The caller has checked the journal and the account. ``adopted`` tells that the journal was restored or replaced
+        and that the person took over the account.
+
+        Raises:
+            OSError: The anchor file cannot be written. The journal then stays without trusted anchors.
+            JournalUnavailable: The journal cannot be written.
         """
-        try:
-            file.append(anchor)
-        except OSError:
-            logger.exception("the anchor of record %d could not be written to %s", anchor.seq, file.path)
-        else:
-            self._last_anchor = anchor.seq
+        return self._anchoring.re_anchor(by, why, reconciliation_id, adopted=adopted)
 
 
 def _begin(connection: sa.Connection, environment: str, database_id: str, clock_us: Callable[[], int]) -> None:

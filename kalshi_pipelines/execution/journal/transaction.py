@@ -8,6 +8,7 @@ from kalshi_pipelines.execution.journal.reading.journal_reading import JournalRe
 from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions
 from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
 from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
+from kalshi_pipelines.execution.journal.writing.anchor_events import AnchorEventWriter
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
 from kalshi_pipelines.execution.journal.writing.evidence import EvidenceWriter
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
@@ -53,6 +54,7 @@ class JournalTransaction:
         self.ledger = LedgerWriter(connection, audit, reading, figures, postings, scopes)
         self.orders = OrderWriter(audit, reading, self.ledger)
         self.evidence = EvidenceWriter(connection, audit)
+        self.anchor_events = AnchorEventWriter(audit)
         self.reconciliations = ReconciliationWriter(audit)
         self.fills = FillWriter(connection, facts, self.ledger, account_postings)
         self.foreign_orders = ForeignOrderWriter(connection, audit, facts, account_postings)

@@ -165,6 +165,23 @@ class DenialReason(Enum):
         "The journal cannot be read or written: it is locked, full or damaged.",
         "Repair the journal's disk or database. Nothing was sent.",
     )
+    ANCHORS_NOT_TRUSTED = Explanation(
+        "The anchors of the journal are missing, or their file cannot be read or does not keep what is written.",
+        "Mount the disk of the anchor file, or correct KALSHI_JOURNAL_ANCHORS. If the anchors are lost, a person runs "
+        "`re-anchor`.",
+    )
+    JOURNAL_RESTORED = Explanation(
+        "The anchors belong to records that this journal does not have: it was restored, rewritten or replaced.",
+        "Trade with the journal that has the records. If that journal is lost, a person runs `adopt`.",
+    )
+    JOURNAL_HAS_TWO_PATHS = Explanation(
+        "The file of the journal can be reached by two paths, so each path could hide the other's commits.",
+        "Use one path for every process, and remove the other hard link or mount.",
+    )
+    ANOTHER_JOURNAL_TRADES = Explanation(
+        "The exchange has live orders or order groups of this sub-account that this journal did not make.",
+        "Trade with the journal that made them. If that journal is lost, a person runs `adopt`.",
+    )
     CHECK_FAILED = Explanation(
         "A check could not be carried out.", "Read the detail, remove the cause and propose the order again."
     )

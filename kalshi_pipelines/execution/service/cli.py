@@ -21,6 +21,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service import (
+    anchor_commands,
     inbox_commands,
     inspection_commands,
     kill_command,
@@ -174,6 +175,10 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
         "reconcile", help="compare the account with the journal, and resolve orders whose outcome is unknown"
     )
     reconcile.set_defaults(do=inspection_commands.reconcile)
+
+    again = add("re-anchor", help="anchor the journal again after its anchors were lost; needs a clean reconciliation")
+    _by_and_why(again, user)
+    again.set_defaults(do=anchor_commands.re_anchor)
 
     accept = add("accept", help="correct the journal's positions to the exchange's, and clear breached caps")
     accept.add_argument("tickers", nargs="*", metavar="TICKER", help="every market whose position differs")

@@ -9,6 +9,7 @@ from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
 from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.service.anchor_commands import anchor_lines
 from kalshi_pipelines.execution.service.audit import verify_or_stop
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
@@ -33,9 +34,12 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
     del given
     now, account = now_us(), context.trade.account(context.settings.environment)
     switch = kill_switch(context.settings, context.trade, context.journal).status()
-    with context.journal().reading() as reading:
+    journal = context.journal()
+    with journal.reading() as reading:
         print(f"environment      {account}, mode {context.trade.mode.value}")
         print(f"journal          {context.place_of_journal()}")
+        for line in anchor_lines(journal):
+            print(line)
         print(f"trading          {f'stopped by {safe_line(switch.why)}' if switch.engaged else 'not stopped'}")
         kill = reading.halts.kill_state()
         if kill.engaged and kill.reason == _NEW_JOURNAL:

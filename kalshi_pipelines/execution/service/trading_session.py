@@ -133,8 +133,13 @@ def trade(context: TradingContext, opening: Opening) -> TradingRun:
     with registered_session(context.settings, context.trade.subaccount, mode, context.say) as registration:
         if not is_live:
             return _trade_dry(context, opening, registration)
-        with live_account(context.settings, context.trade, context.warehouse) as account:
-            return _trade_live(context, opening, account, registration)
+        # The claim comes before the first write, because two paths of one SQLite journal hide each other's commits.
+        sessions.claim_journal(context.journal)
+        try:
+            with live_account(context.settings, context.trade, context.warehouse) as account:
+                return _trade_live(context, opening, account, registration)
+        finally:
+            context.journal.release_path()
 
 
 def _trade_dry(context: TradingContext, opening: Opening, registration: Registration) -> TradingRun:

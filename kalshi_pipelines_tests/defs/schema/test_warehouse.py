@@ -1,6 +1,7 @@
 """The schema assets of warehouse and journal: `migrate`, its dry run, the order of assets, and outdated databases."""
 
 import csv
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -180,7 +181,7 @@ def test_new_journal_elsewhere_creates_the_folder_of_the_stop_file_once(
     folder = tmp_path / "data" / "sandbox"
     assert run(build_defs(), "migrate").success
     assert folder.is_dir()
-    folder.rmdir()
+    shutil.rmtree(folder)
     assert run(build_defs(), "migrate").success
     assert not folder.exists(), "a disk that is not mounted is not replaced"
 

@@ -136,7 +136,7 @@ def test_F22_restored_journal_opens_no_live_session(
     restored = Journal(sqlite_journal, "sandbox", anchor_file=tmp_path / "anchors")
     with pytest.raises(SessionRefused) as caught:
         _open(member, restored)
-    assert caught.value.reason is DenialReason.JOURNAL_UNAVAILABLE
+    assert caught.value.reason is DenialReason.JOURNAL_RESTORED
 
 
 def test_F56_other_code_version_than_the_session_s_sends_nothing(

@@ -153,11 +153,11 @@ def test_F22_unfulfilled_or_unreadable_anchors_open_no_session(sqlite_journal: s
     anchors = tmp_path / "anchors"
     assert _open(sqlite_journal, anchors=anchors) is None
     journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: NOW_US)
-    [noted] = AnchorFile(anchors).anchors(journal.database_id)
+    noted = AnchorFile(anchors).anchors(journal.database_id)[-1]
     AnchorFile(anchors).append(replace(noted, seq=noted.seq + 1_000))
-    assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_UNAVAILABLE
+    assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_RESTORED
     anchors.write_text("something else\n")
-    assert _open(sqlite_journal, anchors=anchors) is DenialReason.JOURNAL_UNAVAILABLE
+    assert _open(sqlite_journal, anchors=anchors) is DenialReason.ANCHORS_NOT_TRUSTED
     assert _open(sqlite_journal) is None
 
 

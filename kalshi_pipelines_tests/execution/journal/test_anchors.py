@@ -13,9 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
+from kalshi_pipelines.execution.journal.anchoring import ANCHOR_EVERY
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile, AnchorsUnreadable
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.journal import ANCHOR_EVERY, Journal
+from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder
 from kalshi_pipelines.execution.journal.tables import anchors
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderStatus
@@ -49,7 +50,8 @@ def test_anchor_is_flushed_to_the_disk_when_it_is_appended(tmp_path: Path, monke
         monkeypatch.setattr(os, name, spy)
     file.append(Anchor("mine", 1, "a" * 64, 5))
     monkeypatch.undo()
-    (flushed, descriptor, text), (closed, same, _) = done
+    (flushed, descriptor, text), (_, reader, _), (closed, same, _) = done
+    assert reader != descriptor, "the anchor is read back through another descriptor"
     assert (flushed, closed, same, text) == ("fsync", "close", descriptor, file.path.read_text())
 
 
@@ -163,7 +165,9 @@ def test_anchor_that_cannot_be_written_loses_no_order(sqlite_journal: sa.Engine,
 def test_anchor_stored_elsewhere_is_recorded_with_its_place(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     def stored_anchors() -> list[tuple[int, str]]:
         with sqlite_journal.connect() as connection:
-            found = connection.execute(sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place))
+            found = connection.execute(
+                sa.select(anchors.c.seq, anchors.c.place).order_by(anchors.c.place, anchors.c.seq)
+            )
             return [(row[0], row[1]) for row in found]
 
     steps = order_steps(sqlite_journal, anchor_file=tmp_path / "anchors.jsonl")
@@ -173,10 +177,16 @@ def test_anchor_stored_elsewhere_is_recorded_with_its_place(sqlite_journal: sa.E
     assert file.anchors(steps.journal.database_id) == before, "the caller stores the anchor elsewhere"
     for _ in range(2):
         assert steps.journal.anchor() == made
-    assert stored_anchors() == [(made.seq, "file"), (made.seq, "notary")]
+    released = before[0].seq
+    assert stored_anchors() == [(released, "file"), (made.seq, "file"), (made.seq, "notary")]
     assert file.anchors(steps.journal.database_id) == [*before, made, made]
     Journal(sqlite_journal, "sandbox", clock_us=steps.clock).anchor()
-    assert stored_anchors() == [(made.seq, "file"), (made.seq, "journal"), (made.seq, "notary")]
+    assert stored_anchors() == [
+        (released, "file"),
+        (made.seq, "file"),
+        (made.seq, "journal"),
+        (made.seq, "notary"),
+    ]
 
 
 def test_verification_that_cannot_read_the_anchors_reports_it(tmp_path: Path, sqlite_journal: sa.Engine) -> None:

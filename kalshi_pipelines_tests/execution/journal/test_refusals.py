@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -237,6 +238,7 @@ def fill_every_table(steps: OrderSteps) -> None:
         transaction.fills.record_foreign(ACCOUNT, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN")
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="")
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
+        transaction.anchor_events.record_failure(Path("/anchors"), "no space left")
         transaction.sessions.end("session-0001", "done")
         transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
         former = {"mode": "live", "idempotency_key": "f" * 64, "intent_id": unknown.intent_id}

@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import (
     AlreadyPlanned,
+    AnchorsNotTrusted,
     IdempotencyConflict,
     JournalOutdated,
     JournalRefused,
@@ -343,12 +344,12 @@ def test_F22_backup_older_than_a_change_of_the_kill_switch_is_not_armed(
                 transaction.halts.release("grace", "looked at it")
             else:
                 transaction.halts.engage(1, "operator", "bob", "stop")
-        steps.journal.require_unrestored()
+        steps.journal.require_trusted_anchors()
         restored = Journal(
             opened(f"sqlite:///{backup}"), "sandbox", clock_us=steps.clock, anchor_file=tmp_path / "anchors.jsonl"
         )
         with pytest.raises(JournalRestored, match="is missing"):
-            restored.require_unrestored()
+            restored.require_trusted_anchors()
 
 
 def test_F22_journal_restored_from_a_backup_is_not_armed(
@@ -356,16 +357,16 @@ def test_F22_journal_restored_from_a_backup_is_not_armed(
 ) -> None:
     file = tmp_path / "anchors.jsonl"
     steps = order_steps(sqlite_journal, anchor_file=file)
-    steps.journal.require_unrestored()
+    steps.journal.require_trusted_anchors()
     backup = tmp_path / "backup.db"
     with closing(sqlite3.connect(str(sqlite_journal.url.database))) as source, closing(sqlite3.connect(backup)) as copy:
         source.backup(copy)
     steps.record_sent()
     steps.journal.anchor()
-    steps.journal.require_unrestored()
+    steps.journal.require_trusted_anchors()
     restored = Journal(opened(f"sqlite:///{backup}"), "sandbox", clock_us=steps.clock, anchor_file=file)
     with pytest.raises(JournalRestored, match="is missing"):
-        restored.require_unrestored()
+        restored.require_trusted_anchors()
     report = verify(opened(f"sqlite:///{backup}"), file)
     assert report.verdict is AuditVerdict.CORRUPT
     assert "cut or restored" in str(report)
@@ -374,7 +375,7 @@ def test_F22_journal_restored_from_a_backup_is_not_armed(
         with restored.writing() as transaction:
             transaction.audit.append("note", {})
     with pytest.raises(JournalRestored, match="has another hash"):
-        restored.require_unrestored()
+        restored.require_trusted_anchors()
 
 
 def test_F22_new_journal_beside_the_anchors_of_another_is_not_armed(
@@ -386,11 +387,11 @@ def test_F22_new_journal_beside_the_anchors_of_another_is_not_armed(
     AnchorFile(file).append(other)
     steps = order_steps(sqlite_journal, anchor_file=file)
     with pytest.raises(JournalRestored, match=f"another journal \\({'f' * 32}\\)"):
-        steps.journal.require_unrestored()
+        steps.journal.require_trusted_anchors()
     assert verify(sqlite_journal, file).ok
     file.unlink()
-    steps.journal.anchor()
-    steps.journal.require_unrestored()
+    with pytest.raises(AnchorsNotTrusted, match="is not there"):
+        steps.journal.require_trusted_anchors()
 
 
 @pytest.mark.parametrize("guard", ["send", "order_events_no_update", "post"])

@@ -1,6 +1,7 @@
 """A fixed session that writes the kinds of audit record which the golden session does not write."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
@@ -51,4 +52,9 @@ def write_remaining_kinds(url: str) -> None:
     with steps.journal.writing() as transaction:
         planned = transaction.orders.plan(dry.intent(order_group_id=None))
         transaction.orders.record_simulation(transaction.orders.reserve(planned), VERSION)
+    with steps.journal.writing() as transaction:
+        file = Path("/disk/journal.anchors")
+        transaction.anchor_events.record_failure(file, "[Errno 28] No space left on device")
+        number = transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="clean")
+        transaction.anchor_events.record_review(file, "grace", "the disk was full", number)
     engine.dispose()

@@ -57,6 +57,8 @@ WHEN: Final = {
     "review": "a person clears breached scopes",
     "kill": "the kill switch is engaged",
     "release": "the kill switch is released",
+    "anchor_failed": "an anchor could not be written",
+    "re_anchor": "a person anchors the journal again after its anchors were lost",
 }
 #: The tables that no record lists, each with the way in which a verifier checks it.
 OTHERS: Final = {

@@ -6,8 +6,8 @@ from typing import Final
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
-    "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "reading/*",
-    "records", "transaction", "writing/*",
+    "anchor_trust", "anchoring", "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "path_claim",
+    "reading/*", "records", "transaction", "writing/*",
 )  # fmt: skip
 #: Tests on Postgres check the same as those on SQLite, and take longer.
 _QUICK: Final = "not postgres"
@@ -60,6 +60,8 @@ ROOMS: Final = {
             "threats/test_journal_threats.py",
             "audit/test_verification.py",
             "journal/test_anchors.py",
+            "journal/test_anchor_trust.py",
+            "journal/test_path_claim.py",
             "reconciliation/test_guards.py",
             "reconciliation/test_rows.py",
             "kill/test_halt_guards.py",

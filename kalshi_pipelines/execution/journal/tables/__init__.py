@@ -9,7 +9,9 @@ money is in micro-dollars. Instants are microseconds since 1970 UTC.
 
 from kalshi_pipelines.execution.journal.tables.columns import ENVIRONMENTS, MODES, metadata
 from kalshi_pipelines.execution.journal.tables.evidence import (
+    ANCHOR_EVENT_KINDS,
     AUDIT_KINDS,
+    anchor_events,
     anchors,
     audit_head,
     audit_kinds,
@@ -64,6 +66,7 @@ APPEND_ONLY = (
     journal_identity,
     audit_log,
     anchors,
+    anchor_events,
     env_bindings,
     sessions,
     session_caps,
@@ -89,6 +92,7 @@ APPEND_ONLY = (
 )
 
 __all__ = [
+    "ANCHOR_EVENT_KINDS",
     "APPEND_ONLY",
     "AUDIT_KINDS",
     "CEILINGS",
@@ -102,6 +106,7 @@ __all__ = [
     "POSTING_KINDS",
     "SCOPE_KINDS",
     "UNCAPPED",
+    "anchor_events",
     "anchors",
     "approvals",
     "attempts",

@@ -6,9 +6,11 @@ from kalshi_pipelines.execution.journal.tables.columns import (
     ENVIRONMENTS,
     Integer,
     Text,
+    audit_id,
     hexadecimal,
     metadata,
     one_of,
+    optional,
     required,
     text_of,
 )
@@ -51,7 +53,13 @@ AUDIT_KINDS = (
     "config",
     "note",
     "realise",
+    "anchor_failed",
+    "re_anchor",
 )
+
+#: ``failed``: an anchor could not be written. ``re_anchored``: anchors were missing, and a person checked the journal.
+#: ``adopted``: the journal itself was restored or replaced, and a person checked the account.
+ANCHOR_EVENT_KINDS = ("failed", "re_anchored", "adopted")
 
 audit_kinds = sa.Table(
     "audit_kinds",
@@ -116,5 +124,25 @@ anchors = sa.Table(
     required("hash", Text),
     required("at_us"),
     sa.ForeignKeyConstraint(["seq", "hash"], ["audit_log.seq", "audit_log.hash"]),
+    sqlite_strict=True,
+)
+
+#: Anchors that could not be written, and decisions of persons to anchor the journal again. Anchors from before such a
+#: decision need not be in the anchor file any more. The column ``place`` is the path of the anchor file.
+anchor_events = sa.Table(
+    "anchor_events",
+    metadata,
+    audit_id("event_id"),
+    required("kind", Text),
+    required("place", Text),
+    required("by_whom", Text),
+    required("reason", Text),
+    required("at_us"),
+    optional("reconciliation_id", Integer, sa.ForeignKey("reconciliations.reconciliation_id")),
+    one_of("kind", ANCHOR_EVENT_KINDS),
+    sa.CheckConstraint("kind = 'failed' OR reconciliation_id IS NOT NULL", name="reconciled"),
+    text_of("place", 1, 4_096),
+    text_of("by_whom", 1, 200),
+    text_of("reason", 1, 4_000),
     sqlite_strict=True,
 )
