@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from kalshi_pipelines.execution.configuration import PRODUCTION_PHRASE
+from kalshi_pipelines.kalshi import hosts
+from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 from kalshi_pipelines_tests.support.end_to_end.shell import Shell, page_commands
 
@@ -79,3 +82,12 @@ def test_every_command_to_the_first_order_works_and_prints_what_the_page_shows(s
             assert shows(command.output, output.splitlines()), f"{text}\n{output}"
     named = " ".join(command.text for command in commands)
     assert all(f"kalshi_pipelines.execution {name}" in named for name in ("setup", "release", "arm", "trade", "status"))
+
+
+def test_table_of_demo_and_production_names_the_addresses_and_the_consent_of_the_code() -> None:
+    table = PAGE.partition("\n### Then on demo, then with real money\n")[2].partition("\n### ")[0]
+    columns = [line.split("|") for line in table.splitlines() if line.startswith("|")]
+    address, consent = (next(row for row in columns if name in row[1]) for name in ("KALSHI_TRADE_URL", "consent"))
+    assert address[3].strip() == f"`{hosts.base_urls(Environment.DEMO)[0]}`"
+    assert address[4].strip() == f"`{hosts.base_urls(Environment.PROD)[0]}`"
+    assert f"`KALSHI_TRADE_PRODUCTION={PRODUCTION_PHRASE}`" in consent[4]
