@@ -96,6 +96,12 @@ class SetupSteps:
             return warehouse
         return _attempt(lambda: self.context.live_account(warehouse))
 
+    @cached_property
+    def journal_checks(self) -> tuple[Check, ...] | ExpectedError:
+        """The checks of the journal and its anchors, or the reason why they cannot be made."""
+        journal = self.journal
+        return journal if isinstance(journal, ExpectedError) else _attempt(lambda: journal_checks(journal))
+
     def all(self) -> Iterator[SetupStep]:
         """Yield every step in the order in which a person does them."""
         try:
@@ -137,9 +143,10 @@ class SetupSteps:
         return SetupStep("data folder", Standing.MISSING, f"{folder.absolute()} does not exist.", (_MIGRATE,))
 
     def _databases(self) -> SetupStep:
-        problems = [str(made) for made in (self.warehouse, self.journal) if isinstance(made, ExpectedError)]
-        if isinstance(self.journal, Journal):
-            problems += [_told(each) for each in _failed(journal_checks(self.journal), DenialReason.SCHEMA_NOT_AT_HEAD)]
+        checks = self.journal_checks
+        problems = [str(made) for made in (self.warehouse, checks) if isinstance(made, ExpectedError)]
+        if not isinstance(checks, ExpectedError):
+            problems += [_told(each) for each in _failed(checks, DenialReason.SCHEMA_NOT_AT_HEAD)]
         if problems:
             return SetupStep("databases", Standing.MISSING, " ".join(problems), (_MIGRATE,))
         return SetupStep("databases", Standing.DONE, "the warehouse and the journal are at their newest migration")
@@ -235,9 +242,10 @@ class SetupSteps:
 
     def _anchors(self) -> SetupStep:
         file = self.context.settings.resolved_journal_anchors.absolute()
-        if isinstance(self.journal, ExpectedError):
+        if isinstance(self.journal_checks, ExpectedError):
             return SetupStep("anchors", Standing.MISSING, f"needs the journal; the file will be {file}")
-        failed = _failed(journal_checks(self.journal), DenialReason.JOURNAL_UNAVAILABLE)
+        schema = DenialReason.SCHEMA_NOT_AT_HEAD.code
+        failed = [each for each in _failed(self.journal_checks) if each.code != schema]
         if failed:
             return SetupStep("anchors", Standing.WRONG, _told(failed[0]))
         place = Path(self.context.place_of_journal())
