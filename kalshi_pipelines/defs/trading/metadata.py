@@ -95,8 +95,9 @@ def audit_metadata(report: AuditReport) -> dict[str, Any]:
     the journal can be detected.
     """
     return {
-        "audit": report.verdict.name.lower(),
+        "audit": report.verdict.value,
         "audit_records": report.records,
         "audit_head": report.head,
         "problems": text_table(("problem",), [{"problem": each} for each in report.problems[:_MOST_PROBLEMS]]),
+        "explained": text_table(("what",), [{"what": each} for each in report.explanations[:_MOST_PROBLEMS]]),
     }

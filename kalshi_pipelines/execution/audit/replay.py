@@ -10,8 +10,10 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
+    acknowledged_items,
     fills,
     foreign_orders,
+    foreign_sightings,
     intents,
     open_intents,
     order_events,
@@ -226,19 +228,23 @@ def _open_counts(connection: sa.Connection, books: _Books) -> Iterator[str]:
     """Yield a problem for each market where the account's count of open contracts differs from the account's orders.
 
     The count includes the unfilled contracts of each open order. For a finished order, it includes the contracts that
-    the exchange reported as filled but whose fills are not recorded yet.
+    the exchange reported as filled but whose fills are not recorded yet. An order that persons took over is not counted
+    as the journal's own.
     """
+    taken_over = set(connection.scalars(sa.select(acknowledged_items.c.intent_id)))
     wanted: defaultdict[tuple[str, int, str, str], int] = defaultdict(int)
     for row in connection.execute(_HELD).mappings():
         held = row["count_centicontracts"] if row["to_state"] in set(OPEN_STATES) else row["reported"] or 0
-        held = max(0, held - (row["filled"] or 0))
+        held = 0 if row["intent_id"] in taken_over else max(0, held - (row["filled"] or 0))
         wanted[row["environment"], row["subaccount"], row["ticker"], row["side"]] += held
     gone = sa.select(postings.c.dedupe).where(postings.c.dedupe.like("foreign_gone:%"))
-    left = {row[0].removeprefix("foreign_gone:") for row in connection.execute(gone)}
+    left = {row[0].removeprefix("foreign_gone:"): 0 for row in connection.execute(gone)}
+    # The newest sighting of a foreign order counts.
+    sightings = sa.select(foreign_sightings.c.order_id, foreign_sightings.c.remaining_centicontracts)
+    left |= {row[0]: row[1] for row in connection.execute(sightings.order_by(foreign_sightings.c.sighting_id))}
     for row in connection.execute(_FOREIGN).mappings():
-        if row["order_id"] not in left:
-            key = (row["environment"], row["subaccount"], row["ticker"], row["side"])
-            wanted[key] += row["remaining_centicontracts"]
+        key = (row["environment"], row["subaccount"], row["ticker"], row["side"])
+        wanted[key] += left.get(row["order_id"], row["remaining_centicontracts"])
     for scope in books.scopes.values():
         if (scope.row["kind"], scope.row["mode"]) != ("account", "live"):
             continue
@@ -268,6 +274,7 @@ _FILLS = (
 )
 _HELD = (
     sa.select(
+        intents.c.intent_id,
         intents.c.environment,
         intents.c.subaccount,
         intents.c.ticker,

@@ -1,7 +1,7 @@
 """Verification of a whole journal: the audit chain, the rows, the counters, the anchors and the exchange's orders.
 
-The verification only reads. Its verdict is one of three: clean, corrupt, or could not run. Only a clean verdict is a
-success.
+The verification only reads. Its verdict is one of four: clean, explained, corrupt, or could not run. Clean and
+explained are successes. A journal is explained if it holds what persons did elsewhere or took responsibility for.
 """
 
 import hashlib
@@ -10,12 +10,13 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.elsewhere import Elsewhere
 from kalshi_pipelines.execution.audit.older_records import complete_row
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchor_trust import anchors_on_record, anchors_since_review
@@ -27,12 +28,9 @@ from kalshi_pipelines.execution.journal.tables import (
     anchors,
     audit_head,
     audit_log,
-    fills,
-    foreign_orders,
     intents,
     journal_identity,
     metadata,
-    order_events,
     session_caps,
 )
 from kalshi_pipelines.execution.journal.writing.audit_writer import audit_column, rows_in_body
@@ -64,12 +62,19 @@ DERIVED: Final = {
 }
 
 
-class AuditVerdict(IntEnum):
-    """The result of verifying a journal. Its value is the exit status of the ``verify-audit`` command."""
+class AuditVerdict(StrEnum):
+    """The result of verifying a journal."""
 
-    CLEAN = 0
-    CORRUPT = 1
-    COULD_NOT_RUN = 2
+    CLEAN = "clean"
+    EXPLAINED = "explained"
+    """The journal obeys all its rules, and it holds things that persons did elsewhere or took responsibility for."""
+    CORRUPT = "corrupt"
+    COULD_NOT_RUN = "could not run"
+
+    @property
+    def exit_status(self) -> int:
+        """The exit status of the ``verify-audit`` command."""
+        return {AuditVerdict.CORRUPT: 1, AuditVerdict.COULD_NOT_RUN: 2}.get(self, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +85,18 @@ class AuditReport:
     records: int
     head: str
     problems: tuple[str, ...]
+    explanations: tuple[str, ...] = ()
+    """Things that persons did elsewhere or took responsibility for, one line each, with who explained it."""
 
     @property
     def ok(self) -> bool:
         """Whether the whole journal was checked and no problem was found."""
-        return self.verdict is AuditVerdict.CLEAN
+        return self.verdict in (AuditVerdict.CLEAN, AuditVerdict.EXPLAINED)
 
     def __str__(self) -> str:
-        lines = [f"{self.verdict.name.lower().replace('_', ' ')}: {self.records:,} audit records, head {self.head}"]
-        return "\n".join([*lines, *(f"- {problem}" for problem in self.problems)])
+        lines = [f"{self.verdict.value}: {self.records:,} audit records, head {self.head}"]
+        lines += [f"- {problem}" for problem in self.problems]
+        return "\n".join([*lines, *(f"- explained: {each}" for each in self.explanations)])
 
 
 def verify(
@@ -106,6 +114,7 @@ def verify(
             is None, the journal is not compared with the exchange.
     """
     found: list[str] = []
+    explained: tuple[str, ...] = ()
     records, head = 0, "-"
     guards_changed = False
     try:
@@ -115,7 +124,7 @@ def verify(
         if engine.dialect.name == "postgresql":
             reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with explain_failures(engine), reading.connect() as connection, connection.begin():
-            chain = _Chain(connection)
+            chain, elsewhere = _Chain(connection), Elsewhere(connection)
             problems = itertools.chain(
                 _damage(connection),
                 chain.problems(),
@@ -124,17 +133,19 @@ def verify(
                 replay_states(connection),
                 replay_ledger(connection),
                 _anchors(connection, chain, anchor_file),
-                _exchange(connection, exchange_orders),
+                elsewhere.problems(exchange_orders),
             )
             found.extend(itertools.islice(problems, MOST_PROBLEMS))
             records, head = chain.records, chain.head
+            explained = tuple(itertools.islice(elsewhere.explanations(), MOST_PROBLEMS))
     except JournalOutdated as error:
         found.append(str(error))
         verdict = AuditVerdict.CORRUPT if guards_changed else AuditVerdict.COULD_NOT_RUN
         return AuditReport(verdict, records, head, tuple(found))
     except (JournalUnavailable, JournalRefused, AnchorsUnreadable) as error:
         return AuditReport(AuditVerdict.COULD_NOT_RUN, records, head, (*found, str(error)))
-    return AuditReport(AuditVerdict.CORRUPT if found else AuditVerdict.CLEAN, records, head, tuple(found))
+    verdict = AuditVerdict.EXPLAINED if explained else AuditVerdict.CLEAN
+    return AuditReport(AuditVerdict.CORRUPT if found else verdict, records, head, tuple(found), explained)
 
 
 class _Chain:
@@ -292,38 +303,6 @@ def _anchors(connection: sa.Connection, chain: _Chain, anchor_file: Path | None)
     for seq, digest in anchors_on_record(connection).items():
         if (seq, digest) not in in_file:
             yield f"the anchor of record {seq} is missing from {anchor_file}"
-
-
-def _exchange(connection: sa.Connection, orders: Iterable[ExchangeOrder] | None) -> Iterator[str]:
-    """Yield the exchange's orders that the journal cannot account for.
-
-    Each order at the exchange must be a foreign order that the journal knows, or match exactly one intent. The intent
-    must have the same terms and must have been recorded before the order was sent.
-    """
-    if orders is None:
-        return
-    live = connection.execute(sa.select(intents).where(intents.c.mode == "live")).mappings()
-    ours = {row["client_order_id"]: row for row in live}
-    sent = set(
-        connection.execute(sa.select(order_events.c.intent_id).where(order_events.c.to_state == "sending")).scalars()
-    )
-    foreign = set(connection.execute(sa.select(foreign_orders.c.order_id)).scalars())
-    foreign |= set(connection.execute(sa.select(fills.c.order_id).where(fills.c.intent_id.is_(None))).scalars())
-    seen: dict[str, str] = {}
-    for order in orders:
-        row = ours.get(order.client_order_id)
-        if row is None:
-            if order.order_id not in foreign and not order.did_nothing:
-                yield f"order {order.order_id} of {order.ticker} is neither this journal's nor a known foreign order"
-            continue
-        if row["intent_id"] not in sent:
-            yield f"order {order.order_id} belongs to intent {row['intent_id']}, which was never recorded as sent"
-        before = seen.setdefault(order.client_order_id, order.order_id)
-        if before != order.order_id:
-            yield f"orders {before} and {order.order_id} both belong to intent {row['intent_id']}"
-        terms = (order.ticker, order.side.value, order.price_centicents, order.count_centicontracts)
-        if terms != (row["ticker"], row["side"], row["price_centicents"], row["count_centicontracts"]):
-            yield f"order {order.order_id} has other terms than intent {row['intent_id']}"
 
 
 def _damage(connection: sa.Connection) -> Iterator[str]:

@@ -325,7 +325,10 @@ class TradeExecutor:
         return (
             check(
                 DenialReason.ATTEMPT_NOT_DUE,
-                before is not None and before.state in TRIED_IN_VAIN and not _filled(before),
+                before is not None
+                and before.state in TRIED_IN_VAIN
+                and not _filled(before)
+                and not reading.acknowledgements.filled_elsewhere(before.intent_id),
                 f"attempt {signal.attempt} that ended without a fill",
                 "no such attempt"
                 if before is None

@@ -262,6 +262,44 @@ class ForeignOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class CountedForeignOrder:
+    """The state in which the ledger counts a foreign order. ``remaining_centicontracts`` is 0 after the order's end."""
+
+    order_id: str
+    ticker: str
+    side: Side
+    price_centicents: int
+    remaining_centicontracts: int
+    fee_bound_microdollars: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceItem:
+    """One piece of evidence that persons acknowledge.
+
+    ``intent_id`` names an intent whose order the journal stops tracking. ``order_id`` names an order at the exchange
+    for which persons take responsibility, together with its price and counts.
+    """
+
+    kind: str
+    subject: str
+    detail: str
+    intent_id: int | None = None
+    order_id: str | None = None
+    price_centicents: int | None = None
+    filled_centicontracts: int | None = None
+    remaining_centicontracts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A person's signature under evidence, with the person's reason."""
+
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SweepReading:
     """One reading of all orders of a market.
 

@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.engine import explain_failures
+from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.reading.sessions import KnownSessions
 from kalshi_pipelines.execution.journal.writing.account_postings import AccountPostings
+from kalshi_pipelines.execution.journal.writing.acknowledgements import AcknowledgementWriter
 from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.anchor_events import AnchorEventWriter
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
@@ -57,8 +60,10 @@ class JournalTransaction:
         self.anchor_events = AnchorEventWriter(audit)
         self.reconciliations = ReconciliationWriter(audit)
         self.fills = FillWriter(connection, facts, self.ledger, account_postings)
-        self.foreign_orders = ForeignOrderWriter(connection, audit, facts, account_postings)
+        self.foreign_orders = ForeignOrderWriter(connection, audit, reading.foreign_orders, facts, account_postings)
         self.positions = PositionWriter(connection, facts, account_postings)
+        self.acknowledgements = AcknowledgementWriter(audit)
+        self._figures = figures
         self.settlements = SettlementWriter(connection, audit, reading.sessions, facts, scopes, postings)
 
     @property
@@ -70,3 +75,19 @@ class JournalTransaction:
     def head(self) -> tuple[int, str]:
         """The number and hash of the newest audit record, including records of this transaction."""
         return self.audit.head
+
+    def attempt(self, action: Callable[[], None]) -> Exception | None:
+        """Run an action, and undo all its rows if it fails with a value that the journal cannot store.
+
+        Returns:
+            The error of the undone action, or None if the action was done.
+        """
+        connection, before = self._connection, self.audit.head
+        try:
+            with explain_failures(connection.engine), connection.begin_nested():
+                action()
+        except (JournalRefused, ValueError, ArithmeticError) as error:
+            self.audit.return_to(before)
+            self._figures.forget()
+            return error
+        return None

@@ -155,7 +155,7 @@ class DenialReason(Enum):
     )
     SCOPE_BREACHED = Explanation(
         "Recorded fills, fees or foreign orders exceed a cap, so no order is admitted.",
-        "Run `reconcile`, find the reason, then clear the cap with `accept`.",
+        "Run `reconcile`, find the reason, then clear the cap with `acknowledge`.",
     )
     # --- reasons to deny an order because of the state of this program
     RATE_BUDGET_SPENT = Explanation(

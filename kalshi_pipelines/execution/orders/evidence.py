@@ -5,7 +5,7 @@ Prices are in centi-cents of YES, counts in centi-contracts, money in micro-doll
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -66,6 +66,11 @@ class OrderSweep:
     orders: dict[str, ExchangeOrder]
     pages: int
     pages_sha256: str
+
+    def without(self, order_ids: Collection[str]) -> "OrderSweep":
+        """Return the sweep without the orders that have these ids."""
+        left = {order_id: order for order_id, order in self.orders.items() if order_id not in order_ids}
+        return OrderSweep(left, self.pages, self.pages_sha256)
 
     def of_client(self, client_order_id: str) -> list[ExchangeOrder]:
         """Return the orders that have this client order id.

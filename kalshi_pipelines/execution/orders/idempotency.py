@@ -58,3 +58,8 @@ def _signal_parts(signal: Signal) -> tuple[str, ...]:
 def _digest(*parts: str) -> str:
     text = "".join(f"{len(part.encode())}:{part}|" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def is_made_by_this_program(client_order_id: str) -> bool:
+    """Return whether a client order id has the form that this program gives to its orders, with any journal."""
+    return client_order_id.startswith(_PREFIX)

@@ -4,17 +4,24 @@ Each new fact is recorded in the journal once. A fact that the journal cannot ex
 exchange's lists are not read at one instant. The account is therefore read again before a difference is reported.
 """
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
-from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, Holding, OrderSweep, Settlement
-from kalshi_pipelines.execution.orders.states import OrderState, Writer
-from kalshi_pipelines.execution.reconciliation.matching import contradictions, end_contradiction
+from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder
+from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState, Writer
+from kalshi_pipelines.execution.reconciliation.matching import (
+    contradictions,
+    end_contradiction,
+    harmless_changes,
+    is_worse_price,
+)
 from kalshi_pipelines.execution.reconciliation.positions import counted_positions, take_over
 from kalshi_pipelines.execution.reconciliation.report import (
     MAY_SETTLE,
@@ -23,25 +30,10 @@ from kalshi_pipelines.execution.reconciliation.report import (
     ResolvedOrder,
 )
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, ReconciliationContext
-from kalshi_pipelines.units import HOUR_US
+from kalshi_pipelines.execution.reconciliation.snapshot import AccountSnapshot, take_snapshot
+from kalshi_pipelines.execution.text import safe_line
 
 _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
-
-
-@dataclass(frozen=True, slots=True)
-class AccountSnapshot:
-    """A snapshot of the whole account at the exchange, from one reading."""
-
-    as_of_us: int
-    orders: OrderSweep
-    fills: Sequence[Fill]
-    settlements: Sequence[Settlement]
-    holdings: Mapping[str, Holding]
-    events: Mapping[str, str]
-    """The event ticker of each market that has an order, fill or position without an explanation in the journal.
-
-    The keys are tickers of markets.
-    """
 
 
 @dataclass
@@ -55,6 +47,8 @@ class Comparison:
     differences: list[AccountDifference] = field(default_factory=list)
     resolved: list[ResolvedOrder] = field(default_factory=list)
     figures: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """Harmless changes that a person made elsewhere, and acknowledged orders."""
 
     def count(self, name: str, number: int = 1) -> None:
         """Add a number to the count with the given name."""
@@ -79,7 +73,7 @@ def compare(context: ReconciliationContext) -> Comparison:
                 differences=[AccountDifference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))]
             )
         except UNSTORABLE as error:
-            result = Comparison(differences=[AccountDifference(DifferenceKind.FACT_REFUSED, "account", str(error))])
+            result = _compare_fact_by_fact(context, error)
         _carry_over(before, result)
         unread = DifferenceKind.EXCHANGE_UNREADABLE
         if not any(each.kind in MAY_SETTLE or each.kind is unread for each in result.differences):
@@ -93,6 +87,7 @@ def _carry_over(before: Comparison, result: Comparison) -> None:
     The present round does not find those facts again, because the journal has them already.
     """
     result.resolved[:0] = before.resolved
+    result.notes[:0] = [note for note in before.notes if note not in result.notes]
     for name in ("fills_posted", "settlements_posted", "positions_adopted"):
         if name in before.figures:
             result.count(name, before.figures[name])
@@ -100,59 +95,37 @@ def _carry_over(before: Comparison, result: Comparison) -> None:
     result.differences[:0] = [each for each in before.differences if each.kind in kept]
 
 
-def _compare_once(context: ReconciliationContext) -> Comparison:
-    with context.journal.reading() as reading:
-        since_us = _start_us(context, reading.sessions.first_live_session_us(context.account))
-    snapshot = _read_account(context, since_us)
+def _compare_once(context: ReconciliationContext, *, fact_by_fact: bool = False) -> Comparison:
+    snapshot = take_snapshot(context)
     context.checkpoint(Checkpoint.SWEPT)
-    result = Comparison(as_of_us=snapshot.as_of_us)
     with context.journal.writing() as transaction:
-        _SnapshotPosting(context, transaction, snapshot, result).post()
-    return result
+        return post_snapshot(context, transaction, snapshot, fact_by_fact=fact_by_fact)
 
 
-def _start_us(context: ReconciliationContext, first_us: int | None) -> int:
-    """Return the start of the period for which the account is read.
+def _compare_fact_by_fact(context: ReconciliationContext, refused: Exception) -> Comparison:
+    """Compare again, and leave out each fact that the journal cannot store. Each such fact is a difference."""
+    try:
+        return _compare_once(context, fact_by_fact=True)
+    except UNREADABLE as error:
+        return Comparison(differences=[AccountDifference(DifferenceKind.EXCHANGE_UNREADABLE, "account", str(error))])
+    except UNSTORABLE:
+        return Comparison(differences=[AccountDifference(DifferenceKind.FACT_REFUSED, "account", str(refused))])
 
-    The period starts an hour before the oldest open order or the last clean reconciliation, whichever is earlier. The
-    start is never before the account's first live session.
+
+def post_snapshot(
+    context: ReconciliationContext,
+    transaction: JournalTransaction,
+    snapshot: AccountSnapshot,
+    *,
+    fact_by_fact: bool = False,
+) -> Comparison:
+    """Record the new facts of a snapshot, and return the comparison with all differences.
+
+    With ``fact_by_fact``, a fact that the journal cannot store is a difference, and the other facts are recorded.
     """
-    if first_us is None:
-        return context.clock_us()
-    with context.journal.reading() as reading:
-        open_now = reading.orders.open_intents(context.account)
-        clean = reading.reconciliations.newest_clean(context.account)
-    edges = [intent.planned_us for intent in open_now]
-    edges.append(first_us if clean is None else clean.as_of_us)
-    return max(first_us, min(edges) - HOUR_US)
-
-
-def _read_account(context: ReconciliationContext, since_us: int) -> AccountSnapshot:
-    # The instant up to which the exchange's reads are complete is read first. The lists are read afterwards, so they
-    # are complete at least up to this instant.
-    as_of_us = context.exchange.as_of_us()
-    orders = context.exchange.orders(since_us)
-    holdings = context.exchange.holdings()
-    settlements = context.exchange.settlements(since_us)
-    recent_fills = context.exchange.fills(since_us)
-    with context.journal.reading() as reading:
-        ours = {
-            order.order_id
-            for order in orders.orders.values()
-            if reading.orders.intent_of_client_order_id(Mode.LIVE, order.client_order_id) is not None
-        }
-        ours |= {fill.order_id for fill in recent_fills if reading.orders.intent_id_of_order(fill.order_id) is not None}
-        counted = {market.ticker for market in reading.ledger.markets(context.account)}
-        foreign = {each.ticker for each in reading.ledger.foreign_orders(context.account)}
-    # A fill of our own order counts even if it seems older than the start of the reading, because the exchange's clock
-    # may be behind ours.
-    fills = [fill for fill in recent_fills if fill.at_us >= since_us or fill.order_id in ours]
-    strange = {order.ticker for order in orders.orders.values() if order.is_resting and order.order_id not in ours}
-    strange |= {fill.ticker for fill in fills if fill.order_id not in ours}
-    strange |= (set(holdings) - counted) | foreign
-    return AccountSnapshot(
-        as_of_us, orders, fills, settlements, holdings, {each: context.exchange.event_of(each) for each in strange}
-    )
+    result = Comparison(as_of_us=snapshot.as_of_us)
+    _SnapshotPosting(context, transaction, snapshot, result, fact_by_fact=fact_by_fact).post()
+    return result
 
 
 class _SnapshotPosting:
@@ -164,8 +137,14 @@ class _SnapshotPosting:
         transaction: JournalTransaction,
         snapshot: AccountSnapshot,
         result: Comparison,
+        *,
+        fact_by_fact: bool,
     ) -> None:
         self._account = context.account
+        self._fact_by_fact = fact_by_fact
+        reading = transaction.reading.acknowledgements
+        self._acknowledged = reading.orders(context.account)
+        self._left_out = reading.subjects(context.account, DifferenceKind.FACT_REFUSED.value)
         self._transaction, self._snapshot, self._result = transaction, snapshot, result
         self._too_long_us = context.limits.unknown_too_long_us
         # Without a live session of the account there are no caps to compare facts with, so the ledger is not updated.
@@ -174,9 +153,9 @@ class _SnapshotPosting:
     def post(self) -> None:
         """Record new facts, update orders that have ended, and collect the differences."""
         for fill in self._snapshot.fills:
-            self._post_fill(fill)
+            self._post(fill.fill_id, fill, partial(self._post_fill, fill))
         for order in self._snapshot.orders.orders.values():
-            self._check_order(order)
+            self._post(order.order_id, order, partial(self._check_order, order))
         self._report_missing_orders()
         if self._has_ledger:
             self._update_ledger()
@@ -186,10 +165,30 @@ class _SnapshotPosting:
         self._result.count("orders_read", len(self._snapshot.orders.orders))
         self._result.count("positions_read", len(self._snapshot.holdings))
 
-    def _add_difference(self, kind: DifferenceKind, subject: str, detail: str) -> None:
-        self._result.differences.append(AccountDifference(kind, subject, detail))
+    def _post(self, fact_id: str, fact: object, action: Callable[[], None]) -> None:
+        """Record one fact. A fact that the journal cannot store is left out after a person acknowledged it."""
+        subject = f"{safe_line(fact_id, 60)} {hashlib.sha256(repr(fact).encode()).hexdigest()[:12]}"
+        if subject in self._left_out:
+            self._result.notes.append(f"{subject} is left out, because the journal cannot store it")
+        elif not self._fact_by_fact:
+            action()
+        elif (error := self._transaction.attempt(action)) is not None:
+            self._add_difference(DifferenceKind.FACT_REFUSED, subject, str(error))
+
+    def _add_difference(
+        self,
+        kind: DifferenceKind,
+        subject: str,
+        detail: str,
+        intent: Intent | None = None,
+        orders: Iterable[ExchangeOrder] = (),
+    ) -> None:
+        intent_id = None if intent is None else intent.intent_id
+        self._result.differences.append(AccountDifference(kind, subject, detail, intent_id, tuple(orders)))
 
     def _intent_of(self, order_id: str) -> Intent | None:
+        if order_id in self._acknowledged:
+            return None
         number = self._transaction.reading.orders.intent_id_of_order(order_id)
         if number is not None:
             return self._transaction.reading.orders.intent(number)
@@ -197,12 +196,25 @@ class _SnapshotPosting:
         return None if order is None else self._intent_of_client(order.client_order_id)
 
     def _intent_of_client(self, client_order_id: str) -> Intent | None:
+        if not client_order_id:
+            return None
         found = self._transaction.reading.orders.intent_of_client_order_id(Mode.LIVE, client_order_id)
         ours = found is not None and found.account == self._account
         return found if ours else None
 
+    def _intent_of_fill(self, fill: Fill) -> Intent | None:
+        """Return the intent that a fill belongs to, or None.
+
+        An order of another order group is not the order that was sent, even if it has the client order id of an intent.
+        An earlier journal may have sent it.
+        """
+        intent, order = self._intent_of(fill.order_id), self._snapshot.orders.orders.get(fill.order_id)
+        if intent is None or order is None or intent.order_id == fill.order_id:
+            return intent
+        return intent if order.order_group_id in (None, intent.order_group_id) else None
+
     def _post_fill(self, fill: Fill) -> None:
-        intent = self._intent_of(fill.order_id)
+        intent = self._intent_of_fill(fill)
         if intent is not None:
             if self._transaction.fills.record(fill, intent):
                 self._result.count("fills_posted")
@@ -215,15 +227,35 @@ class _SnapshotPosting:
         event = self._event_of(fill.ticker)
         if not self._has_ledger or self._transaction.fills.record_foreign(self._account, fill, event):
             detail = f"{amounts.count(fill.count_centicontracts)} of {fill.ticker} by order {fill.order_id}"
-            self._add_difference(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
+            order = self._snapshot.orders.orders.get(fill.order_id)
+            if order is not None and self._is_as_acknowledged(order):
+                self._result.notes.append(f"fill {safe_line(fill.fill_id)} of an acknowledged order: {detail}")
+            else:
+                self._add_difference(DifferenceKind.FOREIGN_FILL, fill.fill_id, detail)
+
+    def _is_as_acknowledged(self, order: ExchangeOrder) -> bool:
+        """Return whether persons took responsibility for an order that could do everything the order has done since."""
+        known = self._acknowledged.get(order.order_id)
+        if known is None or known.price_centicents is None:
+            return False
+        most = (known.filled_centicontracts or 0) + (known.remaining_centicontracts or 0)
+        return (
+            order.filled_centicontracts + order.remaining_centicontracts <= most
+            and order.remaining_centicontracts <= (known.remaining_centicontracts or 0)
+            and not is_worse_price(order.side, order.price_centicents, than=known.price_centicents)
+        )
 
     def _check_order(self, order: ExchangeOrder) -> None:
-        intent = self._intent_of_client(order.client_order_id) if order.client_order_id else None
-        if intent is None:
+        intent = self._intent_of(order.order_id)
+        if intent is None or intent.account != self._account:
             self._record_foreign_order(order)
             return
-        twins = self._snapshot.orders.of_client(order.client_order_id)
-        wrong = contradictions(intent, order) if len(twins) == 1 else [f"{len(twins)} orders have this client order id"]
+        twins = [
+            each
+            for each in self._snapshot.orders.of_client(intent.client_order_id)
+            if each.order_id not in self._acknowledged
+        ]
+        wrong = contradictions(intent, order) if len(twins) <= 1 else [f"{len(twins)} orders have this client order id"]
         never = end_contradiction(intent, order)
         wrong += [] if never is None else [never]
         posted = intent.filled_centicontracts
@@ -231,13 +263,24 @@ class _SnapshotPosting:
         # outcome is proved without a fence.
         is_proved = intent.state is OrderState.UNKNOWN and posted == order.filled_centicontracts
         if wrong:
-            self._add_difference(DifferenceKind.ORDER_DIVERGED, order.client_order_id, "; ".join(wrong))
-        elif (intent.state in _RESTS or is_proved) and not order.is_resting:
-            self._record_end(intent, order)
+            self._add_difference(
+                DifferenceKind.ORDER_DIVERGED, intent.client_order_id, "; ".join(wrong), intent, twins or [order]
+            )
+        else:
+            if intent.state in OPEN_STATES:
+                self._note_changes(intent, order)
+            if (intent.state in _RESTS or is_proved) and not order.is_resting:
+                self._record_end(intent, order)
         if posted < order.filled_centicontracts:
             filled = amounts.count(order.filled_centicontracts)
             detail = f"the order says {filled} are filled, its fills add up to {amounts.count(posted)}"
-            self._add_difference(DifferenceKind.FILLS_MISSING, order.client_order_id, detail)
+            self._add_difference(DifferenceKind.FILLS_MISSING, intent.client_order_id, detail, intent, [order])
+
+    def _note_changes(self, intent: Intent, order: ExchangeOrder) -> None:
+        changes = harmless_changes(intent, order)
+        if changes:
+            what = "; ".join(changes)
+            self._result.notes.append(f"order {intent.client_order_id} was changed elsewhere: {what}")
 
     def _record_end(self, intent: Intent, order: ExchangeOrder) -> None:
         moved = self._transaction.orders.record_answer(
@@ -265,17 +308,21 @@ class _SnapshotPosting:
             )
             self._transaction.foreign_orders.record(self._account, seen, self._event_of(order.ticker))
         detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
-        self._add_difference(DifferenceKind.FOREIGN_ORDER, order.order_id, detail)
+        if self._is_as_acknowledged(order):
+            self._result.notes.append(f"acknowledged order {safe_line(order.order_id)}: {detail}")
+        else:
+            self._add_difference(DifferenceKind.FOREIGN_ORDER, order.order_id, detail, orders=[order])
 
     def _report_missing_orders(self) -> None:
         """Report orders that rest according to the journal but are missing from the exchange's complete list."""
-        there = {order.client_order_id for order in self._snapshot.orders.orders.values()}
+        orders = [each for each in self._snapshot.orders.orders.values() if each.order_id not in self._acknowledged]
+        there = {order.client_order_id for order in orders} | {order.order_id for order in orders}
         for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
-            if intent.client_order_id not in there:
+            if there.isdisjoint({intent.client_order_id, intent.order_id}):
                 detail = f"order {intent.order_id} of {intent.ticker} is missing from the exchange's list"
-                self._add_difference(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail)
+                self._add_difference(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail, intent)
         rests = {order.order_id for order in self._snapshot.orders.orders.values() if order.is_resting}
-        for foreign in self._transaction.reading.ledger.foreign_orders(self._account):
+        for foreign in self._transaction.reading.foreign_orders.resting(self._account):
             if foreign.order_id not in rests:
                 event = self._event_of(foreign.ticker)
                 self._transaction.foreign_orders.record_end(self._account, foreign.order_id, event)
@@ -339,7 +386,7 @@ class _SnapshotPosting:
             age_us = self._transaction.now_us - intent.planned_us
             if age_us > self._too_long_us:
                 detail = f"for {age_us // 60_000_000} minutes"
-                self._add_difference(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail)
+                self._add_difference(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail, intent)
 
     def _event_of(self, ticker: str) -> str:
         known = self._snapshot.events.get(ticker)

@@ -10,6 +10,7 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, OrderSweep
 from kalshi_pipelines.execution.orders.states import NEVER_THERE, OrderState
+from kalshi_pipelines.execution.orders.terms import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +74,47 @@ def contradictions(intent: Intent, order: ExchangeOrder) -> list[str]:
         "client order id": (order.client_order_id, intent.client_order_id),
         "market": (order.ticker, intent.ticker),
         "side": (order.side.value, intent.side.value),
-        "price": (order.price_centicents, intent.price_centicents),
-        "count": (order.count_centicontracts, intent.count_centicontracts),
         "order group": (order.order_group_id or intent.order_group_id, intent.order_group_id),
     }
     if intent.order_id is not None:
         terms["order id"] = (order.order_id, intent.order_id)
     wrong = [f"its {name} is {there}, not {sent}" for name, (there, sent) in terms.items() if there != sent]
+    wrong += _worse_terms(intent, order)
     if order.filled_centicontracts + order.remaining_centicontracts > order.count_centicontracts:
         wrong.append("its filled and remaining contracts are more than were ordered")
     if order.is_resting and order.remaining_centicontracts == 0:
         wrong.append("it rests with no contracts remaining")
     return wrong
+
+
+def _worse_terms(intent: Intent, order: ExchangeOrder) -> list[str]:
+    """Return the terms that make an order at the exchange riskier than the order that was sent."""
+    wrong = []
+    if is_worse_price(order.side, order.price_centicents, than=intent.price_centicents):
+        wrong.append(f"its price is {order.price_centicents}, not {intent.price_centicents}")
+    if order.count_centicontracts > intent.count_centicontracts:
+        wrong.append(f"its count is {order.count_centicontracts}, not {intent.count_centicontracts}")
+    return wrong
+
+
+def is_worse_price(side: Side, price: int, *, than: int) -> bool:
+    """Return whether an order at this YES price may lose more than an order at another YES price."""
+    return price > than if side is Side.BID else price < than
+
+
+def harmless_changes(intent: Intent, order: ExchangeOrder) -> list[str]:
+    """Return how a person reduced or bettered the order elsewhere, as on the exchange's web site.
+
+    Such a change adds no risk. The ledger counts the order as it was sent until the order ends.
+    """
+    changes = []
+    if order.count_centicontracts < intent.count_centicontracts:
+        there, sent = amounts.count(order.count_centicontracts), amounts.count(intent.count_centicontracts)
+        changes.append(f"its count is {there} of the {sent} that were sent")
+    if is_worse_price(order.side, intent.price_centicents, than=order.price_centicents):
+        there, sent = amounts.price(order.price_centicents), amounts.price(intent.price_centicents)
+        changes.append(f"its price is {there} instead of {sent}")
+    return changes
 
 
 def end_contradiction(intent: Intent, order: ExchangeOrder) -> str | None:

@@ -5,17 +5,24 @@ not answer.
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 
 from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.records import Signature
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.states import UNRESOLVED_STATES, OrderState
-from kalshi_pipelines.execution.reconciliation.acceptance import Acceptance, accept
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
+from kalshi_pipelines.execution.reconciliation.acknowledgement import (
+    ACKNOWLEDGE,
+    Acknowledgement,
+    acknowledge,
+    show_evidence,
+)
 from kalshi_pipelines.execution.reconciliation.comparison import Comparison, compare
+from kalshi_pipelines.execution.reconciliation.evidence import Evidence
 from kalshi_pipelines.execution.reconciliation.report import AccountDifference, DifferenceKind, ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import (
     DEFAULT_LIMITS,
@@ -98,6 +105,7 @@ class Reconciler:
                 (*marked, *resolution.resolved, *comparison.resolved),
                 unresolved,
                 {**comparison.figures, "fences_set": resolution.fences, "sweeps_of_markets": resolution.sweeps},
+                tuple(comparison.notes),
             )
             self._halt(transaction, differences)
             number = transaction.reconciliations.record(
@@ -112,12 +120,13 @@ class Reconciler:
             **{**{name: getattr(report, name) for name in report.__slots__}, "reconciliation_id": number}
         )
 
-    def accept(self, report: ReconciliationReport, tickers: Collection[str], by: str, why: str) -> Acceptance:
-        """Accept the positions of drifted markets and clear breached caps.
+    def show_evidence(self, action: str = ACKNOWLEDGE) -> Evidence:
+        """Return what persons can acknowledge now. ``acknowledgement.show_evidence`` describes the details."""
+        return show_evidence(self._context, action)
 
-        ``acceptance.accept`` describes the details.
-        """
-        return accept(self._context, report, tickers, by, why)
+    def acknowledge(self, digest: str, signature: Signature, action: str = ACKNOWLEDGE) -> Acknowledgement:
+        """Sign the evidence with this digest. ``acknowledgement.acknowledge`` describes the details."""
+        return acknowledge(self._context, digest, signature, action)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
         """Return the client order ids of unknown orders.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
@@ -80,6 +81,10 @@ class AccountDifference:
     kind: DifferenceKind
     subject: str
     detail: str
+    intent_id: int | None = field(default=None, compare=False)
+    """The intent that differs, or None."""
+    orders: tuple[ExchangeOrder, ...] = field(default=(), compare=False)
+    """The orders at the exchange that differ."""
 
     @property
     def halts(self) -> bool:
@@ -117,6 +122,8 @@ class ReconciliationReport:
     unresolved: tuple[str, ...] = ()
     """The client order ids of the orders whose outcome is unknown."""
     figures: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Harmless changes that a person made elsewhere, and acknowledged orders. They are no differences."""
     reconciliation_id: int | None = None
 
     @property
@@ -140,6 +147,7 @@ class ReconciliationReport:
                 f"resolved: {each.client_order_id} was {each.before.value}, is {each.after.value}"
                 for each in self.resolved
             ),
+            *(f"note: {note}" for note in self.notes),
             *(f"{name.replace('_', ' ')}: {count}" for name, count in sorted(self.figures.items())),
         ]
         return "\n".join(lines)

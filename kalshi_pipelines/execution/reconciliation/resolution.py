@@ -273,7 +273,10 @@ def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSw
     # The instant up to which the exchange's reads are complete is read before the sweep, so that the sweep is complete
     # at least up to this instant.
     as_of_us = context.exchange.as_of_us()
-    return as_of_us, context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
+    swept = context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
+    # Persons took responsibility for acknowledged orders, so such an order is not the order of an intent any more.
+    with context.journal.reading() as reading:
+        return as_of_us, swept.without(reading.acknowledgements.orders(context.account).keys())
 
 
 def _record_match(

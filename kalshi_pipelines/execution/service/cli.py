@@ -22,6 +22,7 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.service import (
     anchor_commands,
+    evidence_commands,
     inbox_commands,
     inspection_commands,
     kill_command,
@@ -180,10 +181,11 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     _by_and_why(again, user)
     again.set_defaults(do=anchor_commands.re_anchor)
 
-    accept = add("accept", help="correct the journal's positions to the exchange's, and clear breached caps")
-    accept.add_argument("tickers", nargs="*", metavar="TICKER", help="every market whose position differs")
-    _by_and_why(accept, user)
-    accept.set_defaults(do=inspection_commands.accept)
+    acknowledge = add(
+        "acknowledge", help="show what differs from the journal or is unexplained, and take responsibility for it"
+    )
+    _evidence(acknowledge, user)
+    acknowledge.set_defaults(do=evidence_commands.acknowledge)
 
     close = add("close-session", help="end the live session of the sub-account")
     _by_and_why(close, user)
@@ -214,6 +216,12 @@ def _who(parser: argparse.ArgumentParser, user: str) -> None:
         "--as", dest="kind", choices=kinds, default=ActorKind.PERSON.value, help="what kind of proposer you are"
     )
     parser.add_argument("--name", default=user, help="the proposer's name")
+
+
+def _evidence(parser: argparse.ArgumentParser, user: str) -> None:
+    parser.add_argument("--digest", help="the digest that the command showed; without it, nothing is recorded")
+    parser.add_argument("--by", default=user, help="your name; a second person must have another name")
+    parser.add_argument("--why", default="", help="the reason, recorded for later readers; needed with --digest")
 
 
 def _by_and_why(parser: argparse.ArgumentParser, user: str) -> None:

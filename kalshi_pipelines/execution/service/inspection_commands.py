@@ -8,10 +8,9 @@ from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
-from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.service.anchor_commands import anchor_lines
 from kalshi_pipelines.execution.service.audit import verify_or_stop
-from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
 from kalshi_pipelines.execution.service.kill_switch import kill_switch
 from kalshi_pipelines.execution.service.live_account import live_account
@@ -75,21 +74,6 @@ def reconcile(context: CommandContext, given: argparse.Namespace) -> int:
     return 0 if report.clean else 1
 
 
-def accept(context: CommandContext, given: argparse.Namespace) -> int:
-    """Accept differences that a person has checked: take over the exchange's positions and clear breached caps."""
-    print(context.whereabouts())
-    journal = context.journal()
-    with live_account(context.settings, context.trade, context.warehouse()) as account:
-        reconciler = account.reconciler(journal)
-        try:
-            print(reconciler.accept(reconciler.reconcile(), given.tickers, given.by, given.why))
-        except NotAccepted as error:
-            raise CommandRefused(f"Nothing was accepted. {error.problem}", error.remedy) from None
-        report = reconciler.reconcile()
-    print(report)
-    return 0 if report.clean else 1
-
-
 def verify_audit(context: CommandContext, given: argparse.Namespace) -> int:
     """Verify the journal, and print the report."""
     del given
@@ -97,4 +81,4 @@ def verify_audit(context: CommandContext, given: argparse.Namespace) -> int:
     print(report, file=sys.stdout if report.ok else sys.stderr)
     if report.verdict is AuditVerdict.CORRUPT:
         print("The kill switch is engaged: no new order is sent.", file=sys.stderr)
-    return int(report.verdict)
+    return report.verdict.exit_status

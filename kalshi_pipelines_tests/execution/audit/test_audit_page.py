@@ -44,7 +44,7 @@ def test_page_explains_every_kind_every_table_and_every_verdict() -> None:
         assert f"| `{table.name}` |" in TEXT
     assert OTHERS.keys() <= {table.name for table in metadata.sorted_tables}
     for verdict in AuditVerdict:
-        assert f"| {verdict.name.lower().replace('_', ' ')} | {int(verdict)} |" in TEXT
+        assert f"| {verdict.value} | {verdict.exit_status} |" in TEXT
 
 
 def test_journal_is_readable_as_the_page_says(sqlite_journal_url: str) -> None:

@@ -208,15 +208,21 @@ def test_order_at_the_exchange_without_a_sending_record_is_reported(sqlite_journ
     canceled_by_hand = _order("order-0002", "", status=OrderStatus.CANCELED)
     assert verify(sqlite_journal, exchange_orders=[ours, canceled_by_hand]).ok
     for wrong, problem in (
-        (_order("order-0003", ""), "nor a known foreign order"),
-        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor a known foreign order"),
+        (_order("order-0003", "kx1-of-another-journal"), "was sent by this program, but not with this journal"),
         (_order("order-0003", reserved.client_order_id, status=OrderStatus.CANCELED), "never recorded as sent"),
-        (_order("order-0001", sent.client_order_id, side=Side.ASK), "other terms"),
         (_order("order-0003", sent.client_order_id), "both belong to intent"),
     ):
         report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, ours, wrong])
         assert report.verdict is AuditVerdict.CORRUPT
         assert problem in str(report)
+    for elsewhere, explanation in (
+        (_order("order-0003", ""), "nor recorded: not acknowledged yet"),
+        (_order("order-0003", "of another program", status=OrderStatus.EXECUTED), "nor recorded: not acknowledged yet"),
+        (_order("order-0001", sent.client_order_id, price_centicents=5_100), "changed elsewhere"),
+    ):
+        report = verify(sqlite_journal, exchange_orders=[canceled_by_hand, elsewhere])
+        assert report.verdict is AuditVerdict.EXPLAINED
+        assert explanation in str(report)
     with steps.journal.writing() as transaction:
         seen = ForeignOrder("order-0003", TICKER, Side.BID, 5_000, 1_000, "by hand")
         transaction.foreign_orders.record(ACCOUNT, seen, EVENT)

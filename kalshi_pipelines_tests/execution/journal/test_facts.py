@@ -5,7 +5,14 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.errors import JournalRefused
-from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, MarketStanding, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.records import (
+    CountedForeignOrder,
+    Fill,
+    ForeignOrder,
+    MarketStanding,
+    Mode,
+    ScopeKind,
+)
 from kalshi_pipelines.execution.journal.tables import UNCAPPED, postings, scopes
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -67,19 +74,20 @@ def settle(steps: OrderSteps, payoff: int = 10_000, event: str = EVENT) -> bool:
 )
 def test_foreign_order_counts_until_it_no_longer_rests(steps: OrderSteps, side: Side, counted: MarketStanding) -> None:
     order = ForeignOrder("order-0009", TICKER, side, 4_000, 700, "by hand")
+    counted_order = CountedForeignOrder("order-0009", TICKER, side, 4_000, 700)
     with steps.journal.writing() as transaction:
         assert transaction.foreign_orders.record(ACCOUNT, order, EVENT)
         assert not transaction.foreign_orders.record(ACCOUNT, order, EVENT)
-        assert transaction.reading.ledger.foreign_orders(ACCOUNT) == [order]
-        assert transaction.reading.ledger.foreign_orders(Account("sandbox", 1)) == []
-        assert transaction.reading.ledger.foreign_orders(Account("demo", 0)) == []
+        assert transaction.reading.foreign_orders.resting(ACCOUNT) == [counted_order]
+        assert transaction.reading.foreign_orders.resting(Account("sandbox", 1)) == []
+        assert transaction.reading.foreign_orders.resting(Account("demo", 0)) == []
     assert markets(steps) == [counted]
     assert scopes_of_posting(steps, "foreign:order-0009") == {("account", "account"), ("event", EVENT), ("day", TODAY)}
     with steps.journal.writing() as transaction:
         assert not transaction.foreign_orders.record_end(ACCOUNT, "order-0008", EVENT)
         assert transaction.foreign_orders.record_end(ACCOUNT, "order-0009", EVENT)
         assert not transaction.foreign_orders.record_end(ACCOUNT, "order-0009", EVENT)
-        assert transaction.reading.ledger.foreign_orders(ACCOUNT) == []
+        assert transaction.reading.foreign_orders.resting(ACCOUNT) == []
         assert '"gone":true' in transaction.reading.audit_log.newest(1)[0].body
     assert markets(steps) == []
     assert verify(steps.journal._engine).ok

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.guards import NEVER_CHANGED, lower_guards
 from kalshi_pipelines.execution.journal.records import (
     Binding,
+    EvidenceItem,
     Fill,
     ForeignOrder,
     Intent,
@@ -21,6 +22,7 @@ from kalshi_pipelines.execution.journal.records import (
     NewIntent,
     Origin,
     ScopeKind,
+    Signature,
     SweepReading,
 )
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
@@ -237,6 +239,13 @@ def fill_every_table(steps: OrderSteps) -> None:
         )
         transaction.fills.record_foreign(ACCOUNT, Fill("f-1", "foreign-1", TICKER, Side.BID, 1, 100, 0, NOON), "KXRAIN")
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="")
+        fewer = ForeignOrder("foreign-1", TICKER, Side.BID, 1, 50, "test")
+        transaction.foreign_orders.record(ACCOUNT, fewer, "KXRAIN")
+        signature, item = Signature("ann", "test"), EvidenceItem("foreign_fill", "f-1", "a trade")
+        transaction.acknowledgements.sign(ACCOUNT, "acknowledge", "e" * 64, signature)
+        transaction.acknowledgements.record(
+            ACCOUNT, "acknowledge", "e" * 64, [item], signature, None, needs_second=False
+        )
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
         transaction.anchor_events.record_failure(Path("/anchors"), "no space left")
         transaction.sessions.end("session-0001", "done")

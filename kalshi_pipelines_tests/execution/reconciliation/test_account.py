@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Fill, KillState
+from kalshi_pipelines.execution.journal.records import Fill, KillState, Signature
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.switch import KillSwitch, NotReleased
 from kalshi_pipelines.execution.orders.account import Account
@@ -22,7 +22,6 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
-from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
@@ -201,7 +200,7 @@ def test_F54_position_that_no_fill_explains_stops_trading(member: SandboxMember,
     assert "position_drift" in kill_of(journal).reason
 
 
-def test_F54_accepted_position_lets_another_person_release_the_switch(
+def test_F54_acknowledged_position_lets_a_person_release_the_switch(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal = ready_journal(sqlite_journal)
@@ -214,35 +213,25 @@ def test_F54_accepted_position_lets_another_person_release_the_switch(
     switch = KillSwitch(
         lambda: journal, EmergencyFile(tmp_path / "emergency.jsonl"), (), account=Account("sandbox", SUBACCOUNT)
     )
-    found = shifted.reconcile()
+    shifted.reconcile()
     with pytest.raises(NotReleased, match="clean reconciliation"):
         switch.release("ann", "whatever")
-    with pytest.raises(NotAccepted, match=f"those of {ticker}\\. Name exactly these"):
-        shifted.accept(found, [], "ann", "moved by hand")
-    accepted = shifted.accept(found, [ticker], "ann", "moved by hand")
-    assert accepted.corrections == {ticker: 100}
+    evidence = shifted.show_evidence()
+    assert [(each.kind, each.subject) for each in evidence.items] == [("position_drift", ticker)]
+    assert shifted.acknowledge(evidence.sha256, Signature("ann", "moved by hand")).number is not None
     assert shifted.reconcile().clean
-    switch.release("bob", "ann accepted it")
-    # Accepting that a position is gone removes it from the journal, without recording an unknown gain.
+    switch.release("bob", "ann acknowledged it")
+    # Acknowledging that a position is gone removes it from the journal, without recording an unknown gain.
     back = reconciler(member, journal)
-    assert back.accept(back.reconcile(), [ticker], "ann", "moved back").corrections == {ticker: -100}
+    gone = back.show_evidence()
+    assert back.acknowledge(gone.sha256, Signature("ann", "moved back")).number is not None
     assert back.reconcile().clean
     with journal.reading() as reading:
-        bodies = [record.body for record in reading.audit_log.newest(100) if record.kind == "review"]
+        bodies = [record.body for record in reading.audit_log.newest(100) if record.kind == "acknowledge"]
+        held = {market.ticker: market.position_centicontracts for market in reading.ledger.markets(ACCOUNT)}
     assert ["moved back" in body for body in bodies] == [True, False]
-    assert verify(sqlite_journal).ok
-
-
-def test_other_differences_cannot_be_accepted(member: SandboxMember, sqlite_journal: sa.Engine) -> None:
-    journal = ready_journal(sqlite_journal)
-    live_trader(member, journal)
-    market = markets(member, 1)[0]
-    rests = foreign(market, market["yes_bid_dollars"], expiration_time=4_000_000_000)
-    assert by_hand(member, "POST", "/portfolio/events/orders", **rests).status_code == 201
-    work = reconciler(member, journal)
-    found = work.reconcile()
-    with pytest.raises(NotAccepted, match="there are other differences: foreign_order"):
-        work.accept(found, [], "ann", "mine")
+    assert held.get(ticker, 0) == 0
+    assert verify(sqlite_journal).verdict is AuditVerdict.EXPLAINED
 
 
 def test_positions_from_before_the_first_session_are_counted_once(

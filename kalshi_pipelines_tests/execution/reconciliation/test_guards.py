@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind
+from kalshi_pipelines.execution.journal.records import Binding, Intent, Mode, ScopeKind, Signature
 from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
@@ -27,9 +27,9 @@ from kalshi_pipelines.execution.orders.evidence import (
     merge_orders,
 )
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import OrderId, Side, TimeInForce
-from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
+from kalshi_pipelines.execution.orders.terms import OrderId, Side
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
+from kalshi_pipelines.execution.reconciliation.evidence import NotAcknowledged
 from kalshi_pipelines.execution.reconciliation.matching import (
     Diverged,
     Found,
@@ -38,7 +38,6 @@ from kalshi_pipelines.execution.reconciliation.matching import (
     match_intent,
 )
 from kalshi_pipelines.execution.reconciliation.positions import take_over
-from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import (
     HALTING,
     AccountDifference,
@@ -46,7 +45,6 @@ from kalshi_pipelines.execution.reconciliation.report import (
     ReconciliationReport,
     ResolvedOrder,
 )
-from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 from kalshi_pipelines_tests.support.execution.exchange_answers import JSON, confirmed, refusal
@@ -66,86 +64,19 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     open_session,
     order_steps,
 )
+from kalshi_pipelines_tests.support.execution.reconciliation_bench import GTC, LOST, Bench
 from kalshi_pipelines_tests.support.execution.scripted_account import (
     CANCELED,
     EXECUTED,
     RESTING,
-    ScriptedAccount,
     fill_of,
     foreign_order,
     order_of,
 )
 
-LIMITS = ReconciliationLimits(margin_us=SECOND, watermark_seconds=2, fence_attempts=4, pause_seconds=0.5, rounds=3)
-LOST = OrderAnswer(None, failure=SendFailure.LOST, detail="gone")
 DOWN = KalshiError("down", "Wait.")
-GTC: dict[str, Any] = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires_us": NOON + 10 * MINUTE}
 OTHER_GROUP = GROUP[:-1] + "7"
 K = DifferenceKind
-
-
-@dataclass
-class Bench:
-    """A journal, a scripted account, and a reconciliation of both."""
-
-    steps: OrderSteps
-    paused: list[float] = field(default_factory=list)
-    passed: list[Checkpoint] = field(default_factory=list)
-    at: dict[Checkpoint, Callable[[], None]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.account = ScriptedAccount(self.steps.clock)
-        self.work = Reconciler(
-            self.steps.journal,
-            self.account,
-            self.account,
-            ACCOUNT,
-            clock_us=self.steps.clock,
-            pause=self.paused.append,
-            checkpoint=self._pass,
-            limits=LIMITS,
-        )
-
-    def _pass(self, checkpoint: Checkpoint) -> None:
-        self.passed.append(checkpoint)
-        self.at.pop(checkpoint, lambda: None)()
-
-    def reconcile(self, own_session: str | None = None) -> ReconciliationReport:
-        return self.work.reconcile(own_session=own_session)
-
-    def kinds(self, own_session: str | None = None) -> list[DifferenceKind]:
-        return [each.kind for each in self.reconcile(own_session).differences]
-
-    def unknown(self, **changed: Any) -> Intent:
-        """Record an order whose answer was lost, and return its intent."""
-        sent = self.steps.record_sent(**changed)
-        with self.steps.journal.writing() as transaction:
-            return transaction.orders.record_answer(sent, OrderState.UNKNOWN)
-
-    def resting(self, **changed: Any) -> tuple[Intent, ExchangeOrder]:
-        """Record an order that rests in the journal and at the exchange, and return its intent."""
-        sent = self.steps.record_sent(**{**GTC, **changed})
-        order = order_of(sent)
-        with self.steps.journal.writing() as transaction:
-            intent = transaction.orders.record_answer(
-                sent, OrderState.RESTING, order_id=order.order_id, filled_centicontracts=0
-            )
-        self.account.listed.append(order)
-        return intent, order
-
-    def state(self, intent: Intent) -> OrderState:
-        return self.steps.reload(intent).state
-
-    def kill(self) -> str | None:
-        with self.steps.journal.reading() as reading:
-            kill = reading.halts.kill_state()
-        return kill.reason if kill.engaged else None
-
-    def fence_us(self, group: str = GROUP) -> int:
-        with self.steps.journal.reading() as reading:
-            fence = reading.evidence.fence_of(group)
-        assert fence is not None
-        return fence[1]
 
 
 @pytest.fixture
@@ -662,7 +593,7 @@ def _differing(bench: Bench) -> dict[str, tuple[Callable[[Intent, ExchangeOrder]
 
     return {
         "missing": (lambda *_: account.listed.clear(), K.ORDER_MISSING),
-        "other price": (changed(price_centicents=4_999), K.ORDER_DIVERGED),
+        "worse price": (changed(price_centicents=5_001), K.ORDER_DIVERGED),
         "twice": (lambda _, order: account.listed.append(replace(order, order_id="twin")), K.ORDER_DIVERGED),
         "fills": (changed(filled_centicontracts=1, remaining_centicontracts=999), K.FILLS_MISSING),
         "foreign": (lambda *_: account.listed.append(foreign_order()), K.FOREIGN_ORDER),
@@ -679,7 +610,7 @@ def _differing(bench: Bench) -> dict[str, tuple[Callable[[Intent, ExchangeOrder]
 
 
 @pytest.mark.parametrize(
-    "name", ["missing", "other price", "twice", "fills", "foreign", "foreign id", "foreign fill", "drift"]
+    "name", ["missing", "worse price", "twice", "fills", "foreign", "foreign id", "foreign fill", "drift"]
 )
 def test_F53_F54_unexplained_facts_are_differences_and_most_halt(bench: Bench, name: str) -> None:
     intent, order = bench.resting()
@@ -882,7 +813,14 @@ def test_F50_breached_cap_is_a_difference_until_a_person_clears_it(bench: Bench)
     bench.reconcile()
     report = bench.reconcile()
     assert {each.kind for each in report.differences} == {K.SCOPE_BREACHED}
-    assert bench.work.accept(report, [], "ann", "the fee is being clarified").breaches == len(report.differences)
+    assert report.differences
+    bench.end_session()
+    evidence = bench.work.show_evidence()
+    assert {each.kind for each in evidence.items} == {"scope_breached", "fee_above_bound"}
+    assert evidence.needs_second
+    assert bench.work.acknowledge(evidence.sha256, Signature("ann", "the fee is being clarified")).number is None
+    assert {each.kind for each in bench.reconcile().differences} == {K.SCOPE_BREACHED}
+    assert bench.work.acknowledge(evidence.sha256, Signature("bob", "I asked, too")).number is not None
     assert bench.reconcile().clean
 
 
@@ -976,38 +914,35 @@ def test_F54_adopted_position_has_the_highest_possible_cost(
 # --- differences that a person accepts, and reports of a reconciliation
 
 
-def test_F54_drifted_positions_must_be_named_one_by_one(bench: Bench) -> None:
+def test_F54_evidence_that_changed_is_not_acknowledged(bench: Bench) -> None:
     work, account = bench.work, bench.account
-    with pytest.raises(NotAccepted, match="matches the journal"):
-        work.accept(bench.reconcile(), [], "ann", "why")
+    assert bench.reconcile().clean
+    with pytest.raises(NotAcknowledged, match="may still send orders"):
+        work.show_evidence()
+    bench.end_session()
+    with pytest.raises(NotAcknowledged, match="every fact is explained"):
+        work.show_evidence()
     account.held = {each: Holding(each, 100, 400_000) for each in ("KXA-26-A", "KXA-26-B")}
-    drifted = bench.reconcile()
-    for named in ([], ["KXA-26-A"], ["KXA-26-A", "KXA-26-B", "KXA-26-C"]):
-        with pytest.raises(NotAccepted, match=r"those of KXA-26-A, KXA-26-B\. Name exactly these"):
-            work.accept(drifted, named, "ann", "why")
-    account.listed = [foreign_order()]
-    with pytest.raises(NotAccepted, match="there are other differences: foreign_order"):
-        work.accept(bench.reconcile(), ["KXA-26-A", "KXA-26-B"], "ann", "why")
-    account.listed = []
-    unknown = replace(drifted, unresolved=("kx1-unknown",))
-    with pytest.raises(NotAccepted, match="still unknown: kx1-unknown"):
-        work.accept(unknown, ["KXA-26-A", "KXA-26-B"], "ann", "why")
-    breached = AccountDifference(K.SCOPE_BREACHED, "account", "recorded facts exceed its cap")
-    both = replace(drifted, differences=(*drifted.differences, breached))
-    accepted = work.accept(both, ["KXA-26-B", "KXA-26-A"], "ann", "why")
-    assert accepted.corrections == {"KXA-26-A": 100, "KXA-26-B": 100}
-    assert str(accepted) == (
-        "KXA-26-A: corrected by 1.00 contracts\nKXA-26-B: corrected by 1.00 contracts\nbreached caps cleared: 0"
-    )
+    shown = work.show_evidence()
+    assert [(each.kind, each.subject) for each in shown.items] == [
+        ("position_drift", "KXA-26-A"),
+        ("position_drift", "KXA-26-B"),
+    ]
+    assert shown == work.show_evidence(), "showing evidence records nothing"
+    account.held["KXA-26-A"] = Holding("KXA-26-A", 200, 400_000)
+    with pytest.raises(NotAcknowledged, match="another digest now"):
+        work.acknowledge(shown.sha256, Signature("ann", "why"))
+    again = work.show_evidence()
+    assert work.acknowledge(again.sha256, Signature("ann", "why")).number is not None
     with bench.steps.journal.reading() as reading:
         [record] = reading.audit_log.newest(1)
-    body = json.loads(record.body)
-    assert (record.kind, body["by"], body["reason"], body["breaches"]) == ("review", "ann", "why", 0)
-    assert body["corrections"] == accepted.corrections
+    [row, *items] = json.loads(record.body)["rows"]
+    assert (record.kind, row["by_whom"], row["reason"], row["needs_second"]) == ("acknowledge", "ann", "why", 0)
+    assert [each["subject"] for each in items] == ["KXA-26-A", "KXA-26-B"]
     assert bench.reconcile().clean
     with bench.steps.journal.reading() as reading:
         held = {each.ticker: each for each in reading.ledger.markets(ACCOUNT)}
-    assert held["KXA-26-A"].position_centicontracts == 100
+    assert held["KXA-26-A"].position_centicontracts == 200
 
 
 def test_report_is_clean_only_without_differences_or_unknown_orders(bench: Bench) -> None:
@@ -1051,10 +986,17 @@ def test_unstorable_fact_stops_trading_but_not_the_reconciliation(bench: Bench, 
     for _ in range(2):
         report = bench.reconcile()
         assert [each.kind for each in report.differences] == [K.FACT_REFUSED]
-        assert (report.clean, report.as_of_us) == (False, None)
-        assert (bench.kill() or "").startswith("fact_refused account: ")
-    bench.account.made = []
-    assert bench.reconcile().clean
+        assert not report.clean
+        assert (bench.kill() or "").startswith("fact_refused f")
+    bench.end_session()
+    evidence = bench.work.show_evidence()
+    assert [each.kind for each in evidence.items] == ["fact_refused"]
+    assert bench.work.acknowledge(evidence.sha256, Signature("ann", "the exchange's error")).number is not None
+    report = bench.reconcile()
+    assert report.clean, str(report)
+    assert "because the journal cannot store it" in "".join(report.notes)
+    bench.account.made = [replace(bench.account.made[0], price_centicents=4_001)]
+    assert [each.kind for each in bench.reconcile().differences] == [K.FACT_REFUSED], "another value of the same fact"
 
 
 def test_unstorable_order_id_leaves_the_order_unknown_and_halts(bench: Bench) -> None:

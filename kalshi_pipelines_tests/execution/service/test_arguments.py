@@ -11,7 +11,13 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
+from kalshi_pipelines.execution.service import (
+    evidence_commands,
+    inbox_commands,
+    inspection_commands,
+    session_commands,
+    stop_commands,
+)
 from kalshi_pipelines.execution.service.cli import main
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 
@@ -56,13 +62,13 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("release --why try", "release", {"by": "ann", "why": "try"}),
     ("release --by bob --why try", "release", {"by": "bob", "why": "try"}),
     ("reconcile", "reconcile", {}),
-    ("accept --why try", "accept", {"tickers": [], "by": "ann", "why": "try"}),
-    ("accept KXA-1 KXA-2 --by bob --why try", "accept", {"tickers": ["KXA-1", "KXA-2"], "by": "bob", "why": "try"}),
+    ("acknowledge", "acknowledge", {"digest": None, "by": "ann", "why": ""}),
+    ("acknowledge --digest 8f --by bob --why try", "acknowledge", {"digest": "8f", "by": "bob", "why": "try"}),
     ("close-session --by bob --why try", "close_session", {"by": "bob", "why": "try"}),
     ("verify-audit", "verify_audit", {}),
 ]  # fmt: skip
 
-COMMAND_MODULES = (inbox_commands, inspection_commands, session_commands, stop_commands)
+COMMAND_MODULES = (evidence_commands, inbox_commands, inspection_commands, session_commands, stop_commands)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +112,7 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
         ("propose short yes KXA-1 10 0.56 --signal s", "invalid choice: 'short'"),
         ("propose buy maybe KXA-1 10 0.56 --signal s", "invalid choice: 'maybe'"),
         ("propose buy yes KXA-1 10 0.56 --signal s --as nobody", "invalid choice: 'nobody'"),
-        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "drill", "release", "accept")),
+        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "drill", "release")),
         ("close-session --by ann", "--why"),
         ("approve seven 0123456789ab", "'seven' is not a whole number from 1 to 9,223,372,036,854,775,807"),
         ("approve 0 0123456789ab", "'0' is not a whole number"),

@@ -103,9 +103,9 @@ def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
     order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
     terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
     assert by_hand(member, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201
-    assert "neither this journal's nor a known foreign order" in output_of(capsys, 1, "verify-audit")
+    assert "neither this journal's nor recorded: not acknowledged yet" in output_of(capsys, 0, "verify-audit")
     assert "foreign_fill" in output_of(capsys, 1, "reconcile")
-    assert output_of(capsys, 0, "verify-audit").startswith("clean: ")
+    assert output_of(capsys, 0, "verify-audit").startswith("explained: ")
     monkeypatch.setenv("KALSHI_TRADE_API_KEY_ID", "00000000-0000-4000-8000-00000000dead")
     assert "the exchange's orders could not be read" in output_of(capsys, 2, "verify-audit")
 
@@ -168,25 +168,34 @@ def test_kill_with_wrong_settings_of_trading_engages_the_switch(
     assert "stopped by journal: cid (operator): odd again" in output_of(capsys, 0, "status")
 
 
-def test_drifted_position_is_accepted_by_its_ticker(
+def test_drifted_position_is_acknowledged_by_its_digest(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Nothing was accepted. The account matches the journal, so there is nothing to accept." in output_of(
-        capsys, 2, "accept", "--why", "a try"
+    assert "Nothing was acknowledged. No live session of the sub-account was ever opened" in output_of(
+        capsys, 2, "acknowledge"
     )
     output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
     token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
     assert token
     monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
     assert "no proposals" in output_of(capsys, 0, "trade", "--by", "ann", "--why", "a try")
+    assert "every fact is explained" in output_of(capsys, 0, "acknowledge")
     ticker = member.tradable()["ticker"]
     monkeypatch.setattr(ExchangeAccount, "holdings", lambda _: {ticker: Holding(ticker, 300, 1_500_000)})
     assert f"position_drift {ticker}" in output_of(capsys, 1, "reconcile")
-    assert "Name exactly these markets" in output_of(capsys, 2, "accept", "--by", "ann", "--why", "a transfer")
-    accepted = output_of(capsys, 0, "accept", ticker, "--by", "ann", "--why", "a transfer")
-    assert f"{ticker}: corrected by 3.00 contracts" in accepted
-    assert "clean: sandbox" in accepted
-    output_of(capsys, 0, "release", "--by", "bob", "--why", "ann accepted it")
+    shown = output_of(capsys, 1, "acknowledge")
+    assert f"position_drift {ticker}: the exchange has 3.00 contracts, the journal 0.00 contracts" in shown
+    digest = re.search(r"acknowledge --digest ([0-9a-f]{12}) ", shown)
+    assert digest
+    assert "--why has 0 characters" in output_of(capsys, 2, "acknowledge", "--digest", digest[1], "--by", "ann")
+    why = ("--by", "ann", "--why", "a transfer")
+    assert "another digest now" in output_of(capsys, 2, "acknowledge", "--digest", "0" * 12, *why)
+    assert "has 5 digits" in output_of(capsys, 2, "acknowledge", "--digest", digest[1][:5], *why)
+    acknowledged = output_of(capsys, 0, "acknowledge", "--digest", digest[1], *why)
+    assert "Acknowledged by ann" in acknowledged
+    assert "clean: sandbox" in acknowledged
+    output_of(capsys, 0, "release", "--by", "bob", "--why", "ann acknowledged it")
+    assert "acknowledged by ann: a transfer" in output_of(capsys, 0, "verify-audit")
 
 
 def test_command_that_cannot_be_done_prints_a_sentence_and_exits_2(

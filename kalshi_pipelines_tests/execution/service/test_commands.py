@@ -35,8 +35,13 @@ from kalshi_pipelines.execution.kill.switch import EngagementRecord, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.reconciliation.acceptance import NotAccepted
-from kalshi_pipelines.execution.service import inbox_commands, inspection_commands, session_commands, stop_commands
+from kalshi_pipelines.execution.service import (
+    evidence_commands,
+    inbox_commands,
+    inspection_commands,
+    session_commands,
+    stop_commands,
+)
 from kalshi_pipelines.execution.service.audit import _without_exchange
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 from kalshi_pipelines.execution.service.decision_text import decision_rows
@@ -258,11 +263,13 @@ def test_verify_audit_exits_with_the_verdict(
     context, asked = fake_context(), list[object]()
     context.journal_engine = lambda: "the journal"
     monkeypatch.setattr(inspection_commands, "verify_or_stop", collecting(asked, made))
-    assert inspection_commands.verify_audit(context, given()) == verdict.value
+    assert inspection_commands.verify_audit(context, given()) == verdict.exit_status
+    assert AuditVerdict.EXPLAINED.exit_status == 0
     assert asked == [context.settings, context.trade, "the journal", context.warehouse]
     said = capsys.readouterr()
-    assert str(made) in (said.out if verdict is AuditVerdict.CLEAN else said.err)
-    assert bool(said.out) is (verdict is AuditVerdict.CLEAN)
+    good = verdict in (AuditVerdict.CLEAN, AuditVerdict.EXPLAINED)
+    assert str(made) in (said.out if good else said.err)
+    assert bool(said.out) is good
     assert ("The kill switch is engaged" in said.err) is (verdict is AuditVerdict.CORRUPT)
 
 
@@ -424,7 +431,7 @@ def test_client_reads_from_the_trading_address_unless_a_sandbox_is_set(
         session_commands.approve,
         session_commands.close_session,
         inspection_commands.reconcile,
-        inspection_commands.accept,
+        evidence_commands.acknowledge,
         stop_commands.drill,
         stop_commands.release,
     ],
@@ -573,48 +580,21 @@ def test_arm_with_a_file_writes_the_config_of_the_run(capsys: pytest.CaptureFixt
     assert run.endswith(f"dagster job execute -m kalshi_pipelines -j trade -c {file}")
 
 
-@pytest.mark.parametrize("found", [[True], [False], [False, True], [True, False]])
-def test_reconcile_and_accept_exit_0_if_the_last_reconciliation_is_clean(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], found: list[bool]
+@pytest.mark.parametrize("clean", [True, False])
+def test_reconcile_exits_0_if_the_reconciliation_is_clean(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clean: bool
 ) -> None:
-    left, accepted = [SimpleNamespace(clean=each) for each in found], list[tuple[object, ...]]()
-
-    def accept(*arguments: object) -> str:
-        accepted.append(arguments)
-        return "accepted"
-
-    reconciler = SimpleNamespace(reconcile=lambda: left.pop(0), accept=accept)
+    reconciler = SimpleNamespace(reconcile=lambda: SimpleNamespace(clean=clean))
 
     @contextmanager
     def account(*_: object) -> Iterator[Any]:
         yield SimpleNamespace(reconciler=lambda _: reconciler)
 
     monkeypatch.setattr(inspection_commands, "live_account", account)
-    context, first = fake_context(), left[0]
-    context.warehouse = lambda: None
-    if len(found) == 1:
-        status = inspection_commands.reconcile(context, given())
-    else:
-        status = inspection_commands.accept(context, given(tickers=["KXA-1"]))
-        assert accepted == [(first, ["KXA-1"], "ann", "a try")]
-    assert status == (0 if found[-1] else 1)
-    assert left == []
-    assert capsys.readouterr().out.splitlines()[-1] == f"namespace(clean={found[-1]})"
-
-
-def test_accept_without_the_tickers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def accept(*_: object) -> None:
-        raise NotAccepted("Name these: KXA-1.")
-
-    @contextmanager
-    def account(*_: object) -> Iterator[Any]:
-        yield SimpleNamespace(reconciler=lambda _: SimpleNamespace(reconcile=lambda: None, accept=accept))
-
-    monkeypatch.setattr(inspection_commands, "live_account", account)
     context = fake_context()
     context.warehouse = lambda: None
-    with pytest.raises(CommandRefused, match=r"Nothing was accepted\. Name these: KXA-1\."):
-        inspection_commands.accept(context, given(tickers=[]))
+    assert inspection_commands.reconcile(context, given()) == (0 if clean else 1)
+    assert capsys.readouterr().out.splitlines()[-1] == f"namespace(clean={clean})"
 
 
 @pytest.mark.parametrize("failure", [None, NotReleased("It is not engaged.")])

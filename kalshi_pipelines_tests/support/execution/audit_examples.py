@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.records import Fill, Mode
+from kalshi_pipelines.execution.journal.records import EvidenceItem, Fill, Mode, Signature
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
@@ -48,6 +48,12 @@ def write_remaining_kinds(url: str) -> None:
         fill = Fill("f-9", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 300_000, 0, NOON)
         transaction.fills.record_foreign(ACCOUNT, fill, "KXOTHER")
         transaction.ledger.clear_breaches(ACCOUNT, "grace", "another program bought them")
+        signature = Signature("grace", "another program bought them")
+        transaction.acknowledgements.sign(ACCOUNT, "acknowledge", "e" * 64, signature)
+        item = EvidenceItem("foreign_fill", "f-9", "bought 3,000.00 contracts of KXOTHER-1 by order foreign-1")
+        transaction.acknowledgements.record(
+            ACCOUNT, "acknowledge", "e" * 64, [item], signature, None, needs_second=False
+        )
     dry = replace(steps, session_id=_DRY)
     with steps.journal.writing() as transaction:
         planned = transaction.orders.plan(dry.intent(order_group_id=None))

@@ -59,6 +59,8 @@ WHEN: Final = {
     "release": "the kill switch is released",
     "anchor_failed": "an anchor could not be written",
     "re_anchor": "a person anchors the journal again after its anchors were lost",
+    "signature": "a person signs evidence",
+    "acknowledge": "persons took responsibility for evidence, and the ledger is set to the exchange's truth",
 }
 #: The tables that no record lists, each with the way in which a verifier checks it.
 OTHERS: Final = {

@@ -2,8 +2,10 @@
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.reading.acknowledgements import AcknowledgementReading
 from kalshi_pipelines.execution.journal.reading.audit_log import AuditLogReading
 from kalshi_pipelines.execution.journal.reading.evidence import EvidenceReading
+from kalshi_pipelines.execution.journal.reading.foreign_orders import ForeignOrderReading
 from kalshi_pipelines.execution.journal.reading.halts import HaltReading
 from kalshi_pipelines.execution.journal.reading.inbox import InboxReading
 from kalshi_pipelines.execution.journal.reading.ledger import LedgerReading
@@ -29,3 +31,5 @@ class JournalReading:
         self.evidence = EvidenceReading(connection)
         self.reconciliations = ReconciliationReading(connection, self.sessions)
         self.audit_log = AuditLogReading(connection)
+        self.acknowledgements = AcknowledgementReading(connection)
+        self.foreign_orders = ForeignOrderReading(connection)

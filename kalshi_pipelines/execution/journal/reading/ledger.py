@@ -11,10 +11,9 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
-from kalshi_pipelines.execution.journal.records import ForeignOrder, MarketStanding, Mode, ScopeKind, ScopeStanding
-from kalshi_pipelines.execution.journal.tables import foreign_orders, postings, scope_markets, scopes
+from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, ScopeKind, ScopeStanding
+from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.terms import Side
 
 
 class LedgerReading:
@@ -138,34 +137,6 @@ class LedgerReading:
                 row["if_yes_microdollars"],
             )
             for row in all_rows(self._connection, found)
-        ]
-
-    def foreign_orders(self, account: Account) -> list[ForeignOrder]:
-        """Return the foreign orders that the ledger counts as resting."""
-        gone = postings.alias("gone")
-        counted = (
-            sa.select(foreign_orders)
-            .join(postings, postings.c.dedupe == sa.literal("foreign:").concat(foreign_orders.c.order_id))
-            .join(scopes, scopes.c.scope_id == postings.c.scope_id)
-            .outerjoin(gone, gone.c.dedupe == sa.literal("foreign_gone:").concat(foreign_orders.c.order_id))
-            .where(
-                scopes.c.kind == "account",
-                scopes.c.environment == account.environment,
-                scopes.c.subaccount == account.subaccount,
-                gone.c.dedupe.is_(None),
-            )
-            .order_by(foreign_orders.c.order_id)
-        )
-        return [
-            ForeignOrder(
-                row["order_id"],
-                row["ticker"],
-                Side(row["side"]),
-                row["price_centicents"],
-                row["remaining_centicontracts"],
-                row["why"],
-            )
-            for row in self._connection.execute(counted).mappings()
         ]
 
 

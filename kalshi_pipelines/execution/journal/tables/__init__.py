@@ -7,6 +7,13 @@ The names of columns end in the unit. Prices are YES prices in centi-cents (1e-4
 money is in micro-dollars. Instants are microseconds since 1970 UTC.
 """
 
+from kalshi_pipelines.execution.journal.tables.acknowledgements import (
+    EVIDENCE_ACTIONS,
+    acknowledged_items,
+    acknowledgements,
+    evidence_signatures,
+    foreign_sightings,
+)
 from kalshi_pipelines.execution.journal.tables.columns import ENVIRONMENTS, MODES, metadata
 from kalshi_pipelines.execution.journal.tables.evidence import (
     ANCHOR_EVENT_KINDS,
@@ -89,6 +96,10 @@ APPEND_ONLY = (
     sweeps,
     resolutions,
     reconciliations,
+    evidence_signatures,
+    acknowledgements,
+    acknowledged_items,
+    foreign_sightings,
 )
 
 __all__ = [
@@ -97,6 +108,7 @@ __all__ = [
     "AUDIT_KINDS",
     "CEILINGS",
     "ENVIRONMENTS",
+    "EVIDENCE_ACTIONS",
     "LONGEST_SESSION_US",
     "MODES",
     "MOST_ATTEMPTS_PER_MINUTE",
@@ -106,6 +118,8 @@ __all__ = [
     "POSTING_KINDS",
     "SCOPE_KINDS",
     "UNCAPPED",
+    "acknowledged_items",
+    "acknowledgements",
     "anchor_events",
     "anchors",
     "approvals",
@@ -115,9 +129,11 @@ __all__ = [
     "audit_log",
     "denial_reasons",
     "env_bindings",
+    "evidence_signatures",
     "fences",
     "fills",
     "foreign_orders",
+    "foreign_sightings",
     "former_keys",
     "intents",
     "journal_identity",

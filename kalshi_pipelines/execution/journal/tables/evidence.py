@@ -55,6 +55,8 @@ AUDIT_KINDS = (
     "realise",
     "anchor_failed",
     "re_anchor",
+    "signature",
+    "acknowledge",
 )
 
 #: ``failed``: an anchor could not be written. ``re_anchored``: anchors were missing, and a person checked the journal.

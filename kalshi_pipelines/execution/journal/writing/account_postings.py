@@ -21,15 +21,20 @@ class AccountPostings:
         kind: str,
         dedupe: str,
         change: Change,
+        *,
+        also_in: str | None = None,
         **references: object,
     ) -> list[NewRow]:
         """Return the postings of a change to the account.
 
-        ``references`` are the columns that name the fact behind the change.
+        ``also_in`` is the key of an earlier posting. The change is then posted to the session, hour and event of that
+        posting. ``references`` are the columns that name the fact behind the change.
 
         Raises:
             JournalRefused: No live session of the sub-account was ever opened.
         """
         session_id = self._sessions.newest_live_session(account)
         scope_ids = self._scopes.of_account(account, event_ticker, session_id)
+        if also_in is not None:
+            scope_ids = self._scopes.as_counted(scope_ids, also_in)
         return self._postings.make(scope_ids, session_id, ticker, kind, dedupe, change, **references)

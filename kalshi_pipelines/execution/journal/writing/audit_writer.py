@@ -76,6 +76,10 @@ class AuditWriter:
         """The number that the next audit record will get."""
         return self._seq + 1
 
+    def return_to(self, head: tuple[int, str]) -> None:
+        """Return to an earlier end of the chain, after the records behind it were undone in the database."""
+        self._seq, self._hash = head
+
     def append(self, kind: str, facts: Mapping[str, object]) -> int:
         """Append an audit record without rows, and return the record's number.
 

@@ -59,7 +59,13 @@ class FillWriter:
             return False
         change = Change(_of_fill(fill), _spent(fill), fill.count_centicontracts * _sign(fill.side))
         rows = self._account_postings.make(
-            account, fill.ticker, event_ticker, "foreign", f"fill:{fill.fill_id}", change
+            account,
+            fill.ticker,
+            event_ticker,
+            "foreign",
+            f"fill:{fill.fill_id}",
+            change,
+            also_in=f"foreign:{fill.order_id}",
         )
         rows = [NewRow(row.table, {**row.values, "fill_id": fill.fill_id}) for row in rows]
         self._facts.record("foreign", [NewRow(fills, _fill_values(fill, None)), *rows], {})

@@ -4,6 +4,8 @@ The database adds up the postings and enforces the caps. A writing transaction h
 database therefore enforces the caps on the same figures that this module reads.
 """
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.caps import refusal, reserved_exposure
@@ -16,6 +18,7 @@ from kalshi_pipelines.execution.journal.writing.postings import Change, PostingM
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.worst_case import Exposure
 
 
 class LedgerWriter:
@@ -114,6 +117,31 @@ class LedgerWriter:
             event_seq=intent.state_seq,
             event_state=intent.state.value,
         )
+
+    def write_off(self, intent: Intent, facts: Mapping[str, object]) -> bool:
+        """Stop counting the missing fills of an ended order, after persons took over the order's true state.
+
+        Return False if the order holds no reservation.
+        """
+        held = intent.reserved_centicontracts
+        if not held:
+            return False
+        bid = intent.side is Side.BID
+        change = Change(
+            Exposure() - resting(intent, held, intent.fee_left_microdollars),
+            open_bids=-held if bid else 0,
+            open_asks=0 if bid else -held,
+        )
+        rows = self._postings.make(
+            self._scopes.holding(intent),
+            intent.session_id,
+            intent.ticker,
+            "foreign",
+            f"written_off:{intent.intent_id}",
+            change,
+        )
+        self._audit.record("review", rows, facts)
+        return True
 
     def clear_breaches(self, account: Account, by: str, reason: str) -> int:
         """Clear every breached scope of a sub-account after a person's review, and return how many there were."""

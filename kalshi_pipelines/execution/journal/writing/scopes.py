@@ -27,7 +27,7 @@ _LATEST_DAY: Final = (
     .order_by(scopes.c.key.desc())
     .limit(1)
 )
-_RESERVED_IN: Final = (
+_COUNTED_IN: Final = (
     sa.select(scopes.c.scope_id, scopes.c.kind)
     .join(postings, postings.c.scope_id == scopes.c.scope_id)
     .where(postings.c.dedupe == sa.bindparam("dedupe"))
@@ -80,9 +80,26 @@ class ScopeWriter:
             ids.append(found)
         return sorted(ids)
 
+    def as_counted(self, scope_ids: list[int], dedupe: str) -> list[int]:
+        """Return scopes of a fact, with the scopes in which an earlier posting with this key was counted.
+
+        The session, the hour and the event of the earlier posting count the fact. The day stays the given one.
+        """
+        day = ScopeKind.DAY.value
+        earlier = [scope_id for scope_id, kind in self._counted_in(dedupe) if kind != day]
+        if not earlier:
+            return scope_ids
+        found = self._connection.execute(
+            sa.select(scopes.c.scope_id).where(scopes.c.kind == day, scopes.c.scope_id.in_(scope_ids))
+        )
+        return sorted({*earlier, *(row[0] for row in found)})
+
     def reserved_in(self, intent: Intent) -> list[tuple[int, str]]:
         """Return the number and kind of each scope in which an order was reserved."""
-        found = self._connection.execute(_RESERVED_IN, {"dedupe": f"reserve:{intent.intent_id}"})
+        return self._counted_in(f"reserve:{intent.intent_id}")
+
+    def _counted_in(self, dedupe: str) -> list[tuple[int, str]]:
+        found = self._connection.execute(_COUNTED_IN, {"dedupe": dedupe})
         return [(scope_id, kind) for scope_id, kind in found]
 
     def holding(self, intent: Intent) -> list[int]:
