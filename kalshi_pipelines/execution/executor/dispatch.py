@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
+from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import SECOND_US
 
 #: The denial reason for each rule with which a guard of the journal can refuse an order. Each key is the part of the
@@ -53,6 +54,13 @@ MOST_REFUSALS_IN_A_ROW: Final = 3
 MOST_TIME_TO_SEND_US: Final = 5 * SECOND_US
 #: The type of functions that return why the kill switch forbids orders now, or None if the kill switch permits orders.
 KillReader = Callable[[], str | None]
+
+
+_LONGEST_REASON: Final = 1_000
+
+
+def _nobody() -> str | None:
+    return None
 
 
 class GroupNotMade(ExpectedError):
@@ -134,16 +142,17 @@ class LiveDispatch:
         session: TradeSession,
         transport: OrderTransport,
         checkpoint: PassCheckpoint = ignore_checkpoint,
+        newcomer: Callable[[], str | None] = _nobody,
     ) -> None:
         self._journal, self._session, self._transport = journal, session, transport
-        self._checkpoint = checkpoint
+        self._checkpoint, self._newcomer = checkpoint, newcomer
         self._refusals = 0
 
     def ensure_group(self, exchange_index: int) -> OrderId:
         """Return the session's order group on a shard. The group is created when a shard is first used.
 
         Raises:
-            GroupNotMade: The exchange did not confirm the new group.
+            GroupNotMade: The exchange did not confirm the new group, or somebody else trades the sub-account.
         """
         with self._journal.reading() as reading:
             known = reading.sessions.groups(self._session.session_id).get(exchange_index)
@@ -152,7 +161,28 @@ class LiveDispatch:
         made = _read_group_id(self._transport.create_order_group(exchange_index, GROUP_CONTRACTS))
         with self._journal.writing() as transaction:
             transaction.sessions.add_group(self._session.session_id, exchange_index, str(made), 100 * GROUP_CONTRACTS)
+        self._require_no_newcomer()
         return made
+
+    def _require_no_newcomer(self) -> None:
+        """End the session if somebody else began to trade the sub-account since the session was opened.
+
+        The session's own order group is listed already. If two sessions begin at once, at least one of them therefore
+        sees the other's group before its first order.
+
+        Raises:
+            GroupNotMade: Somebody else made an order group, or the order groups cannot be read. The session has ended.
+        """
+        try:
+            found = self._newcomer()
+        except (KalshiError, ValueError) as error:
+            found = f"the order groups of the sub-account cannot be read ({error})"
+        if found is not None:
+            with self._journal.writing() as transaction:
+                transaction.sessions.end(self._session.session_id, f"another journal trades: {found}"[:_LONGEST_REASON])
+            raise GroupNotMade(
+                f"The session has ended, because {found}.", "Let only one journal trade the sub-account."
+            )
 
     def dispatch(
         self, intent: Intent, request: OrderRequest, checks: tuple[Check, ...], kill: KillReader

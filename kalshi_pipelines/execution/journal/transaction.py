@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.writing.foreign_orders import ForeignOrd
 from kalshi_pipelines.execution.journal.writing.halts import HaltWriter
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
 from kalshi_pipelines.execution.journal.writing.orders import OrderWriter
+from kalshi_pipelines.execution.journal.writing.other_activity import OtherActivityWriter
 from kalshi_pipelines.execution.journal.writing.positions import PositionWriter, SettlementWriter
 from kalshi_pipelines.execution.journal.writing.postings import PostingMaker
 from kalshi_pipelines.execution.journal.writing.reconciliations import ReconciliationWriter
@@ -59,6 +60,7 @@ class JournalTransaction:
         self.evidence = EvidenceWriter(connection, audit)
         self.anchor_events = AnchorEventWriter(audit)
         self.reconciliations = ReconciliationWriter(audit)
+        self.other_activity = OtherActivityWriter(connection, audit, reading.sessions, scopes, postings)
         self.fills = FillWriter(connection, facts, self.ledger, account_postings)
         self.foreign_orders = ForeignOrderWriter(connection, audit, reading.foreign_orders, facts, account_postings)
         self.positions = PositionWriter(connection, facts, account_postings)

@@ -44,6 +44,12 @@ class ExchangeOrder:
     status: OrderStatus
     order_group_id: str | None
     updated_us: int
+    created_us: int = 0
+
+    @property
+    def placed_us(self) -> int:
+        """The instant of the order, or of its last change if the exchange does not tell when the order was made."""
+        return self.created_us or self.updated_us
 
     @property
     def is_resting(self) -> bool:

@@ -135,6 +135,20 @@ class ExchangeAccount:
         fills = {fill.fill_id: fill for fill in _each(_fill, (r for r in rows if self._is_ours(r.subaccount_number)))}
         return sorted(fills.values(), key=lambda fill: (fill.at_us, fill.fill_id))
 
+    def fills_of(self, ticker: str) -> list[Fill]:
+        """Return every fill of the account in one market, oldest first."""
+        rows = [
+            *self._read.fills(self._subaccount, ticker=ticker).records,
+            *self._read.fills(self._subaccount, ticker=ticker, past=True).records,
+        ]
+        fills = {fill.fill_id: fill for fill in _each(_fill, (r for r in rows if self._is_ours(r.subaccount_number)))}
+        return sorted(fills.values(), key=lambda fill: (fill.at_us, fill.fill_id))
+
+    def order_groups(self) -> frozenset[str]:
+        """Return the ids of the account's order groups, which may be triggered."""
+        groups = self._read.order_groups(self._subaccount)
+        return frozenset(_each(lambda group: _text(group.id, "order group's id", _LONGEST_ID), groups))
+
     def holdings(self) -> dict[str, Holding]:
         """Return the account's positions other than 0, by ticker."""
         held = _each(_holding, self._read.positions(self._subaccount).records)
@@ -187,6 +201,7 @@ def _order(row: OrderRecord) -> ExchangeOrder:
         status=OrderStatus(row.status),
         order_group_id=row.order_group_id or None,
         updated_us=0 if touched is None else microseconds(touched),
+        created_us=0 if row.created_time is None else microseconds(row.created_time),
     )
 
 

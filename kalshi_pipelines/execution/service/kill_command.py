@@ -5,7 +5,6 @@ It has its own parser and imports only what stopping needs, so that no other com
 
 import argparse
 import getpass
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -54,15 +53,6 @@ def main(arguments: Sequence[str]) -> int:
 
 def kill(given: argparse.Namespace) -> int:
     """Stop trading, print what was proved, and return the exit status."""
-    # Messages of libraries could follow the last line, which must tell what was proved.
-    logging.disable()
-    try:
-        return _kill(given)
-    finally:
-        logging.disable(logging.NOTSET)
-
-
-def _kill(given: argparse.Namespace) -> int:
     request = StopRequest(given.by, given.why, given.level, given.patience, given.only_this_journal)
     try:
         report = stop(StopSettings.from_environment(), request)
@@ -97,8 +87,7 @@ def say(line: str, *, failed: bool = False) -> None:
     A closed pipe or an unknown encoding must neither prevent a stop nor change its exit status.
     """
     text = f"{one_line(line)}\n"
-    for name in ("stderr", "stdout") if failed else ("stdout", "stderr"):
-        stream = getattr(sys, name)
+    for stream in (sys.stderr, sys.stdout) if failed else (sys.stdout, sys.stderr):
         if stream is None:
             continue
         try:
@@ -106,20 +95,16 @@ def say(line: str, *, failed: bool = False) -> None:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
         except (OSError, ValueError, LookupError):
-            _close(name)
+            _silence(stream.fileno if hasattr(stream, "fileno") else None)
             continue
         return
 
 
-def _close(name: str) -> None:
-    """Stop using a broken stream, so that later lines go to the other one.
-
-    The stream's file is replaced by nowhere. Otherwise Python fails at its end, with another exit status.
-    """
+def _silence(number: object) -> None:
+    """Point a broken stream to nowhere. Otherwise Python fails at its end, with another exit status."""
     with suppress(Exception):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, getattr(sys, name).fileno())
-    setattr(sys, name, None)
+        os.dup2(nowhere, number() if callable(number) else -1)
 
 
 def user_name() -> str:

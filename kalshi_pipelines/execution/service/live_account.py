@@ -16,6 +16,7 @@ from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import UnusableKey
@@ -40,6 +41,16 @@ class LiveAccount:
     def available_balance(self, exchange_index: int) -> int | None:
         """Return the micro-dollars that an order on a shard can use, or None if the balance cannot be read."""
         return available_balance(self.client.portfolio, self.subaccount, exchange_index)
+
+    def other_traders(self, journal: Journal) -> OtherTraders:
+        """Read the account, and return what it did elsewhere, as far as the journal does not know it.
+
+        Raises:
+            KalshiError, UnreadableAccount: The account cannot be read completely.
+            JournalUnavailable: The journal cannot be read.
+        """
+        exchange = ExchangeAccount(self.client, self.subaccount)
+        return OtherTraders.detect(journal, Account(journal.environment, self.subaccount), exchange)
 
     def reconciler(self, journal: Journal) -> Reconciler:
         """Return a reconciler, which compares this account with a journal."""

@@ -49,6 +49,10 @@ from kalshi_pipelines.units import instant, now_us
 _SECONDS_BETWEEN_LOOKS: Final = 1.0
 
 
+def _do_nothing() -> None:
+    pass
+
+
 def _discard(line: str) -> None:
     del line
 
@@ -157,9 +161,11 @@ def _trade_live(
     reconciler = account.reconciler(context.journal)
     before = reconciler.reconcile()
     context.say(f"before the session: {before}")
+    others = account.other_traders(context.journal)
     environment = context.settings.environment
     killed = _kill_reason(context)
     checks = (
+        others.check(),
         *vendor_checks(context.warehouse, environment.value, context.clock_us()),
         *account.key_checks(),
         check(DenialReason.KILL_SWITCH_ENGAGED, killed is None, "clear", killed or "clear"),
@@ -171,8 +177,8 @@ def _trade_live(
     inputs = ExecutorInputs(
         ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_balance
     )
-    dispatch = LiveDispatch(context.journal, session, account.transport)
-    run = _run_session(context, session, inputs, dispatch, reconciler)
+    dispatch = LiveDispatch(context.journal, session, account.transport, newcomer=others.newcomer)
+    run = _run_session(context, session, inputs, dispatch, reconciler, lambda: others.count(context.say))
     return replace(run, reconciliations=(before, *run.reconciliations))
 
 
@@ -197,6 +203,7 @@ def _run_session(
     inputs: ExecutorInputs,
     dispatch: OrderDispatch,
     reconciler: Reconciler | None = None,
+    count_others: Callable[[], None] = _do_nothing,
 ) -> TradingRun:
     made: list[ReconciliationReport] = []
     run = TradingRun(session)
@@ -205,6 +212,7 @@ def _run_session(
         if first is not None:
             made.append(first)
         if first is None or first.clean:
+            count_others()
             run = _decide_inbox(context, session, inputs, dispatch)
             if reconciler is not None:
                 made.append(reconciler.reconcile(own_session=session.session_id))

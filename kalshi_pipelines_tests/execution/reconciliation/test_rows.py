@@ -97,13 +97,13 @@ def test_orders_are_the_resting_and_recent_ones_of_our_sub_account() -> None:
         ("orders", {"ticker": "KXA-26-B", "min_ts": SINCE, "past": True}),
     ]
     first = ExchangeOrder(
-        "o1", "c1", "KXA-26-B", Side.ASK, 5_610, 300, 100, 200, OrderStatus.RESTING, None, NOW_US + 1_000_000
+        "o1", "c1", "KXA-26-B", Side.ASK, 5_610, 300, 100, 200, OrderStatus.RESTING, None, NOW_US + 1_000_000, NOW_US
     )
     assert sweep.orders["o1"] == first
-    assert {key: (order.order_group_id, order.updated_us) for key, order in sweep.orders.items()} == {
-        "o1": (None, NOW_US + 1_000_000),
-        "o2": ("g", NOW_US),
-        "o3": (None, 0),
+    assert {key: (order.order_group_id, order.updated_us, order.placed_us) for key, order in sweep.orders.items()} == {
+        "o1": (None, NOW_US + 1_000_000, NOW_US),
+        "o2": ("g", NOW_US, NOW_US),
+        "o3": (None, 0, 0),
     }
     digests = combine_digests(["orders resting", "orders", "orders past"])
     assert (sweep.pages, sweep.pages_sha256) == (6, digests)

@@ -288,12 +288,13 @@ def test_run_is_shown_with_counts_and_a_decision_with_its_reason(sqlite_journal:
 
 
 @pytest.mark.parametrize(
-    ("of_vendor", "of_key", "killed", "reason"),
+    ("of_vendor", "of_key", "killed", "alone", "reason"),
     [
-        (True, True, False, None),
-        (False, True, False, DenialReason.CONTRACTS_NOT_CHECKED),
-        (True, False, False, DenialReason.KEY_NOT_FIT),
-        (True, True, True, DenialReason.KILL_SWITCH_ENGAGED),
+        (True, True, False, True, None),
+        (False, True, False, True, DenialReason.CONTRACTS_NOT_CHECKED),
+        (True, False, False, True, DenialReason.KEY_NOT_FIT),
+        (True, True, True, True, DenialReason.KILL_SWITCH_ENGAGED),
+        (True, True, True, False, DenialReason.ANOTHER_JOURNAL_TRADES),
     ],
 )
 def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
@@ -303,10 +304,16 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
     of_vendor: bool,
     of_key: bool,
     killed: bool,
+    alone: bool,
     reason: DenialReason | None,
 ) -> None:
     made, reconciler, said = scripted_session(sqlite_journal), ScriptedReconciler(), list[str]()
     sessions.close(made.journal, made.session, "another begins")
+    others = SimpleNamespace(
+        check=lambda: check(DenialReason.ANOTHER_JOURNAL_TRADES, alone, "", ""),
+        count=lambda say: say("counted"),
+        newcomer=lambda: None,
+    )
     if killed:
         made.engage_kill()
     monkeypatch.setattr(
@@ -314,6 +321,7 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
     )
     account: Any = SimpleNamespace(
         reconciler=lambda _: reconciler,
+        other_traders=lambda _: others,
         key_checks=lambda: (check(DenialReason.KEY_NOT_FIT, of_key, "", ""),),
         transport=made.exchange,
         client=None,
@@ -331,7 +339,7 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
     assert (run.session.mode, run.decisions, len(run.reconciliations)) == (Mode.LIVE, (), 2)
     assert reconciler.asked == [None, run.session.session_id]
     before, after = run.reconciliations
-    assert said == [f"before the session: {before}", f"after the session: {after}"]
+    assert said == [f"before the session: {before}", "counted", f"after the session: {after}"]
 
 
 def test_impossible_row_is_denied_and_the_next_one_is_decided(sqlite_journal: sa.Engine) -> None:

@@ -229,13 +229,17 @@ def record_reconciliation(journal: Journal, *, clean: bool = True) -> None:
 
 
 def live_trader(
-    member: SandboxMember, journal: Journal, checkpoint: PassCheckpoint = ignore_checkpoint, **changes: Any
+    member: SandboxMember,
+    journal: Journal,
+    checkpoint: PassCheckpoint = ignore_checkpoint,
+    reconcile: Callable[[str], object] | None = None,
+    **changes: Any,
 ) -> Trader:
-    """Open a live session with a clean reconciliation on record, and return its trader."""
+    """Open a live session, record a clean reconciliation or call ``reconcile``, and return the session's trader."""
     settings = member.settings(**changes)
     transport = member.transport(settings)
     session = sessions.open_live(journal, settings, Environment.SANDBOX, Opening("ann", Origin.BY_HAND), transport, ())
-    record_reconciliation(journal)
+    record_reconciliation(journal) if reconcile is None else reconcile(session.session_id)
     dispatch = LiveDispatch(journal, session, transport, checkpoint)
     return _trader(member, journal, settings, session, dispatch, checkpoint)
 

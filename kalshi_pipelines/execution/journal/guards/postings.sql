@@ -3,7 +3,7 @@
 -- A reservation sets the scope's caps to the caps of its session. A fact (a fill, a release, a settlement ...) changes
 -- the counters even beyond a cap, and the scope is then marked as breached. A carried-over balance ("opening") or a
 -- person's review ("review") raises the cap on the worst loss to the present worst loss, so that no room is left for
--- further orders. A review also ends the breach.
+-- further orders. An opening balance does the same with the caps on orders and notional. A review also ends the breach.
 
 -- name: count_reservation
 -- Count a reservation in its scope. If the market is new to the scope, the reservation is the market's worst loss.
@@ -61,6 +61,15 @@ worst_cap_microdollars = CASE
     WHEN NEW.kind IN ('opening', 'review') AND worst_microdollars + {worst_loss_change} > worst_cap_microdollars
     THEN worst_microdollars + {worst_loss_change}
     ELSE worst_cap_microdollars
+END,
+orders_cap = CASE
+    WHEN NEW.kind = 'opening' AND orders + NEW.d_orders > orders_cap THEN orders + NEW.d_orders
+    ELSE orders_cap
+END,
+notional_cap_microdollars = CASE
+    WHEN NEW.kind = 'opening' AND notional_microdollars + NEW.d_notional_microdollars > notional_cap_microdollars
+    THEN notional_microdollars + NEW.d_notional_microdollars
+    ELSE notional_cap_microdollars
 END
 WHERE scope_id = NEW.scope_id;
 

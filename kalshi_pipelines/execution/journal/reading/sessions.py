@@ -138,6 +138,15 @@ class SessionReading:
         found = sa.select(session_ends.c.session_id).where(session_ends.c.session_id == session_id)
         return self._connection.scalar(found) is not None
 
+    def all_groups(self, account: Account) -> frozenset[str]:
+        """Return the order groups of all sessions of a sub-account."""
+        found = (
+            sa.select(session_groups.c.order_group_id)
+            .join(sessions, sessions.c.session_id == session_groups.c.session_id)
+            .where(sessions.c.environment == account.environment, sessions.c.subaccount == account.subaccount)
+        )
+        return frozenset(self._connection.scalars(found))
+
     def groups(self, session_id: str) -> dict[int, str]:
         """Return the order groups of a session, one for each shard."""
         found = sa.select(session_groups.c.exchange_index, session_groups.c.order_group_id).where(

@@ -1,5 +1,6 @@
 """Scopes of the ledger: finding the scopes of a posting, and opening new scopes."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -9,12 +10,13 @@ from kalshi_pipelines.execution.journal.reading.journal_reading import JournalRe
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Intent, Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import postings, scopes
+from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
 from kalshi_pipelines.execution.journal.writing.audit_writer import AuditWriter
 from kalshi_pipelines.execution.journal.writing.insertion import insert_rows
 from kalshi_pipelines.execution.journal.writing.postings import Change, PostingMaker
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.worst_case import Exposure
-from kalshi_pipelines.units import trading_day
+from kalshi_pipelines.units import HOUR_US, trading_day
 
 _LATEST_DAY: Final = (
     sa.select(scopes.c.scope_id, scopes.c.key)
@@ -62,23 +64,22 @@ class ScopeWriter:
             ScopeKind.DAY: self._day(account, Mode.LIVE),
         }
         caps = self._reading.sessions.caps(session_id)
-        ids = []
-        for kind, key in keys.items():
-            found: int | None = self._connection.scalar(
-                sa.select(scopes.c.scope_id).where(
-                    scopes.c.kind == kind.value,
-                    scopes.c.environment == account.environment,
-                    scopes.c.subaccount == account.subaccount,
-                    scopes.c.mode == Mode.LIVE.value,
-                    scopes.c.key == key,
-                )
-            )
-            if found is None:
-                found = self._insert(account, Mode.LIVE, kind, key, caps[kind.value])
-                if kind is ScopeKind.DAY:
-                    self._carry_over(account, session_id, found, key)
-            ids.append(found)
-        return sorted(ids)
+        return sorted(self._found_or_opened(account, session_id, kind, key, caps) for kind, key in keys.items())
+
+    def of_activity(self, account: Account, session_id: str, at_us: int) -> dict[ScopeKind, int]:
+        """Return the scopes of the day and of the hour that count what happened at an instant.
+
+        A day or an hour that no order is compared with any more is left out. Scopes that do not exist yet are opened
+        with the caps of the session.
+        """
+        now_us, day, hour = self._audit.now_us, self._day(account, Mode.LIVE), at_us // HOUR_US
+        keys = {}
+        if trading_day(at_us).isoformat() >= day:
+            keys[ScopeKind.DAY] = day
+        if now_us // HOUR_US - WINDOW_HOURS <= hour <= now_us // HOUR_US:
+            keys[ScopeKind.ROLLING] = str(hour)
+        caps = self._reading.sessions.caps(session_id)
+        return {kind: self._found_or_opened(account, session_id, kind, key, caps) for kind, key in keys.items()}
 
     def as_counted(self, scope_ids: list[int], dedupe: str) -> list[int]:
         """Return scopes of a fact, with the scopes in which an earlier posting with this key was counted.
@@ -114,6 +115,24 @@ class ScopeWriter:
             latest = self.latest_day(intent.account, intent.mode)
             ids |= {latest[0]} if latest else set()
         return sorted(ids)
+
+    def _found_or_opened(
+        self, account: Account, session_id: str, kind: ScopeKind, key: str, caps: Mapping[str, Row]
+    ) -> int:
+        found: int | None = self._connection.scalar(
+            sa.select(scopes.c.scope_id).where(
+                scopes.c.kind == kind.value,
+                scopes.c.environment == account.environment,
+                scopes.c.subaccount == account.subaccount,
+                scopes.c.mode == Mode.LIVE.value,
+                scopes.c.key == key,
+            )
+        )
+        if found is None:
+            found = self._insert(account, Mode.LIVE, kind, key, caps[kind.value])
+            if kind is ScopeKind.DAY:
+                self._carry_over(account, session_id, found, key)
+        return found
 
     def latest_day(self, account: Account, mode: Mode) -> tuple[int, str] | None:
         """Return the number and date of the newest day scope, or None if no day scope exists."""
