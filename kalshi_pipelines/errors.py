@@ -14,6 +14,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         GroupNotMade (execution.executor.dispatch)
         SessionRefused (execution.executor.session)
         UnreadableMarket (execution.gates.market_snapshot)
+        InboxFull (execution.inbox.proposals)
         InvalidProposals (execution.inbox.proposals)
         AnchorsUnreadable (execution.journal.anchors)
         AlreadyPlanned (execution.journal.errors)

@@ -1,7 +1,7 @@
 -- Roles of the journal on Postgres. The database's owner runs this after `migrate`, and again after each upgrade:
 --   psql "$KALSHI_JOURNAL_OWNER_URL" -f deploy/postgres/roles.sql
 -- The roles themselves cannot log in. Give each program its own login:
---   CREATE ROLE agent LOGIN PASSWORD '...' IN ROLE kalshi_proposer;
+--   CREATE ROLE agent LOGIN PASSWORD '...' CONNECTION LIMIT 5 IN ROLE kalshi_proposer;
 --   CREATE ROLE executor LOGIN PASSWORD '...' IN ROLE kalshi_executor;
 --   CREATE ROLE pipelines LOGIN PASSWORD '...' IN ROLE kalshi_halter;
 -- The roles cover the journal only. The warehouse holds the rate budget that all programs share, so the pipelines and the
@@ -28,9 +28,11 @@ REVOKE ALL ON ALL SEQUENCES IN SCHEMA journal
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA journal FROM PUBLIC;
 GRANT USAGE ON SCHEMA journal TO kalshi_proposer, kalshi_executor, kalshi_auditor, kalshi_halter;
 
--- An agent inserts proposals in an agent's name and sees only their numbers.
-GRANT INSERT, SELECT (proposal_id) ON journal.proposals TO kalshi_proposer;
-GRANT USAGE ON SEQUENCE journal.proposals_proposal_id_seq TO kalshi_proposer;
+-- An agent inserts proposals in an agent's name and sees only their numbers. It cannot choose a proposal's number, time
+-- or login: a trigger sets them.
+GRANT INSERT (source, actor_kind, actor_name, strategy, strategy_version, partition, signal, leg, attempt, ticker, action,
+  outcome, price_centicents, count_centicontracts, time_in_force, as_of_us, valid_until_us, expires_us, post_only,
+  reduce_only, open_short, reason), SELECT (proposal_id) ON journal.proposals TO kalshi_proposer;
 ALTER TABLE journal.proposals ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS agents_propose ON journal.proposals;
 CREATE POLICY agents_propose ON journal.proposals FOR INSERT TO kalshi_proposer WITH CHECK (actor_kind = 'agent');

@@ -42,9 +42,10 @@ def format_instant(at_us: int) -> str:
 
 def proposal_row(row: Any) -> dict[str, str]:  # noqa: ANN401  # a row of the database
     """Return a stored proposal as a row of a table."""
+    by_login = f" (login {row['login']})" if row["login"] else ""
     return {
         "proposal": str(row["proposal_id"]),
-        "by": safe_line(f"{row['actor_kind']} {row['actor_name']}", 60),
+        "by": safe_line(f"{row['actor_kind']} {row['actor_name']}{by_login}", 90),
         # The terms of a stored proposal may be impossible, because a database login that may insert proposals chooses
         # them freely.
         "order": f"{row['action']} {contracts(row['count_centicontracts'])} {row['outcome'].upper()} "

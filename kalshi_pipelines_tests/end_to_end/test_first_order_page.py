@@ -84,7 +84,7 @@ def test_every_command_to_the_first_order_works_and_prints_what_the_page_shows(s
     assert all(f"kalshi_pipelines.execution {name}" in named for name in ("setup", "release", "arm", "trade", "status"))
 
 
-def test_table_of_demo_and_production_names_the_addresses_and_the_consent_of_the_code() -> None:
+def test_table_of_demo_and_production_names_addresses_and_consent() -> None:
     table = PAGE.partition("\n### Then on demo, then with real money\n")[2].partition("\n### ")[0]
     columns = [line.split("|") for line in table.splitlines() if line.startswith("|")]
     address, consent = (next(row for row in columns if name in row[1]) for name in ("KALSHI_TRADE_URL", "consent"))

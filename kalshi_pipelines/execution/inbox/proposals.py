@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.journal.engine import explain_failures
+from kalshi_pipelines.execution.journal.errors import JournalRefused
+from kalshi_pipelines.execution.journal.guards.names import INBOX_MOST_IN_DAY, INBOX_MOST_IN_SHORT, INBOX_SHORT_US
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Proposer, Signal
@@ -28,7 +30,7 @@ from kalshi_pipelines.execution.orders.terms import (
     TimeInForce,
     YesPrice,
 )
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import MINUTE_US, now_us
 from kalshi_pipelines.warehouse.engine import writing
 
 #: The longest time from a proposal's ``as_of`` to its ``valid_until``. The journal's tables have the same limit.
@@ -61,6 +63,17 @@ class InvalidProposals(ExpectedError, ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("Nothing was stored:\n" + "\n".join(f"  {problem}" for problem in problems))
         self.problems = tuple(problems)
+
+
+class InboxFull(ExpectedError):
+    """The inbox takes no further proposal of this proposer now, so nothing was stored."""
+
+
+#: The limits of what one proposer may store, by the names of the rules that the journal enforces.
+_FULL: Final[Mapping[str, str]] = {
+    "inbox_guard:full": f"it stored {INBOX_MOST_IN_SHORT:,} in the last {INBOX_SHORT_US // MINUTE_US} minutes",
+    "inbox_guard:full_day": f"it stored {INBOX_MOST_IN_DAY:,} in the last 24 hours",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +186,6 @@ def propose(
     engine: sa.Engine,
     orders: Sequence[ProposedOrder],
     source: str,
-    clock_us: Callable[[], int] = now_us,
 ) -> tuple[int, ...]:
     """Store proposals in the inbox, all of them or none, and return their numbers in the same order.
 
@@ -181,10 +193,10 @@ def propose(
         engine: The journal, with its newest schema. A database login that may only insert proposals is enough.
         orders: The proposed orders.
         source: The origin of the proposals, for people: the name of a file or a program.
-        clock_us: Returns the present instant in microseconds since 1970.
 
     Raises:
         InvalidProposals: The journal cannot store an order with these terms.
+        InboxFull: The proposer has stored too many proposals.
         JournalUnavailable: The journal cannot be written.
         JournalRefused: The database refused a row.
     """
@@ -197,16 +209,25 @@ def propose(
     problems += _problems_of_text("source", source)
     if problems:
         raise InvalidProposals(problems)
-    at_us = clock_us()
-    with explain_failures(engine), writing(engine) as connection:
-        return tuple(
-            connection.execute(
-                sa.insert(proposals)
-                .values(proposed_us=at_us, source=source, **to_columns(order))
-                .returning(proposals.c.proposal_id)
-            ).scalar_one()
-            for order in orders
-        )
+    try:
+        with explain_failures(engine), writing(engine) as connection:
+            # On Postgres the server sets the time, and a login that may only propose cannot name this column.
+            fixed: dict[str, object] = {"source": source}
+            if engine.dialect.name == "sqlite":
+                fixed["proposed_us"] = now_us()
+            return tuple(
+                connection.execute(
+                    sa.insert(proposals).values(**fixed, **to_columns(order)).returning(proposals.c.proposal_id)
+                ).scalar_one()
+                for order in orders
+            )
+    except JournalRefused as error:
+        if error.rule not in _FULL:
+            raise
+        raise InboxFull(
+            f"The inbox takes no further proposals of this proposer: {_FULL[error.rule]}. Nothing was stored.",
+            "Let a session decide about the stored proposals, and propose fewer.",
+        ) from error
 
 
 def _enum_converter(kind: type[Choice]) -> Callable[[str], Choice]:

@@ -110,6 +110,15 @@ class Halt:
         self._cancel_all(problems)
         self._fence(problems)
         engaged = self._switch.import_emergency_file(by) if is_in_file else self._engage(by, reason)
+        return self._prove(patience_seconds, problems, engaged)
+
+    def cancel_until_flat(self, patience_seconds: float) -> HaltReport:
+        """Cancel all orders like ``run``, while the caller engages the switch at the same time."""
+        problems: list[str] = []
+        self._cancel_all(problems)
+        return self._prove(patience_seconds, problems, EngagementRecord(None, is_on_record=False))
+
+    def _prove(self, patience_seconds: float, problems: list[str], engaged: EngagementRecord) -> HaltReport:
         give_up = time.monotonic() + patience_seconds
         rounds = 1
         flat, resting = self._round(problems)

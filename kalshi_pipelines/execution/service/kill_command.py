@@ -5,6 +5,7 @@ It has its own parser and imports only what stopping needs, so that no other com
 
 import argparse
 import getpass
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -53,6 +54,15 @@ def main(arguments: Sequence[str]) -> int:
 
 def kill(given: argparse.Namespace) -> int:
     """Stop trading, print what was proved, and return the exit status."""
+    # Messages of libraries could follow the last line, which must tell what was proved.
+    logging.disable()
+    try:
+        return _kill(given)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _kill(given: argparse.Namespace) -> int:
     request = StopRequest(given.by, given.why, given.level, given.patience, given.only_this_journal)
     try:
         report = stop(StopSettings.from_environment(), request)
@@ -87,7 +97,8 @@ def say(line: str, *, failed: bool = False) -> None:
     A closed pipe or an unknown encoding must neither prevent a stop nor change its exit status.
     """
     text = f"{one_line(line)}\n"
-    for stream in (sys.stderr, sys.stdout) if failed else (sys.stdout, sys.stderr):
+    for name in ("stderr", "stdout") if failed else ("stdout", "stderr"):
+        stream = getattr(sys, name)
         if stream is None:
             continue
         try:
@@ -95,16 +106,20 @@ def say(line: str, *, failed: bool = False) -> None:
             stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             stream.flush()
         except (OSError, ValueError, LookupError):
-            _silence(stream.fileno if hasattr(stream, "fileno") else None)
+            _close(name)
             continue
         return
 
 
-def _silence(number: object) -> None:
-    """Point a broken stream to nowhere. Otherwise Python fails at its end, with another exit status."""
+def _close(name: str) -> None:
+    """Stop using a broken stream, so that later lines go to the other one.
+
+    The stream's file is replaced by nowhere. Otherwise Python fails at its end, with another exit status.
+    """
     with suppress(Exception):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, number() if callable(number) else -1)
+        os.dup2(nowhere, getattr(sys, name).fileno())
+    setattr(sys, name, None)
 
 
 def user_name() -> str:

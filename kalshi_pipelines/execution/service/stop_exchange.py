@@ -32,8 +32,8 @@ def environment_of(key: StopKey, environments: tuple[str, ...]) -> str:
     raise mismatch
 
 
-def run_halt(target: StopTarget, key: StopKey, by: str, why: str, patience_seconds: float) -> HaltReport:
-    """Engage the kill switch of a target, and cancel all orders until it is proved that no order rests.
+def cancel_until_flat(target: StopTarget, key: StopKey, patience_seconds: float) -> HaltReport:
+    """Cancel all orders until it is proved that no order rests. The caller engages the kill switch at the same time.
 
     Raises:
         KalshiError: The key's file cannot be used.
@@ -44,7 +44,7 @@ def run_halt(target: StopTarget, key: StopKey, by: str, why: str, patience_secon
         api_key_id=key.key_id, private_key_file=key.file, url=key.url, subaccount=key.subaccount
     )
     with halt(settings, trade, lambda: existing_journal(target)) as halting:
-        return halting.run(by, why, patience_seconds)
+        return halting.cancel_until_flat(patience_seconds)
 
 
 def cancel_all(environment: str, key: StopKey) -> str:

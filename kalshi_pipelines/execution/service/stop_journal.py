@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.errors import JournalOfAnotherEnvironment, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
@@ -40,11 +40,13 @@ class JournalStop:
         record: The place where the engagement is recorded.
         sessions: The sessions that hold a lease.
         ended: The ids of those sessions in question that have ended.
+        is_foreign: Whether the journal belongs to another environment, so that no session can use it here.
     """
 
     record: EngagementRecord
     sessions: tuple[JournalSession, ...] = ()
     ended: frozenset[str] = frozenset()
+    is_foreign: bool = False
 
 
 def existing_journal(target: StopTarget) -> Journal:
@@ -68,10 +70,15 @@ def engage_in_journal(
     ``file_problem`` tells why the emergency file does not have the line; None if it has it.
     """
     opened: list[Journal] = []
+    foreign: list[JournalOfAnotherEnvironment] = []
 
     def journal() -> Journal:
-        if not opened:
-            opened.append(existing_journal(target))
+        try:
+            if not opened:
+                opened.append(existing_journal(target))
+        except JournalOfAnotherEnvironment as error:
+            foreign.append(error)
+            raise
         return opened[0]
 
     switch = _switch(target, journal)
@@ -80,11 +87,11 @@ def engage_in_journal(
     except OSError as error:
         return JournalStop(EngagementRecord(None, str(error), is_on_record=False))
     if record.seq is None:
-        return JournalStop(record)
-    return read_sessions(target, journal, record, in_question)
+        return JournalStop(record, is_foreign=bool(foreign))
+    return _read_sessions(target, journal, record, in_question)
 
 
-def read_sessions(
+def _read_sessions(
     target: StopTarget, journal: Callable[[], Journal], record: EngagementRecord, in_question: Sequence[str]
 ) -> JournalStop:
     """Read the journal's sessions after an engagement, and check that the journal shows the engagement."""

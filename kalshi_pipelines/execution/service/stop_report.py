@@ -21,6 +21,7 @@ class TargetStop:
         is_in_file: Whether the emergency file has the engagement.
         problem: Why one of them does not have it.
         is_absent: Whether the journal does not exist.
+        is_foreign: Whether the journal belongs to another environment, so that no session can use it.
         is_needed: Whether the stop fails if this journal is not engaged.
         sessions: The sessions of this journal that were seen.
         has_running_session: Whether a session is registered whose process may still run.
@@ -31,6 +32,7 @@ class TargetStop:
     is_in_file: bool = False
     problem: str = ""
     is_absent: bool = False
+    is_foreign: bool = False
     is_needed: bool = True
     sessions: tuple[str, ...] = ()
     has_running_session: bool = False
@@ -41,7 +43,7 @@ class TargetStop:
 
         The emergency file alone is enough only if the journal has sessions, and all of them read this file.
         """
-        is_used = self.has_running_session or not self.is_absent
+        is_used = self.has_running_session or not (self.is_absent or self.is_foreign)
         return self.seq is not None or (self.is_in_file and self.target.has_own_folder and is_used)
 
     def __str__(self) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
@@ -30,6 +29,7 @@ _MOST_SECONDS_FOR_JOURNALS: Final = 30.0
 _MOST_SECONDS_TO_CANCEL: Final = 20.0
 
 if TYPE_CHECKING:
+    from kalshi_pipelines.execution.kill.halt import HaltReport
     from kalshi_pipelines.execution.service.stop_journal import JournalStop
 
 
@@ -59,6 +59,7 @@ class _Work:
     target: StopTarget
     is_needed: bool = True
     is_absent: bool = False
+    is_foreign: bool = False
     registered: list[SessionEntry] = field(default_factory=list)
     file_problem: OSError | None = None
     seq: int | None = None
@@ -78,6 +79,7 @@ class _Work:
             is_in_file=self.file_problem is None,
             problem=self.problem,
             is_absent=self.is_absent,
+            is_foreign=self.is_foreign,
             is_needed=self.is_needed,
             sessions=tuple({**self.seen, **known}.values()),
             has_running_session=bool(known),
@@ -107,13 +109,13 @@ def stop(settings: StopSettings, request: StopRequest) -> StopReport:
     notes += absent
     line = EmergencyLine(request.by, request.why, request.level, "operator", time.time_ns() // 1_000)
     exchange = _Exchange()
-    halting = _halt_target(settings, work, exchange) if request.level >= _CANCELS else None
-    others = [each for each in work if each is not halting]
-    _write_files(others, line)
-    journals = _start(lambda each: _engage(each, line), [each for each in others if not each.is_absent])
+    _write_files(work, line)
+    journals = _start(lambda each: _engage(each, line), [each for each in work if not each.is_absent])
+    # The exchange and the journals are asked at the same time, so that neither delays the other if it hangs.
+    halting = _halt_target(settings, exchange) if request.level >= _CANCELS else None
     if halting is not None and settings.key is not None:
         _halt(halting, settings.key, request, exchange)
-    _finish(others, journals)
+    _finish(work, journals)
     if not any(each.result().is_engaged for each in work) and request.level < _CANCELS and settings.key is not None:
         _cancel_all(settings, settings.key, exchange)
     if request.level >= _CANCELS:
@@ -195,6 +197,7 @@ def _engage(work: _Work, line: EmergencyLine) -> None:
 
 def _take(work: _Work, done: "JournalStop") -> None:
     work.seq, work.problem, work.ended = done.record.seq, done.record.problem, done.ended
+    work.is_foreign = done.is_foreign
     work.seen = {each.session_id: f"{each}, {work.target.environment}" for each in done.sessions}
 
 
@@ -235,7 +238,7 @@ def _start(do: Callable[[_Work], None], work: Sequence[_Work]) -> list[tuple[_Wo
     return started
 
 
-def _halt_target(settings: StopSettings, work: Sequence[_Work], exchange: _Exchange) -> _Work | None:
+def _halt_target(settings: StopSettings, exchange: _Exchange) -> StopTarget | None:
     """Return the configured target that the trade key belongs to, for the halt of level 2; None without a key."""
     if settings.key is None:
         exchange.unflat.append(
@@ -250,37 +253,27 @@ def _halt_target(settings: StopSettings, work: Sequence[_Work], exchange: _Excha
     except Exception as error:  # noqa: BLE001  # the kill switch is engaged without the exchange
         exchange.unflat.append(f"nothing was canceled: {error}")
         return None
-    keys = [target.key for target in settings.targets if target.environment == environment]
-    for each in work:
-        if each.target.key in keys:
-            return each
-    # The settings lead to no journal. All orders are canceled all the same.
-    target = next(each for each in settings.targets if each.key in keys)
-    return _Work(target, is_needed=False, is_absent=True)
+    return next(each for each in settings.targets if each.environment == environment)
 
 
-def _halt(work: _Work, key: StopKey, request: StopRequest, exchange: _Exchange) -> None:
-    """Run the halt of level 2, which engages the kill switch of its target itself."""
-    from kalshi_pipelines.execution.service import stop_exchange, stop_journal  # noqa: PLC0415
+def _halt(target: StopTarget, key: StopKey, request: StopRequest, exchange: _Exchange) -> None:
+    """Cancel all orders of the trade key's account until it is proved that no order rests."""
+    account = f"{target.environment}, sub-account {key.subaccount}"
 
-    account = f"{work.target.environment}, sub-account {key.subaccount}"
+    def halt() -> "HaltReport":
+        from kalshi_pipelines.execution.service.stop_exchange import cancel_until_flat  # noqa: PLC0415
+
+        return cancel_until_flat(target, key, request.patience_seconds)
+
     try:
-        report = stop_exchange.run_halt(work.target, key, request.by, request.why, request.patience_seconds)
+        report = BoundedWait("the exchange", request.patience_seconds + _MOST_SECONDS_TO_CANCEL)(halt)
     except Exception as error:  # noqa: BLE001  # the kill switch is engaged without the exchange
-        exchange.unflat.append(f"nothing was canceled in {account}: {error}")
-        line = EmergencyLine(request.by, request.why, request.level, "operator", time.time_ns() // 1_000)
-        _write_files([work], line)
-        _finish([work], _start(lambda each: _engage(each, line), [] if work.is_absent else [work]))
+        exchange.unflat.append(f"nothing was proved in {account}: {error}")
         return
-    work.seq, work.problem = report.engaged.seq, report.engaged.problem
-    work.file_problem = None if report.engaged.is_on_record else OSError(report.engaged.problem)
     if report.flat:
         exchange.flat[account] = f"{account} (proved in round {report.rounds})"
     else:
         exchange.unflat.append(f"{account}: {report}")
-    if work.seq is not None:
-        journal = partial(stop_journal.existing_journal, work.target)
-        _take(work, stop_journal.read_sessions(work.target, journal, report.engaged, _in_question(work)))
 
 
 def _cancel_all(settings: StopSettings, key: StopKey, exchange: _Exchange) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,14 +16,17 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
+from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
+from kalshi_pipelines_tests.support.execution.good_order import ORDER
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     SUBACCOUNT,
     join_sandbox,
@@ -36,6 +40,10 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 ROLES = CHECKOUT / "deploy" / "postgres" / "roles.sql"
 #: Attempts that fail only for an unprivileged user. Root may read any file.
 OF_THE_COMPUTER = ("reads_the_trade_key",)
+
+
+def person_s_order() -> ProposedOrder:
+    return replace(ORDER, actor=ActorKind.PERSON, actor_name="ann")
 
 
 @contextmanager
@@ -91,6 +99,8 @@ def test_F39_hostile_agent_gets_no_further_than_a_proposal(empty_postgres_url: s
                 table: connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
                 for table in ("proposals", "sessions", "intents", "approvals", "kill_events")
             }
+            told = connection.exec_driver_sql("SELECT DISTINCT login, split_part(source, ' ', 1) FROM proposals").all()
+        flooded = propose(owner, [person_s_order()], "the owner")
         with owner.begin() as connection:
             connection.exec_driver_sql("DROP ROLE red_team")
         owner.dispose()
@@ -104,10 +114,14 @@ def test_F39_hostile_agent_gets_no_further_than_a_proposal(empty_postgres_url: s
     assert outcomes.pop("opens_a_socket") == "answered 401"
     assert outcomes.pop("imports_the_transport") == "answered 403"
     assert outcomes.pop("approves_itself") == "ended with 2"
+    assert outcomes.pop("names_another_source").isdecimal(), "but the source begins with the login"
+    assert outcomes.pop("fills_the_inbox").startswith("stopped: InboxFull: The inbox takes no further proposals")
     assert all(outcome.startswith("stopped: ") for outcome in outcomes.values()), outcomes
-    assert len(outcomes) == 3
+    assert len(outcomes) == 8
+    assert told == [("red_team", "red_team:")]
+    assert len(flooded) == 1, "a person can still propose"
     assert orders == []
-    assert rows == {"proposals": 1, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
+    assert rows == {"proposals": 902, "sessions": 0, "intents": 0, "approvals": 0, "kill_events": 1}
 
 
 def test_executor_login_can_trade_and_can_change_no_row(empty_postgres_url: str, tmp_path: Path) -> None:

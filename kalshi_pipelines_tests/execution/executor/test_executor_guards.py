@@ -575,7 +575,7 @@ def test_audit_of_a_plan_holds_the_facts_of_the_decision(sqlite_journal: sa.Engi
 def test_decision_is_recorded_with_its_proposal(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     order = made.order()
-    [number] = propose(sqlite_journal, [order], source="the test", clock_us=made.clock)
+    [number] = propose(sqlite_journal, [order], source="the test")
     made.killed = "stop"
     turned_away = made.executor.decide(order, number)
     made.killed = None
@@ -673,7 +673,7 @@ def test_F15_repeated_signal_is_an_attempt_that_ends_its_proposal(sqlite_journal
     made = scripted_session(sqlite_journal)
     order = made.order()
     first = made.executor.decide(order).intent
-    (number,) = propose(sqlite_journal, [order], "again", made.clock)
+    (number,) = propose(sqlite_journal, [order], "again")
     assert made.executor.decide(order, number).outcome is DecisionOutcome.KNOWN
     with made.journal.reading() as reading:
         assert reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0) == []

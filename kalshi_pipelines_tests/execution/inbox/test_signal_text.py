@@ -15,15 +15,20 @@ from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import InvalidProposals, ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.inbox.stored import stored_order
-from kalshi_pipelines.execution.journal.migrations import VERSION_TABLE, upgrade_journal
+from kalshi_pipelines.execution.journal.engine import open_journal
+from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.journal.tables import attempts, former_keys, proposals
+from kalshi_pipelines.execution.journal.tables import attempts, proposals
+from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import client_order_id, former_idempotency_key, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Proposer
 from kalshi_pipelines.execution.orders.signal_text import is_normal, normalise
+from kalshi_pipelines_tests.support.execution.good_order import ORDER
 from kalshi_pipelines_tests.support.execution.inbox_sessions import context_of, put_in, traded
 from kalshi_pipelines_tests.support.execution.instants import NOW
+from kalshi_pipelines_tests.support.execution.older_journal import fill_older_journal
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, scripted_session
 from kalshi_pipelines_tests.support.execution.tampering import tamper
@@ -138,7 +143,7 @@ def stored_row(made: ScriptedSession) -> dict[str, Any]:
     with made.journal.reading() as reading:
         (row,) = reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0)
     assert stored_order(row).actor is ActorKind.STRATEGY
-    return {name: value for name, value in row.items() if name != "proposal_id"}
+    return {name: row[name] for name in proposals.columns.keys() if name != "proposal_id"}  # noqa: SIM118
 
 
 @given(st.text(max_size=30))
@@ -168,26 +173,24 @@ def test_signal_planned_before_the_upgrade_is_found_for_every_proposer(journal_e
     assert len(made.exchange.orders) == 1
 
 
-def test_upgrade_keeps_orders_whose_signal_had_another_spelling(journal_engine: sa.Engine) -> None:
-    made = scripted_session(journal_engine)
-    (number,) = put_in(made, made.order())
-    odd = replace(made.order(), actor_name="ann")
-    odd = replace(odd, signal=replace(odd.signal, signal="cafe\u0301 ", partition=""))
-    plan_as_before(made, odd, number)
-    signal = odd.signal
-    tamper(
-        journal_engine,
-        f"UPDATE proposals SET signal = '{signal.signal}', strategy = '{signal.strategy}', "
-        f"strategy_version = '{signal.strategy_version}', leg = '{signal.leg}' WHERE proposal_id = {number}",
-    )
-    tamper(journal_engine, "DROP TABLE former_keys")
-    tamper(journal_engine, f"UPDATE {VERSION_TABLE} SET version_num = '0003'")
-    assert "0004" in upgrade_journal(journal_engine).applied
-    with journal_engine.connect() as connection:
-        assert len(connection.execute(sa.select(former_keys)).all()) == 1
-    again = replace(odd, signal=replace(signal, signal="caf\u00e9"))
-    assert made.executor.decide(again).outcome is DecisionOutcome.KNOWN
-    assert len(made.exchange.orders) == 1
+def test_upgrade_keeps_orders_whose_signal_had_another_spelling(empty_database_url: str) -> None:
+    engine = open_journal(empty_database_url)
+    intent_id = fill_older_journal(engine)["intents"][0]["intent_id"]
+    odd = replace(ORDER, signal=replace(ORDER.signal, signal="cafe\u0301 "))
+    row = {**to_columns(odd), "proposal_id": 99, "proposed_us": 1, "source": "before"}
+    del row["open_short"]
+    with engine.execution_options(kalshi_writes=True).begin() as connection:
+        connection.execute(sa.table("proposals", *map(sa.column, row)).insert(), row)
+    key = former_idempotency_key(ACCOUNT, odd.signal)
+    tamper(engine, f"UPDATE intents SET proposal_id = 99, idempotency_key = '{key}' WHERE intent_id = {intent_id}")
+    upgrade_journal(engine)
+    normal = replace(odd.signal, signal="caf\u00e9")
+    keys = idempotency_key(ACCOUNT, odd.proposer, normal), former_idempotency_key(ACCOUNT, normal)
+    with Journal(engine, "sandbox").reading() as reading:
+        known = reading.orders.intent(intent_id)
+        assert reading.orders.intent_of_key(known.mode, *keys) == known
+        assert reading.orders.intent_of_key(known.mode, keys[0]) is None
+    engine.dispose()
 
 
 def test_agent_cannot_take_the_name_of_a_person_s_order(journal_engine: sa.Engine) -> None:

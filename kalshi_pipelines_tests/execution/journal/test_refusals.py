@@ -35,6 +35,7 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import ClientOrderId, OrderId, Side, TimeInForce
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     GROUP,
@@ -249,14 +250,21 @@ def fill_every_table(steps: OrderSteps) -> None:
         transaction.orders.record_attempt("session-0001", denial=DenialReason.INVALID_PROPOSAL)
         transaction.anchor_events.record_failure(Path("/anchors"), "no space left")
         transaction.sessions.end("session-0001", "done")
-        transaction._connection.execute(metadata.tables["proposals"].insert(), PROPOSAL)
+        transaction._connection.execute(
+            metadata.tables["proposals"].insert(), {**proposed_now(transaction), **PROPOSAL}
+        )
         former = {"mode": "live", "idempotency_key": "f" * 64, "intent_id": unknown.intent_id}
         transaction._connection.execute(metadata.tables["former_keys"].insert(), former)
     steps.journal.anchor("test")
 
 
+def proposed_now(transaction: JournalTransaction) -> dict[str, int]:
+    """Return the time of a proposal on SQLite. On Postgres the server sets it."""
+    return {"proposed_us": now_us()} if transaction._connection.dialect.name == "sqlite" else {}
+
+
 PROPOSAL = {
-    "proposed_us": NOON, "source": "test", "actor_kind": "agent", "actor_name": "bot", "strategy": "s",
+    "source": "test", "actor_kind": "agent", "actor_name": "bot", "strategy": "s",
     "strategy_version": "1", "partition": "", "signal": "x", "leg": "1", "attempt": 1, "ticker": TICKER,
     "action": "buy", "outcome": "yes", "price_centicents": 5_000, "count_centicontracts": 100,
     "time_in_force": "immediate_or_cancel", "as_of_us": NOON, "valid_until_us": NOON + MINUTE, "post_only": 0,

@@ -16,6 +16,7 @@ from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.journal import initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.kill.registry import read_registry
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.cli import main
@@ -136,6 +137,45 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
         assert "placed: buy 1.00 YES" in trading.stdout.read()
     assert trading.returncode == 0
     assert len(member.orders_on_exchange()) == 1
+
+
+def test_kill_without_variables_stops_a_session_that_runs_in_another_folder(
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    market = member.tradable()
+    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
+    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
+    assert token
+    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
+    order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
+    output_of(capsys, 0, "propose", *order, "--name", "reader")
+    command = [sys.executable, "-m", "kalshi_pipelines.execution"]
+    (tmp_path / "elsewhere").mkdir()
+    # The session's folder is relative, and the person's terminal has no variables except the one of the tests.
+    relative = os.environ | {"PYTHONUNBUFFERED": "1", "KALSHI_DATA_DIR": "data"}
+    bare = {name: text for name, text in relative.items() if not name.startswith("KALSHI_")}
+    bare["KALSHI_SESSIONS_DIR"] = os.environ["KALSHI_SESSIONS_DIR"]
+    with subprocess.Popen(
+        [*command, "trade", "--by", "ann", "--why", "a try"], stdout=subprocess.PIPE, text=True, env=relative
+    ) as trading:
+        assert trading.stdout
+        wanted = next(found for line in trading.stdout if (found := re.search(r"approve (\d+) ([0-9a-f]{12})$", line)))
+        killed = subprocess.run(
+            [*command, "kill"], capture_output=True, text=True, env=bare, cwd=tmp_path / "elsewhere", check=True
+        )
+        assert re.search(
+            rf"^Seen: session [0-9a-f]{{32}} \(live\) of process {trading.pid}, sandbox, sub-account 0$",
+            killed.stdout,
+            re.MULTILINE,
+        )
+        assert killed.stdout.splitlines()[-1] == (
+            "ENGAGED: no new order is sent in 1 journal (1 session seen). Resting orders stay; level 2 cancels them."
+        )
+        output_of(capsys, 0, "approve", *wanted.groups(), "--by", "ann")
+        assert "placed" not in trading.stdout.read()
+    assert member.orders_on_exchange() == []
+    assert read_registry((Path(os.environ["KALSHI_SESSIONS_DIR"]),)).sessions == ()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_corrupt_journal_stops_trading(member: SandboxMember, capsys: pytest.CaptureFixture[str]) -> None:

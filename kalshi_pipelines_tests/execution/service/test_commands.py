@@ -650,7 +650,7 @@ def test_status_prints_switch_session_orders_inbox_caps_and_positions(
     old, new = (
         dataclasses.replace(ORDER, as_of=instant(end - MINUTE), valid_until=instant(end)) for end in (NOON - HOUR, NOON)
     )
-    propose(sqlite_journal, [old, new], "a test", clock_us=steps.clock)
+    propose(sqlite_journal, [old, new], "a test")
     assert status_of(monkeypatch, capsys, steps, tmp_path, NOON + 90 * SECOND) == [
         "environment      sandbox, sub-account 0, mode dry_run",
         "journal          /x/journal.db",

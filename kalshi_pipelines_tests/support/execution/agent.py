@@ -21,7 +21,9 @@ from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, r
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Origin, Sent
-from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
+from kalshi_pipelines.execution.journal.tables import proposals
+from kalshi_pipelines.execution.orders.columns import to_columns
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Proposer
 from kalshi_pipelines.execution.service.cli import main as command_line
 from kalshi_pipelines.execution.service.live_account import live_account
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
@@ -68,6 +70,22 @@ def engine() -> sa.Engine:
     return open_journal(journal_url(Settings.from_environment()))
 
 
+def an_order(signal: str, name: str = "reader") -> ProposedOrder:
+    now = dt.datetime.now(dt.UTC)
+    texts = ProposalTexts(
+        ticker=TICKER,
+        action="buy",
+        outcome="yes",
+        price="0.5000",
+        count="1",
+        strategy="agent",
+        signal=signal,
+        as_of=now.isoformat(),
+        valid_until=(now + dt.timedelta(minutes=5)).isoformat(),
+    )
+    return read_proposal(texts, Proposer(ActorKind.AGENT, name))
+
+
 def proposes_as_a_person() -> str:
     now = dt.datetime.now(dt.UTC)
     texts = ProposalTexts(
@@ -82,6 +100,46 @@ def proposes_as_a_person() -> str:
         valid_until=(now + dt.timedelta(minutes=5)).isoformat(),
     )
     return str(propose(engine(), [read_proposal(texts, Proposer(ActorKind.PERSON, "ann"))], "agent"))
+
+
+def a_proposal(**columns: object) -> str:
+    """Insert a proposal past our code, with columns that an agent must not choose."""
+    row = {**to_columns(an_order("past our code")), "source": "command line", **columns}
+    with engine().begin() as connection:
+        return str(connection.execute(sa.insert(proposals).values(row).returning(proposals.c.proposal_id)).scalar())
+
+
+def takes_the_last_number() -> str:
+    return a_proposal(proposal_id=2**63 - 1)
+
+
+def takes_the_next_number() -> str:
+    return a_proposal(proposal_id=2)
+
+
+def takes_numbers_from_the_sequence() -> str:
+    with engine().begin() as connection:
+        return str(connection.exec_driver_sql("SELECT nextval('proposals_proposal_id_seq')").scalar())
+
+
+def proposes_in_the_past() -> str:
+    return a_proposal(proposed_us=1)
+
+
+def proposes_from_another_login() -> str:
+    return a_proposal(login="ann")
+
+
+def names_another_source() -> str:
+    return a_proposal(source="command line of ann")
+
+
+def fills_the_inbox() -> str:
+    made = 0
+    while made < 3_000:
+        some = [an_order(f"flood {number}", f"agent {number}") for number in range(made, made + 100)]
+        made += len(propose(engine(), some, "agent"))
+    return f"stored {made}"
 
 
 def asks_the_exchange_itself() -> str:
@@ -153,6 +211,13 @@ def reads_the_trade_key() -> str:
 ATTEMPTS: tuple[Callable[[], str], ...] = (
     proposes,
     proposes_as_a_person,
+    takes_the_last_number,
+    takes_the_next_number,
+    takes_numbers_from_the_sequence,
+    proposes_in_the_past,
+    proposes_from_another_login,
+    names_another_source,
+    fills_the_inbox,
     asks_the_exchange_itself,
     opens_a_socket,
     imports_the_transport,

@@ -29,7 +29,7 @@ def traded(made: ScriptedSession, context: TradingContext, reconciler: Any = Non
 
 def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
     """Put orders into the inbox, and return their numbers."""
-    return propose(made.journal._engine, orders, "a test", clock_us=made.clock)
+    return propose(made.journal._engine, orders, "a test")
 
 
 def hold(made: ScriptedSession, contracts: int, ticker: str = "KXA-26-B") -> None:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from kalshi_pipelines.units import MINUTE_US
+
 #: The prefix of every guard's name.
 PREFIX: Final = "guard_"
 #: The name of the Postgres schema that holds the journal's tables.
@@ -18,3 +20,14 @@ ACCOUNT_KEY: Final = "account"
 #: The rolling day also includes this number of hours after the present hour. After the clock was set back, postings
 #: that were made earlier may lie in an hour that seems to be in the future.
 HOURS_AHEAD: Final = 1
+#: The role of Postgres logins that may only propose, in an agent's name. ``deploy/postgres/roles.sql`` creates it.
+PROPOSER_ROLE: Final = "kalshi_proposer"
+#: The largest number of proposals that one proposer may store in ``INBOX_SHORT_US``, the longest time for which a
+#: proposal is valid. A person is bound by the number of a day only.
+INBOX_MOST_IN_SHORT: Final = 1_000
+INBOX_SHORT_US: Final = 10 * MINUTE_US
+#: The largest number of proposals that one proposer may store within 24 hours.
+INBOX_MOST_IN_DAY: Final = 10_000
+#: The largest difference between a proposal's time and this computer's clock, on SQLite. On Postgres the server sets
+#: the time.
+INBOX_CLOCK_US: Final = 5 * MINUTE_US

@@ -89,3 +89,28 @@ to_char(to_timestamp(p.at_us / {second_us} + 86400 * (-1)) AT TIME ZONE 'UTC', '
 -- name: day_after_posting
 -- The UTC date of the day after the posting p.
 to_char(to_timestamp(p.at_us / {second_us} + 86400 * (1)) AT TIME ZONE 'UTC', 'YYYY-MM-DD')
+
+-- name: inbox
+-- Give a proposal its number and its time, so that no proposer can choose them. If the login may only propose, its name
+-- is stored, and the proposal's source begins with it. Then refuse the proposal for the first rule of inbox.sql that
+-- holds.
+BEGIN
+IF NEW.proposal_id IS NOT NULL THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'inbox_guard:number';
+END IF;
+NEW.proposal_id := nextval('proposals_proposal_id_seq');
+NEW.proposed_us := (extract(epoch FROM clock_timestamp()) * 1000000)::bigint;
+NEW.login := coalesce((
+    SELECT me.rolname::text FROM pg_roles me JOIN pg_roles r ON r.rolname = '{proposer_role}'
+    WHERE me.rolname = session_user AND NOT me.rolsuper AND pg_has_role(me.oid, r.oid, 'MEMBER')
+), '');
+IF NEW.login <> '' THEN NEW.source := left(NEW.login || ': ' || NEW.source, 200); END IF;
+{refusals};
+RETURN NEW;
+END
+
+-- name: same_proposer
+-- Whether the proposal p is of the same proposer as the new one. A login that may only propose is one proposer,
+-- whatever names it uses.
+p.login = NEW.login
+AND (NEW.login <> '' OR (p.actor_kind = NEW.actor_kind AND p.actor_name = NEW.actor_name))

@@ -60,3 +60,19 @@ date(p.at_us / {second_us} + 86400 * (-1), 'unixepoch')
 -- name: day_after_posting
 -- The UTC date of the day after the posting p.
 date(p.at_us / {second_us} + 86400 * (1), 'unixepoch')
+
+-- name: inbox
+-- Refuse a proposal that chose its own number, time or login, or for the first rule of inbox.sql that holds. The guard
+-- runs after the insertion, because only then SQLite knows the number.
+SELECT CASE
+WHEN NEW.login <> '' THEN RAISE(ABORT, 'inbox_guard:login')
+WHEN NEW.proposal_id <> coalesce((SELECT max(p.proposal_id) FROM proposals p
+                                  WHERE p.proposal_id <> NEW.proposal_id), 0) + 1
+THEN RAISE(ABORT, 'inbox_guard:number')
+WHEN abs(NEW.proposed_us - (julianday('now') - 2440587.5) * 86400000000) > {inbox_clock_us}
+THEN RAISE(ABORT, 'inbox_guard:clock')
+{refusals} END
+
+-- name: same_proposer
+-- Whether the proposal p is of the same proposer as the new one. SQLite has no logins.
+p.actor_kind = NEW.actor_kind AND p.actor_name = NEW.actor_name

@@ -13,7 +13,12 @@ from kalshi_pipelines.execution.journal.guards.names import (
     HASH_DOMAIN,
     HASH_FUNCTION,
     HOURS_AHEAD,
+    INBOX_CLOCK_US,
+    INBOX_MOST_IN_DAY,
+    INBOX_MOST_IN_SHORT,
+    INBOX_SHORT_US,
     PREFIX,
+    PROPOSER_ROLE,
     SCHEMA,
     WRITER_FUNCTION,
 )
@@ -21,7 +26,7 @@ from kalshi_pipelines.execution.journal.guards.templates import Rule, Template, 
 from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
 from kalshi_pipelines.execution.journal.tables.orders import states_of
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OPEN_STATES, OrderState
-from kalshi_pipelines.units import HOUR_US, MINUTE_US, SECOND_US
+from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US, SECOND_US
 
 #: Columns that must never change after a row is inserted, by table. Triggers may update the other columns of these
 #: tables, such as counters.
@@ -78,6 +83,12 @@ _VALUES: Final[Mapping[str, object]] = {
     "account_key": ACCOUNT_KEY,
     "day_hours": _DAY_HOURS,
     "hours_ahead": HOURS_AHEAD,
+    "proposer_role": PROPOSER_ROLE,
+    "inbox_short_us": INBOX_SHORT_US,
+    "inbox_most_in_short": INBOX_MOST_IN_SHORT,
+    "inbox_most_in_day": INBOX_MOST_IN_DAY,
+    "inbox_clock_us": INBOX_CLOCK_US,
+    "day_us": DAY_US,
     "second_us": SECOND_US,
     "minute_us": MINUTE_US,
     "hour_us": HOUR_US,
@@ -95,7 +106,7 @@ class _Guards:
 
     def __init__(self, dialect: str) -> None:
         self._template: Template = read_template(
-            dialect, "send", "admit", "caps", "postings", "order_events", "audit_log"
+            dialect, "inbox", "send", "admit", "caps", "postings", "order_events", "audit_log"
         )
 
     def fill(self, part: str, **values: object) -> str:
@@ -139,6 +150,8 @@ def _sqlite() -> Iterator[str]:
         event = f"BEFORE UPDATE OF {columns}"
         yield trigger(f"{counters}_stays", event, counters, refuse(f"append_only:{counters}"))
     yield trigger("audit_chain", "BEFORE INSERT", "audit_log", refuse("audit:hash"), guards.fill("wrong_hash"))
+    inbox = guards.refusals("inbox", read_template("inbox").rules, " ")
+    yield trigger("inbox", "AFTER INSERT", "proposals", guards.fill("inbox", refusals=inbox))
     caps = [_with_scope_kind(rule) for rule in read_template("caps").rules]
     actions = {
         **{
@@ -185,6 +198,7 @@ def _postgres_functions(guards: _Guards) -> Iterator[tuple[str, str]]:
         yield name, guards.fill("then", action=guards.fill(name))
     for name in _JUDGED:
         yield name, guards.fill("judge_event", refusals=guards.refusals(name, read_template(name).rules, "; "))
+    yield "inbox", guards.fill("inbox", refusals=guards.refusals("inbox", read_template("inbox").rules, "; "))
     yield "post", guards.fill("post")
     caps = read_template("caps").rules
     refusals = {
@@ -207,5 +221,6 @@ def _postgres_triggers() -> Iterator[tuple[_Trigger, str, str]]:
     for table in metadata.sorted_tables:
         yield _Trigger(f"{table.name}_no_truncate", "BEFORE TRUNCATE", table.name), "append_only", "STATEMENT"
     yield _Trigger("audit_chain", "BEFORE INSERT", "audit_log"), "audit_chain", "ROW"
+    yield _Trigger("inbox", "BEFORE INSERT", "proposals"), "inbox", "ROW"
     for each in _TRIGGERS:
         yield each, each.name, "ROW"

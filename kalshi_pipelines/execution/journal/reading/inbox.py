@@ -19,12 +19,14 @@ from kalshi_pipelines.execution.orders.terms import Action, Outcome
 _p: Final = proposals.c
 #: The order in which the kinds of proposers are served.
 _RANK: Final = sa.case({kind.value: place for place, kind in enumerate(ActorKind)}, value=_p.actor_kind)
+#: A login that may only propose takes one turn, whatever names it uses.
+_PROPOSER: Final = sa.case((_p.login != "", _p.login), else_=_p.actor_name)
 _IS_ASK: Final = (_p.action == Action.SELL.value) == (_p.outcome == Outcome.YES.value)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCount:
-    """The number of undecided proposals of one proposer."""
+    """The number of undecided proposals of one proposer. A login that may only propose counts as one proposer."""
 
     kind: str
     name: str
@@ -49,7 +51,7 @@ class InboxReading:
         closes = _closes(held.c.position_centicontracts)
         late = sa.case((_p.valid_until_us < now_us, 1), else_=0)
         turn = sa.func.row_number().over(
-            partition_by=[late, _RANK, _p.actor_name, closes], order_by=[_p.reduce_only.desc(), _p.proposal_id]
+            partition_by=[late, _RANK, _PROPOSER, closes], order_by=[_p.reduce_only.desc(), _p.proposal_id]
         )
         turns = (
             sa.select(_p.proposal_id, late.label("is_late"), _RANK.label("rank"), closes.label("closes"))
@@ -72,12 +74,12 @@ class InboxReading:
 
     def count(self, mode: Mode, not_before_us: int) -> list[PendingCount]:
         """Return how many proposals of each proposer are pending, starting with the largest number."""
-        number = sa.func.count()
+        number, proposer = sa.func.count(), _PROPOSER
         found = (
-            sa.select(_p.actor_kind, _p.actor_name, number)
+            sa.select(_p.actor_kind, proposer, number)
             .where(*_is_pending(mode, not_before_us))
-            .group_by(_p.actor_kind, _p.actor_name)
-            .order_by(number.desc(), _p.actor_kind, _p.actor_name)
+            .group_by(_p.actor_kind, proposer)
+            .order_by(number.desc(), _p.actor_kind, proposer)
         )
         return [PendingCount(*row) for row in self._connection.execute(found)]
 

@@ -80,6 +80,8 @@ proposals = sa.Table(
     # Older versions of the code, such as an agent's program, propose orders without this column.
     sa.Column("open_short", Integer, nullable=False, server_default=sa.text("0")),
     sa.CheckConstraint("open_short IN (0, 1)", name="open_short"),
+    # The Postgres login that proposed, if it may only propose. Otherwise the column is empty.
+    sa.Column("login", Text, nullable=False, server_default=""),
     one_of("actor_kind", ActorKind),
     one_of("action", Action),
     one_of("outcome", Outcome),
@@ -99,6 +101,8 @@ proposals = sa.Table(
     sa.CheckConstraint(f"valid_until_us - as_of_us BETWEEN 1 AND {LONGEST_VALIDITY_US}", name="validity"),
     sa.CheckConstraint("(time_in_force = 'good_till_canceled') = (expires_us IS NOT NULL)", name="expiry"),
     sa.Index(None, "valid_until_us"),
+    sa.Index(None, "actor_kind", "actor_name", "proposed_us"),
+    sa.Index(None, "login", "proposed_us"),
     sqlite_strict=True,
 )
 

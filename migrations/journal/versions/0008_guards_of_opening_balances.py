@@ -4,8 +4,8 @@ From this revision on, an opening balance may hold orders and notional that a jo
 caps of their scope, the guards raise these caps to the present counters, so that no room is left for further orders.
 """
 
-revision = "0007"
-down_revision = "0006"
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
