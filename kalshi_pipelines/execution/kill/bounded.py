@@ -41,7 +41,12 @@ class BoundedWait:
 
         # A daemon thread does not keep the process alive while the call hangs.
         self._asked = Thread(target=run, name=f"waits for {self._what}", daemon=True)
-        self._asked.start()
+        try:
+            self._asked.start()
+        except RuntimeError:
+            # The system has no thread left. A call without a time limit is better than none.
+            self._asked = None
+            run()
         try:
             return answered.result(self._seconds)
         except TimeoutError:

@@ -158,8 +158,10 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     )
     status.set_defaults(do=inspection_commands.status)
 
-    # `main` runs this command before it builds this parser. The parser only lists it.
-    kill_command.add_arguments(add(kill_command.NAME, help=kill_command.HELP))
+    # `main` usually runs this command before it builds this parser, which lists it.
+    kill = add(kill_command.NAME, help=kill_command.HELP)
+    kill_command.add_arguments(kill)
+    kill.set_defaults(do=lambda _, given: kill_command.kill(given))
 
     drill = add("drill", help="practise a level-2 halt on the sandbox or demo exchange")
     drill.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long the halt keeps trying")

@@ -4,8 +4,10 @@ It is a module of its own, because it imports the database libraries: without it
 files.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalOfAnotherEnvironment, JournalUnavailable
@@ -14,10 +16,17 @@ from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.switch import EngagementRecord, KillSwitch
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.stop_settings import StopTarget
-from kalshi_pipelines.units import now_us
+from kalshi_pipelines.units import MINUTE_US, now_us
 
-_MOST_SECONDS_TO_READ = 5.0
+_MOST_SECONDS_TO_READ: Final = 5.0
+#: The longest wait for the answers of orders that were sent before the engagement, in seconds. A session waits at most
+#: 5 seconds for a connection and 15 seconds for an answer.
+_MOST_SECONDS_UNDER_WAY: Final = 22.0
+_SECONDS_BETWEEN_LOOKS: Final = 0.2
+#: An order that was sent longer ago counts as old: its reconciliation is due, and no wait can decide it.
+_MOST_AGE_UNDER_WAY_US: Final = MINUTE_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +49,14 @@ class JournalStop:
         record: The place where the engagement is recorded.
         sessions: The sessions that hold a lease.
         ended: The ids of those sessions in question that have ended.
+        under_way: The number of orders that were sent a short time ago and have no known outcome yet.
         is_foreign: Whether the journal belongs to another environment, so that no session can use it here.
     """
 
     record: EngagementRecord
     sessions: tuple[JournalSession, ...] = ()
     ended: frozenset[str] = frozenset()
+    under_way: int = 0
     is_foreign: bool = False
 
 
@@ -86,34 +97,44 @@ def engage_in_journal(
         record = switch.record_written(line) if file_problem is None else switch.engage_without_file(line, file_problem)
     except OSError as error:
         return JournalStop(EngagementRecord(None, str(error), is_on_record=False))
-    if record.seq is None:
-        return JournalStop(record, is_foreign=bool(foreign))
-    return _read_sessions(target, journal, record, in_question)
+    if foreign:
+        return JournalStop(record, is_foreign=True)
+    return _wait_for_orders_under_way(lambda: _observe(target, journal, record, in_question), record)
 
 
-def _read_sessions(
+def _wait_for_orders_under_way(observe: Callable[[], JournalStop], record: EngagementRecord) -> JournalStop:
+    """Read the journal until no order is under way any more, for a limited time."""
+    within_limit = BoundedWait("the journal", _MOST_SECONDS_TO_READ)
+    give_up = time.monotonic() + _MOST_SECONDS_UNDER_WAY
+    stopped = JournalStop(record)
+    while True:
+        try:
+            stopped = within_limit(observe)
+        except Exception:  # noqa: BLE001  # the engagement is recorded; only what the journal shows is missing
+            return stopped
+        if not stopped.under_way or time.monotonic() > give_up:
+            return stopped
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _observe(
     target: StopTarget, journal: Callable[[], Journal], record: EngagementRecord, in_question: Sequence[str]
 ) -> JournalStop:
-    """Read the journal's sessions after an engagement, and check that the journal shows the engagement."""
-
-    def read() -> JournalStop:
-        with journal().reading() as reading:
-            sessions = []
-            for subaccount in reading.sessions.live_subaccounts(target.environment):
-                lease = reading.sessions.lease(Account(target.environment, subaccount))
-                if lease is not None and lease.until_us > now_us():
-                    holder = reading.sessions.lease_holder(lease.session_id)
-                    sessions.append(JournalSession(lease.session_id, subaccount, holder))
-            ended = frozenset(each for each in in_question if reading.sessions.has_ended(each))
-            if not reading.halts.kill_state().engaged:
-                another = EngagementRecord(None, "another person has released the switch meanwhile", is_on_record=False)
-                return JournalStop(another, tuple(sessions), ended)
-            return JournalStop(record, tuple(sessions), ended)
-
-    try:
-        return BoundedWait("the journal", _MOST_SECONDS_TO_READ)(read)
-    except Exception:  # noqa: BLE001  # the engagement is recorded; only the list of sessions is missing
-        return JournalStop(record)
+    """Read sessions and orders after an engagement, and check that the journal shows the engagement."""
+    with journal().reading() as reading:
+        now, sessions, under_way = now_us(), [], 0
+        for subaccount in reading.sessions.live_subaccounts(target.environment):
+            account = Account(target.environment, subaccount)
+            lease = reading.sessions.lease(account)
+            if lease is not None and lease.until_us > now:
+                holder = reading.sessions.lease_holder(lease.session_id)
+                sessions.append(JournalSession(lease.session_id, subaccount, holder))
+            sent = reading.orders.open_intents(account, states=(OrderState.SENDING, OrderState.UNKNOWN))
+            under_way += sum(abs(now - each.state_us) < _MOST_AGE_UNDER_WAY_US for each in sent)
+        ended = frozenset(each for each in in_question if reading.sessions.has_ended(each))
+        if record.seq is not None and not reading.halts.kill_state().engaged:
+            record = EngagementRecord(None, "another person has released the switch meanwhile", is_on_record=False)
+    return JournalStop(record, tuple(sessions), ended, under_way)
 
 
 def _switch(target: StopTarget, journal: Callable[[], Journal]) -> KillSwitch:

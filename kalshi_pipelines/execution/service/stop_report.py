@@ -22,6 +22,7 @@ class TargetStop:
         problem: Why one of them does not have it.
         is_absent: Whether the journal does not exist.
         is_foreign: Whether the journal belongs to another environment, so that no session can use it.
+        under_way: The number of orders that were sent a short time before and have no known outcome.
         is_needed: Whether the stop fails if this journal is not engaged.
         sessions: The sessions of this journal that were seen.
         has_running_session: Whether a session is registered whose process may still run.
@@ -33,6 +34,7 @@ class TargetStop:
     problem: str = ""
     is_absent: bool = False
     is_foreign: bool = False
+    under_way: int = 0
     is_needed: bool = True
     sessions: tuple[str, ...] = ()
     has_running_session: bool = False
@@ -99,15 +101,29 @@ class StopReport:
         return bool(self.engaged) and not self.not_engaged
 
     @property
+    def under_way(self) -> int:
+        """The number of orders that were sent before the engagement and may still arrive.
+
+        A proof that no order rests includes these orders, because their order groups were triggered.
+        """
+        return 0 if self.flat and not self.unflat else sum(each.under_way for each in self.targets)
+
+    @property
     def succeeded(self) -> bool:
         """Whether everything that was asked for is proved: engaged, and at level 2 also flat."""
-        return self.is_engaged and not self.unflat
+        return self.is_engaged and not self.unflat and not self.under_way
 
     @property
     def last_line(self) -> str:
         """The sentence that tells what was proved. It begins with words in capitals."""
         if self.succeeded:
             return self._success()
+        if self.is_engaged and not self.unflat:
+            sent = _count(self.under_way, "order")
+            return (
+                f"ENGAGED, {sent.upper()} UNDER WAY: no new order is sent, but {sent} sent a moment before may still "
+                "arrive at the exchange. Level 2 cancels them and proves it."
+            )
         if self.is_engaged:
             return one_line(f"ENGAGED, NOT FLAT: orders may still rest. {_listed(self.unflat)} {_AGAIN}")
         reasons = _listed(self.not_engaged or ("no journal was found here, and none is registered on this computer",))

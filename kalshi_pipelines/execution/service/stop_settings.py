@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.registry import VARIABLE as SESSIONS_DIR
 from kalshi_pipelines.execution.kill.registry import JournalEntry, registry_folders
 
@@ -21,6 +22,7 @@ ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
 EMERGENCY_FILE: Final = "kill.emergency.jsonl"
 _SQLITE: Final = "sqlite:///"
 _LAST_SUBACCOUNT: Final = 63
+_MOST_SECONDS_TO_READ: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,11 +275,15 @@ def absolute_url(url: str, cwd: Path) -> str:
 def _of_file(file: Path, problems: list[str]) -> dict[str, str]:
     """Return the variables of a ``.env`` file. Add a problem if the file exists and cannot be read."""
     try:
-        text = file.read_bytes().decode("utf-8", "surrogateescape")
+        # The file may be a pipe that a password manager should write to, or be on a disk that hangs.
+        text = BoundedWait(f"the disk of {file}", _MOST_SECONDS_TO_READ)(file.read_bytes).decode(
+            "utf-8", "surrogateescape"
+        )
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
-        problems.append(f"the file {file} cannot be read ({error.strerror}), so it is not known which journal it names")
+        why = error.strerror or error
+        problems.append(f"the file {file} cannot be read ({why}), so it is not known which journal it names")
         return {}
     try:
         # The import is here, so that a broken package does not prevent a stop.

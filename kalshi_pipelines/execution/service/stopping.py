@@ -25,7 +25,7 @@ _CANCELS: Final = 2
 _MOST_SECONDS_FOR_REGISTRY: Final = 5.0
 _MOST_SECONDS_TO_WRITE: Final = 5.0
 #: The longest wait for all journals together, in seconds. A single journal is given up earlier.
-_MOST_SECONDS_FOR_JOURNALS: Final = 30.0
+_MOST_SECONDS_FOR_JOURNALS: Final = 50.0
 _MOST_SECONDS_TO_CANCEL: Final = 20.0
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class _Work:
     is_needed: bool = True
     is_absent: bool = False
     is_foreign: bool = False
+    under_way: int = 0
     registered: list[SessionEntry] = field(default_factory=list)
     file_problem: OSError | None = None
     seq: int | None = None
@@ -80,6 +81,7 @@ class _Work:
             problem=self.problem,
             is_absent=self.is_absent,
             is_foreign=self.is_foreign,
+            under_way=self.under_way,
             is_needed=self.is_needed,
             sessions=tuple({**self.seen, **known}.values()),
             has_running_session=bool(known),
@@ -148,13 +150,16 @@ def _targets(settings: StopSettings, registry: RegistryReading) -> tuple[list[_W
         work.registered.append(session)
         work.is_needed = work.is_needed or session.is_running or not work.is_absent
     # A journal in which no session runs now is stopped only if the settings lead to no journal. The person may be in
-    # another folder or terminal, and a session may be started a moment later.
-    if here and not settings.problems:
-        return list(found.values()), notes
+    # another folder or terminal, and a session may be started a moment later. A stopped journal is also stopped in
+    # every other data folder that it was used with.
+    is_lost = not here or bool(settings.problems)
+    stopped = {each.target.key[:2] for each in found.values()}
     for target in map(settings.target_of, registry.journals):
-        if target.key not in found and not _is_absent(target):
+        if target.key in found or not (is_lost or target.key[:2] in stopped):
+            continue
+        if not _is_absent(target):
             found[target.key] = _Work(target)
-        elif target.key not in found and target.environment != ENVIRONMENTS[0]:
+        elif target.environment != ENVIRONMENTS[0]:
             notes.append(f"The journal {target.place}, in which sessions ran earlier, does not exist now.")
     return list(found.values()), notes
 
@@ -197,7 +202,7 @@ def _engage(work: _Work, line: EmergencyLine) -> None:
 
 def _take(work: _Work, done: "JournalStop") -> None:
     work.seq, work.problem, work.ended = done.record.seq, done.record.problem, done.ended
-    work.is_foreign = done.is_foreign
+    work.is_foreign, work.under_way = done.is_foreign, done.under_way
     work.seen = {each.session_id: f"{each}, {work.target.environment}" for each in done.sessions}
 
 
@@ -233,7 +238,11 @@ def _start(do: Callable[[_Work], None], work: Sequence[_Work]) -> list[tuple[_Wo
             except BaseException as error:  # noqa: BLE001  # the waiting thread raises this error
                 done.set_exception(error)
 
-        Thread(target=run, daemon=True).start()
+        try:
+            Thread(target=run, daemon=True).start()
+        except RuntimeError:
+            # The system has no thread left. The targets are stopped one after the other.
+            run()
         started.append((each, done))
     return started
 

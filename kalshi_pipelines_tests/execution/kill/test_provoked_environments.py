@@ -220,6 +220,31 @@ def unreadable_env_file(room: KillRoom) -> None:
     room.prepare = obey_permissions
 
 
+@case(NOT_EVERYWHERE)
+def env_file_is_a_pipe_that_nobody_writes_to(room: KillRoom) -> None:
+    os.mkfifo(room.folder / ".env")
+
+
+@case(ENGAGED)
+def no_threads(room: KillRoom) -> None:
+    room.run_at_start(
+        'import threading\ndef refuse(_): raise RuntimeError("can\'t start new thread")\n'
+        "threading.Thread.start = refuse\n"
+    )
+
+
+@case(ENGAGED)
+def journal_is_used_with_two_folders(room: KillRoom) -> None:
+    (room.folder / "second" / "sandbox").mkdir(parents=True)
+    room.register(folder=str(room.folder / "second" / "sandbox"))
+
+
+@case(NOT_EVERYWHERE)
+def journal_is_locked_and_used_with_two_folders(room: KillRoom) -> None:
+    journal_is_used_with_two_folders(room)
+    room.lock_journal()
+
+
 @case(ENGAGED)
 def env_file_with_bytes_that_are_no_text(room: KillRoom) -> None:
     (room.folder / ".env").write_bytes(b"\xff\xfe\nKALSHI_NEWS_FEEDS='\n")

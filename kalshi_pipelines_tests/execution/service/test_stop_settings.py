@@ -171,6 +171,18 @@ AGAIN = "Run the command again, or delete the trade key on the exchange's page."
             f"/x/sandbox/journal.db: full. Canceled in sandbox, sub-account 0. {END}",
         ),
         (
+            StopReport(1, (TargetStop(HERE, 3, under_way=1),)),
+            False,
+            "ENGAGED, 1 ORDER UNDER WAY: no new order is sent, but 1 order sent a moment before may still arrive at "
+            "the exchange. Level 2 cancels them and proves it.",
+        ),
+        (
+            StopReport(2, (TargetStop(HERE, 3, under_way=1),), flat=("sandbox, sub-account 0",)),
+            True,
+            "ENGAGED AND FLAT: no new order is sent in 1 journal (0 sessions seen), and no order rests in sandbox, "
+            "sub-account 0.",
+        ),
+        (
             StopReport(2, (TargetStop(HERE, 3),), unflat=("no key",)),
             False,
             f"ENGAGED, NOT FLAT: orders may still rest. no key. {AGAIN}",

@@ -93,7 +93,10 @@ ROOMS: Final = {
     "reconciliation": Room(
         ("reconciliation/*",), tuple(f"reconciliation/test_{name}.py" for name in ("guards", "rows", "matching"))
     ),
-    "kill": Room(("kill/*",), ("kill/test_halt_guards.py", "kill/test_release.py", "kill/test_switch.py")),
+    "kill": Room(
+        ("kill/*",),
+        ("kill/test_halt_guards.py", "kill/test_registry.py", "kill/test_release.py", "kill/test_switch.py"),
+    ),
     "service": Room(
         ("__main__.py", "service/*", "text.py"),
         tuple(
