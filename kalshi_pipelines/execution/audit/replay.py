@@ -7,6 +7,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.reservations import NOTHING_COUNTED, CountedMarket, find_wrong_amounts
 from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
@@ -35,6 +36,19 @@ _NUMBERS = (
     "position_centicontracts",
     "open_bids_centicontracts",
     "open_asks_centicontracts",
+)
+#: The terms of an order that its reservation is checked with.
+_OF_INTENTS = (
+    "event_ticker",
+    "environment",
+    "subaccount",
+    "mode",
+    "side",
+    "price_centicents",
+    "count_centicontracts",
+    "closing_centicontracts",
+    "fee_bound_microdollars",
+    "notional_microdollars",
 )
 #: The kinds of scope in the ledger. The reservation of an admitted order is posted to one scope of each kind.
 _KINDS = {"session", "day", "rolling", "event", "account"}
@@ -102,19 +116,40 @@ class _Books:
     scopes: dict[int, _Scope]
     caps: dict[tuple[str, str], sa.RowMapping]
     positions: dict[str, int]
+    _reserved: str = ""
+    _in_account: CountedMarket = NOTHING_COUNTED
 
     def post(self, row: sa.RowMapping) -> Iterator[str]:
         """Add a posting to the recomputed counters. If the posting is a reservation, yield the caps that it exceeds."""
         scope = self.scopes[row["scope_id"]]
         market = scope.markets[row["ticker"]]
+        if row["kind"] == "reserve":
+            in_account = self._account_market(row)
+            yield from find_wrong_amounts(
+                row, scope.row["kind"], CountedMarket.from_numbers(market.numbers), in_account
+            )
         before = market.worst
         for number, name in enumerate(_NUMBERS):
             market.numbers[number] += row[f"d_{name}"]
         scope.orders += row["d_orders"]
         scope.notional += row["d_notional_microdollars"]
         scope.worst += market.worst - before
-        if row["kind"] == "reserve":
+        if row["kind"] == "reserve" and row["d_orders"]:
             yield from self._beyond(row, scope, market)
+
+    def _account_market(self, row: sa.RowMapping) -> CountedMarket:
+        """Return the counts of the live account's market before an order was reserved."""
+        if self._reserved != row["dedupe"]:
+            self._reserved = row["dedupe"]
+            of = (row["environment"], row["subaccount"])
+            numbers = [
+                scope.markets[row["ticker"]].numbers if row["ticker"] in scope.markets else [0] * len(_NUMBERS)
+                for scope in self.scopes.values()
+                if (scope.row["kind"], scope.row["mode"]) == ("account", "live")
+                and (scope.row["environment"], scope.row["subaccount"]) == of
+            ]
+            self._in_account = CountedMarket.from_numbers(numbers[0]) if numbers else NOTHING_COUNTED
+        return self._in_account
 
     def _beyond(self, row: sa.RowMapping, scope: _Scope, market: _Market) -> Iterator[str]:
         kind = scope.row["kind"]
@@ -161,7 +196,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
     )
     reserved: defaultdict[int, set[str]] = defaultdict(set)
     ordered = (
-        sa.select(postings, intents.c.event_ticker, intents.c.mode)
+        sa.select(postings, *[intents.c[name] for name in _OF_INTENTS])
         .outerjoin(intents, intents.c.intent_id == postings.c.intent_id)
         .order_by(postings.c.audit_seq, postings.c.dedupe, postings.c.scope_id)
     )

@@ -31,8 +31,19 @@ class DecisionOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ShardBalance:
+    """The balance on a market's shard in micro-dollars, or None if the balance cannot be read."""
+
+    available_microdollars: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedOrder:
-    """An order as it would be sent, with the market data that its checks use."""
+    """An order as it would be sent, with the market data that its checks use.
+
+    ``closing`` is the number of the request's centi-contracts that only close what the account holds. It is known when
+    the order is admitted. ``balance`` is None in a dry run, which cannot read the balance.
+    """
 
     order: ProposedOrder
     proposal_id: int | None
@@ -40,17 +51,28 @@ class PlannedOrder:
     market: MarketSnapshot
     fee_bound: int
     checks: tuple[Check, ...]
+    balance: ShardBalance | None = None
+    closing: int = 0
+
+    @property
+    def only_closes(self) -> bool:
+        """Whether the order only closes what the account holds."""
+        return self.closing == self.request.count.centi
 
     @property
     def premium(self) -> int:
-        """Micro-dollars that the order costs, without fees, if it is filled completely at its limit price."""
+        """Micro-dollars that the contracts which open a position cost at the limit price, without fees."""
         price = self.request.price.centicents
-        return self.request.count.centi * (price if self.request.side is Side.BID else DOLLAR_CENTICENTS - price)
+        opening = self.request.count.centi - self.closing
+        return opening * (price if self.request.side is Side.BID else DOLLAR_CENTICENTS - price)
 
     @property
     def cost(self) -> int:
-        """The highest possible cost of the order in micro-dollars, including fees."""
-        return self.premium + self.fee_bound
+        """The highest possible cost of the order in micro-dollars, including fees.
+
+        An order that only closes a position costs nothing, because the exchange takes its fees from its proceeds.
+        """
+        return 0 if self.only_closes else self.premium + self.fee_bound
 
     def facts(self) -> dict[str, object]:
         """Return the facts behind a decision for the audit log. The proposal's free text is left out."""
@@ -61,6 +83,7 @@ class PlannedOrder:
                 "action": order.leg.action.value,
                 "outcome": order.leg.outcome.value,
                 "price": str(order.leg.price),
+                "open_short": order.open_short,
             },
             "signal": {
                 "strategy": order.signal.strategy,

@@ -17,6 +17,7 @@ from kalshi_pipelines.execution.executor.decisions import (
     Decision,
     DecisionOutcome,
     PlannedOrder,
+    ShardBalance,
     decision_of,
 )
 from kalshi_pipelines.execution.executor.dispatch import (
@@ -27,6 +28,7 @@ from kalshi_pipelines.execution.executor.dispatch import (
     release_reservation,
 )
 from kalshi_pipelines.execution.executor.lease_keeper import LeaseKeeper
+from kalshi_pipelines.execution.executor.leaving import fit_to_position
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import MarketReader, MarketSnapshot, UnreadableMarket
 from kalshi_pipelines.execution.gates.order_checks import (
@@ -39,11 +41,13 @@ from kalshi_pipelines.execution.gates.order_checks import (
     own_book_check,
     proposal_checks,
 )
+from kalshi_pipelines.execution.journal.caps import Scope
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict, JournalRefused
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Check, Details, Intent, Mode, NewIntent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
+from kalshi_pipelines.execution.journal.writing.admission_figures import OrderPlace
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
@@ -176,7 +180,7 @@ class TradeExecutor:
         except (*MARKET_READ_ERRORS, GroupNotMade, JournalRefused) as error:
             return self._deny(order, proposal_id, Denial(DenialReason.CHECK_FAILED, str(error)))
         self._checkpoint(Checkpoint.INPUTS_READ)
-        bound, fee_check = fee_bound_check(order, market, self._settings)
+        bound, fee_check = fee_bound_check(order, order.count, market, self._settings)
         request = OrderRequest(
             client_order_id=client_order_id(idempotency_key(self._session.account, order.proposer, order.signal)),
             ticker=order.ticker,
@@ -191,8 +195,8 @@ class TradeExecutor:
             post_only=order.post_only,
             reduce_only=order.reduce_only,
         )
-        planned = PlannedOrder(order, proposal_id, request, market, bound, (fee_check,))
-        return replace(planned, checks=(fee_check, *self._balance_checks(planned)))
+        balance = self._read_balance(market.exchange_index)
+        return PlannedOrder(order, proposal_id, request, market, bound, (fee_check,), balance)
 
     def _check_attempt_rate(self) -> Denial | None:
         """Return a denial if the account has used up its attempts of the last minute.
@@ -207,11 +211,8 @@ class TradeExecutor:
             return None
         return Denial(DenialReason.CAP_MESSAGE_RATE, f"{tried} attempts in the last minute; the cap is {most}")
 
-    def _balance_checks(self, planned: PlannedOrder) -> tuple[Check, ...]:
-        if self._read.balance is None:
-            return ()
-        shard = planned.request.exchange_index
-        return (balance_check(self._read.balance(shard), planned.cost, shard),)
+    def _read_balance(self, exchange_index: int) -> ShardBalance | None:
+        return None if self._read.balance is None else ShardBalance(self._read.balance(exchange_index))
 
     def _admit(self, planned: PlannedOrder) -> AdmittedOrder | Decision:
         try:
@@ -229,12 +230,17 @@ class TradeExecutor:
             if undue is not None:
                 return self._record_denial(transaction, planned.order, planned.proposal_id, undue)
             try:
-                intent = transaction.orders.plan(self._new_intent(planned), Details(facts=planned.facts()))
+                transaction.orders.require_new(self._new_intent(planned))
             except AlreadyPlanned as error:
                 return self._record_repetition(transaction, planned, error.intent)
             except IdempotencyConflict as error:
                 denied = Denial(DenialReason.IDEMPOTENCY_CONFLICT, str(error))
                 return self._record_denial(transaction, planned.order, planned.proposal_id, denied)
+            fitted = fit_to_position(planned, self._held(transaction, planned), self._settings)
+            if isinstance(fitted, Denial):
+                return self._record_denial(transaction, planned.order, planned.proposal_id, fitted)
+            planned = fitted
+            intent = transaction.orders.plan(self._new_intent(planned), Details(facts=planned.facts()))
             checks = self._checks(transaction.reading, planned, transaction.now_us)
             refused = first_denial(checks)
             if refused is None and (refusal := transaction.ledger.refusal(intent)) is not None:
@@ -245,6 +251,14 @@ class TradeExecutor:
             reserved = transaction.orders.reserve(intent, Details(checks))
         self._checkpoint(Checkpoint.ADMITTED)
         return AdmittedOrder(planned, reserved)
+
+    def _held(self, transaction: JournalTransaction, planned: PlannedOrder) -> Scope:
+        """Return the account's ledger of the order's market, which tells what the order can close."""
+        session, request = self._session, planned.request
+        event = planned.market.event_ticker
+        return transaction.ledger.held(
+            OrderPlace(session.account, session.mode, session.session_id, event, str(request.ticker))
+        )
 
     def _send(self, admitted: AdmittedOrder) -> Decision:
         """Check a reserved order once more and dispatch it. If a check fails, abandon the order."""
@@ -277,9 +291,10 @@ class TradeExecutor:
         """
         planned = admitted.planned
         market = self._read.markets(planned.order.ticker)
-        _, fee_check = fee_bound_check(planned.order, market, self._settings)
-        checks = (_same_terms_check(planned.market, market), fee_check, *self._balance_checks(planned))
-        return replace(admitted, planned=replace(planned, market=market, checks=checks))
+        _, fee_check = fee_bound_check(planned.order, planned.request.count, market, self._settings)
+        checks = (_same_terms_check(planned.market, market), fee_check)
+        balance = self._read_balance(market.exchange_index)
+        return replace(admitted, planned=replace(planned, market=market, checks=checks, balance=balance))
 
     def _lacks_approval(self, intent: Intent, planned: PlannedOrder) -> bool:
         if self._session.mode is Mode.DRY_RUN or not self._requires_approval(planned):
@@ -301,8 +316,9 @@ class TradeExecutor:
         order = planned.order
         return (
             *proposal_checks(order, self._settings, at_us),
-            *market_checks(order, planned.market, self._settings, at_us),
+            *market_checks(order, planned.market, self._settings, at_us, only_closes=planned.only_closes),
             *planned.checks,
+            *_balance_checks(planned),
             own_book_check(order, own),
             _unresolved_check(order, own),
             *self._reconciled_checks(reading, at_us),
@@ -372,6 +388,7 @@ class TradeExecutor:
             actor_name=order.actor_name,
             approval_required=self._requires_approval(planned),
             proposal_id=planned.proposal_id,
+            proposed=order.count,
         )
 
     def _deny(self, order: ProposedOrder, proposal_id: int | None, denied: Denial) -> Decision:
@@ -396,6 +413,14 @@ class TradeExecutor:
         )
         detail = f"intent {intent.intent_id} of this signal is already {intent.state.value}"
         return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, detail)
+
+
+def _balance_checks(planned: PlannedOrder) -> tuple[Check, ...]:
+    """Check that the balance covers the cost of the order. An order that only closes a position costs nothing."""
+    if planned.balance is None or planned.only_closes:
+        return ()
+    available = planned.balance.available_microdollars
+    return (balance_check(available, planned.cost, planned.request.exchange_index),)
 
 
 def _same_terms_check(before: MarketSnapshot, now: MarketSnapshot) -> Check:

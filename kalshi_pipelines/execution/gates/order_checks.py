@@ -11,7 +11,7 @@ from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
 from kalshi_pipelines.execution.orders.fees import FeeNotBounded, FeeTerms, fee_bound
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
-from kalshi_pipelines.execution.orders.terms import Side, TimeInForce
+from kalshi_pipelines.execution.orders.terms import Contracts, Side, TimeInForce
 from kalshi_pipelines.units import MICRODOLLARS_PER_CENTICENT, MINUTE_US, SECOND_US, instant, microdollars, microseconds
 
 LONGEST_VALIDITY_US: Final = 10 * MINUTE_US
@@ -79,9 +79,13 @@ def _time_in_force(order: ProposedOrder, settings: TradeSettings, now_us: int) -
 
 
 def market_checks(
-    order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings, now_us: int
+    order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings, now_us: int, *, only_closes: bool = False
 ) -> tuple[Check, ...]:
-    """Check whether the market accepts this order now, and whether the order's price is plausible."""
+    """Check whether the market accepts this order now, and whether the order's price is plausible.
+
+    An order that only closes a position needs no two-sided book. Its price is judged by the side of the book that it
+    would trade with, if that side is there.
+    """
     series, price = settings.allowed_series, order.leg.yes_price.centicents
     age = now_us - market.read_us
     difference = market.clock_difference_ms
@@ -126,16 +130,20 @@ def market_checks(
         ),
         check(
             DenialReason.BOOK_NOT_TWO_SIDED,
-            market.is_two_sided,
+            market.is_two_sided or (only_closes and (market.best_bid is None) != (market.best_ask is None)),
             "bid < ask",
             f"bid {_format_price(market.best_bid)}, ask {_format_price(market.best_ask)}",
         ),
-        _band(price, market, settings),
+        _band(price, market, settings, only_closes=only_closes),
     )
 
 
-def _band(price: int, market: MarketSnapshot, settings: TradeSettings) -> Check:
+def _band(price: int, market: MarketSnapshot, settings: TradeSettings, *, only_closes: bool) -> Check:
     band = microdollars(f"{settings.price_band_dollars:f}") // MICRODOLLARS_PER_CENTICENT
+    only = market.best_bid if market.best_ask is None else market.best_ask
+    if only_closes and only is not None and None in (market.best_bid, market.best_ask):
+        wanted = f"{amounts.price(only - band)} to {amounts.price(only + band)} for a YES"
+        return check(DenialReason.PRICE_OUTSIDE_BAND, abs(price - only) <= band, wanted, amounts.price(price))
     if market.best_bid is None or market.best_ask is None:
         wanted = f"within {amounts.price(band)} of a two-sided book"
         return check(DenialReason.PRICE_OUTSIDE_BAND, False, wanted, amounts.price(price))
@@ -152,14 +160,16 @@ def _format_price(centicents: int | None) -> str:
     return "none" if centicents is None else amounts.price(centicents)
 
 
-def fee_bound_check(order: ProposedOrder, market: MarketSnapshot, settings: TradeSettings) -> tuple[int, Check]:
-    """Return the fee bound of an order, and a check that fails if the bound is unknown.
+def fee_bound_check(
+    order: ProposedOrder, count: Contracts, market: MarketSnapshot, settings: TradeSettings
+) -> tuple[int, Check]:
+    """Return the fee bound of an order for this count, and a check that fails if the bound is unknown.
 
     An unknown bound is returned as 0.
     """
     terms = FeeTerms(market.fee_type, market.fee_multiplier, settings.balance_step)
     try:
-        bound = fee_bound(terms, order.leg.side, order.leg.yes_price, order.count)
+        bound = fee_bound(terms, order.leg.side, order.leg.yes_price, count)
     except FeeNotBounded as error:
         return 0, check(DenialReason.FEE_UNKNOWN, False, "a fee with a published bound", error)
     observed = f"at most {amounts.money(bound)}"

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from kalshi_pipelines.execution.journal.counting import counted_centicontracts, counted_exposure
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Check, Intent, Refusal, ScopeKind
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.orders.worst_case import Exposure
+from kalshi_pipelines.execution.orders.worst_case import Exposure, closable
 
 _NOTHING: Final = Exposure()
 
@@ -37,6 +38,14 @@ class Scope:
     open_bids: int = 0
     open_asks: int = 0
 
+    def closable(self, side: Side) -> int:
+        """Return how many centi-contracts an order of this side could close in the scope's own ledger."""
+        return closable(side, self.position, self.open_bids, self.open_asks)
+
+    def counted(self, intent: Intent) -> int:
+        """Return how many centi-contracts of an order the scope counts."""
+        return counted_centicontracts(intent, self.kind, self.closable(intent.side))
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -52,9 +61,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionFigures:
-    """All figures that an order is compared with when the journal decides whether to admit it."""
+    """All figures that an order is compared with when the journal decides whether to admit it.
+
+    ``held`` is the live account's ledger of the market. A dry run closes what the live account holds.
+    """
 
     scopes: Mapping[ScopeKind, Scope]
+    held: Scope
     window: Window
     attempts: int
     newest_day: str
@@ -62,16 +75,18 @@ class AdmissionFigures:
 
 def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
     """Return why an order exceeds the caps of its session, with one check for each cap; None if it exceeds no cap."""
+    added = 0 if intent.only_closes else intent.notional_microdollars + intent.fee_bound_microdollars
     checks = [
         _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
-        _check("order.worst", session["order_worst_cap_microdollars"], reserved_exposure(intent).worst),
+        _check("order.worst", session["order_worst_cap_microdollars"], added),
         _check("attempts.minute", session["attempts_per_minute_cap"], figures.attempts),
     ]
     for kind, scope in figures.scopes.items():
         window = figures.window if kind is ScopeKind.ROLLING else Window()
         checks += _scope_checks(intent, scope, window, caps[kind.value])
-    account = figures.scopes[ScopeKind.ACCOUNT]
-    checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
+    if not intent.only_closes:
+        account = figures.scopes[ScopeKind.ACCOUNT]
+        checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
     failed = [check for check in checks if not check.ok]
     if not failed:
         return None
@@ -82,11 +97,6 @@ def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mappi
         f"{first.code} would be {_amount_text(what, first.observed)}, the cap is {_amount_text(what, first.limit)}",
         tuple(checks),
     )
-
-
-def reserved_exposure(intent: Intent) -> Exposure:
-    """Return the exposure that is reserved for an order."""
-    return Exposure(intent.reserved_if_no_microdollars, intent.reserved_if_yes_microdollars)
 
 
 _REASONS: Final = {
@@ -110,10 +120,15 @@ def _check(code: str, limit: int, observed: int) -> Check:
 
 
 def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
-    worst = scope.worst - scope.exposure.worst + (scope.exposure + reserved_exposure(intent)).worst
     kind = scope.kind.value
+    breached = Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no")
+    if intent.only_closes:
+        # An order that only closes what is held is never refused by a cap. Only a breach stops it.
+        return [breached]
+    exposure = scope.exposure + counted_exposure(intent, scope.counted(intent))
+    worst = scope.worst - scope.exposure.worst + exposure.worst
     return [
-        Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no"),
+        breached,
         _check(f"{kind}.orders", caps["orders_cap"], window.orders + scope.orders + 1),
         _check(
             f"{kind}.notional",
@@ -127,5 +142,5 @@ def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> li
 def _position_check(intent: Intent, account: Scope, cap: int) -> Check:
     """Check the position that would result if this order and all open orders on the same side were filled."""
     if intent.side is Side.BID:
-        return _check("account.position", cap, account.position + account.open_bids + intent.count_centicontracts)
-    return _check("account.position", cap, account.open_asks - account.position + intent.count_centicontracts)
+        return _check("account.position", cap, account.position + account.open_bids + account.counted(intent))
+    return _check("account.position", cap, account.open_asks - account.position + account.counted(intent))

@@ -181,6 +181,7 @@ class Intent:
     side: Side
     price_centicents: int
     count_centicontracts: int
+    reduce_only: bool
     fee_bound_microdollars: int
     reserved_if_no_microdollars: int
     reserved_if_yes_microdollars: int
@@ -202,6 +203,11 @@ class Intent:
     reported_filled_centicontracts: int | None
     filled_centicontracts: int
     fees_microdollars: int
+
+    @property
+    def only_closes(self) -> bool:
+        """Whether the order only closes what is held. Such an order adds no risk except its fees."""
+        return self.closing_centicontracts == self.count_centicontracts
 
     @property
     def reserved_centicontracts(self) -> int:

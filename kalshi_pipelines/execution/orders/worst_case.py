@@ -13,6 +13,18 @@ from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 
+def closable(side: Side, position: int, open_bids: int, open_asks: int) -> int:
+    """Return how many centi-contracts an order of a side could close that other open orders do not close already.
+
+    Args:
+        side: The side of the order: an ask closes a YES position, a bid closes a NO position.
+        position: The held centi-contracts; positive is YES.
+        open_bids: The centi-contracts of all open bids in the market.
+        open_asks: The centi-contracts of all open asks in the market.
+    """
+    return max(0, position - open_asks) if side is Side.ASK else max(0, -position - open_bids)
+
+
 @dataclass(frozen=True, slots=True)
 class Exposure:
     """The losses in micro-dollars in two cases: YES pays nothing, or YES pays a dollar. A negative loss is a gain."""

@@ -108,7 +108,8 @@ def harmless_changes(intent: Intent, order: ExchangeOrder) -> list[str]:
     Such a change adds no risk. The ledger counts the order as it was sent until the order ends.
     """
     changes = []
-    if order.count_centicontracts < intent.count_centicontracts:
+    # The exchange itself limits the count of a reduce-only order to the position.
+    if order.count_centicontracts < intent.count_centicontracts and not intent.reduce_only:
         there, sent = amounts.count(order.count_centicontracts), amounts.count(intent.count_centicontracts)
         changes.append(f"its count is {there} of the {sent} that were sent")
     if is_worse_price(order.side, intent.price_centicents, than=order.price_centicents):

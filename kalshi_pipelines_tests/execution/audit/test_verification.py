@@ -286,6 +286,10 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         [
             "intents: the stored rows of record 28 differ from it (1 recorded, 1 stored)",
             "intent 28: the stored request differs from the terms that were reserved",
+            *[
+                f"reserve:28 has other amounts in the {kind} scope than its order, of which 900 count there"
+                for kind in ("event", "account", "session", "day", "rolling")
+            ],
             "the account counts 1000 open bids of KXRAIN-26NOV24-T1, but its orders add up to 900",
         ],
     ),

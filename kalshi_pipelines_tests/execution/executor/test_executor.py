@@ -77,7 +77,8 @@ def test_F28_order_of_each_leg_reaches_the_right_side_at_the_right_price(
     ]
     before = len(member.orders_on_exchange())
     for leg, _, _ in wanted:
-        assert trader.executor.decide(proposed(market, leg=leg)).outcome is DecisionOutcome.PLACED
+        order = proposed(market, leg=leg, open_short=leg.action is Action.SELL)
+        assert trader.executor.decide(order).outcome is DecisionOutcome.PLACED
     placed = [(each["side"], each["price"]) for each in member.orders_on_exchange()[before:]]
     assert placed == [(side, price.centicents) for _, side, price in wanted]
 
@@ -178,7 +179,8 @@ def test_F31_order_far_from_the_book_is_denied_on_both_sides(member: SandboxMemb
         Leg(Action.BUY, Outcome.NO, YesPrice(9_900)),
         Leg(Action.SELL, Outcome.NO, YesPrice(100)),
     ):
-        assert trader.executor.decide(proposed(market, leg=leg)).reason is DenialReason.PRICE_OUTSIDE_BAND
+        order = proposed(market, leg=leg, open_short=leg.action is Action.SELL)
+        assert trader.executor.decide(order).reason is DenialReason.PRICE_OUTSIDE_BAND
 
 
 def test_F33_order_that_would_trade_with_our_own_order_is_denied(
@@ -190,7 +192,7 @@ def test_F33_order_that_would_trade_with_our_own_order_is_denied(
     rests = trader.executor.decide(resting(market, bid))
     assert rests.intent is not None
     assert rests.intent.state is OrderState.RESTING
-    crossing = proposed(market, leg=Leg(Action.SELL, Outcome.YES, YesPrice.from_text(bid)))
+    crossing = proposed(market, leg=Leg(Action.SELL, Outcome.YES, YesPrice.from_text(bid)), open_short=True)
     assert trader.executor.decide(crossing).reason is DenialReason.SELF_CROSS
 
 

@@ -175,7 +175,7 @@ def test_order_group_that_is_not_confirmed_sends_no_order(sqlite_journal: sa.Eng
 def test_balance_must_cover_premium_and_fees_of_the_order(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
-    for premium, changes in ((520_000, {}), (480_000, {"leg": sale})):
+    for premium, changes in ((520_000, {}), (480_000, {"leg": sale, "open_short": True})):
         bought = made.decide(**changes).intent
         assert bought is not None
         assert bought.notional_microdollars == premium
@@ -373,7 +373,7 @@ def test_F06_unknown_order_blocks_its_market_and_no_other(sqlite_journal: sa.Eng
 def test_F33_order_that_crosses_our_own_is_denied_but_not_by_itself(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     sale, meanwhile = Leg(Action.SELL, Outcome.YES, YesPrice(5_200)), list[Decision]()
-    made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale)))
+    made.once(Checkpoint.ADMITTED, lambda: meanwhile.append(made.decide(leg=sale, open_short=True)))
     assert made.decide().outcome is DecisionOutcome.PLACED
     assert [each.reason for each in meanwhile] == [DenialReason.SELF_CROSS]
 
@@ -551,7 +551,7 @@ def test_audit_of_a_plan_holds_the_facts_of_the_decision(sqlite_journal: sa.Engi
     with made.journal.reading() as reading:
         [facts] = [json.loads(each.body) for each in reading.audit_log.newest(9) if each.kind == "plan"]
     assert facts["actor"] == {"kind": "strategy", "name": "s"}
-    assert facts["leg"] == {"action": "buy", "outcome": "yes", "price": "0.5200"}
+    assert facts["leg"] == {"action": "buy", "outcome": "yes", "price": "0.5200", "open_short": False}
     assert facts["market"] == {
         "status": "active",
         "best_bid": 5_000,
@@ -688,10 +688,10 @@ def test_F33_reservation_of_a_killed_dry_run_is_not_our_own_order(sqlite_journal
     made = scripted_session(sqlite_journal, live=live)
     made.reserve()
     sale = Leg(Action.SELL, Outcome.YES, YesPrice(5_200))
-    assert made.decide(leg=sale).reason is DenialReason.SELF_CROSS
+    assert made.decide(leg=sale, open_short=True).reason is DenialReason.SELF_CROSS
     sessions.close(made.journal, made.session, "killed")
     again = replace(made)
-    assert again.decide(leg=sale).reason is (DenialReason.SELF_CROSS if live else None)
+    assert again.decide(leg=sale, open_short=True).reason is (DenialReason.SELF_CROSS if live else None)
 
 
 @pytest.mark.parametrize("text", ["1E-30000000", "1E+30000000", "1E-13", "0E-13", "NaN", "-1", "10.1"])

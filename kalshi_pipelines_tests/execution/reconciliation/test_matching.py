@@ -13,6 +13,7 @@ from kalshi_pipelines.execution.reconciliation.matching import (
     Found,
     NotThere,
     end_contradiction,
+    harmless_changes,
     match_intent,
 )
 from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
@@ -69,3 +70,20 @@ def test_F48_ended_order_must_keep_the_fills_of_its_end(steps: OrderSteps) -> No
     )
     resting = replace(canceled, status=OrderStatus.RESTING, remaining_centicontracts=700)
     assert end_contradiction(ended, resting) == "it ended as canceled in the journal, but rests at the exchange"
+
+
+def test_reduce_only_order_may_be_smaller_at_the_exchange(steps: OrderSteps) -> None:
+    intent = steps.record_sent(reduce_only=True)
+    order = _at_the_exchange(intent)
+    smaller = replace(
+        order,
+        count_centicontracts=500,
+        remaining_centicontracts=0,
+        filled_centicontracts=500,
+        status=OrderStatus.EXECUTED,
+    )
+    assert match_intent(intent, _sweep(smaller)) == Found(smaller)
+    assert harmless_changes(intent, smaller) == [], "the exchange limits the order, nobody changed it"
+    assert harmless_changes(replace(intent, reduce_only=False), smaller) != []
+    larger = replace(smaller, count_centicontracts=1_001)
+    assert match_intent(intent, _sweep(larger)) == Diverged("its count is 1001, not 1000")

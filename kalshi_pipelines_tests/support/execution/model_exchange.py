@@ -4,7 +4,7 @@ The model serves as account, fence and transport, so that the real journal, disp
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kalshi_pipelines.execution.journal.records import Fill, Sent
@@ -95,6 +95,11 @@ class ModelExchange:
         if any(order.client_order_id == body["client_order_id"] for order in self.orders.values()):
             return refusal(409, "order_already_exists")
         count = centicontracts(body["count"])
+        if body.get("reduce_only"):
+            held = self.held(body["ticker"])[0] * (1 if body["side"] == "ask" else -1)
+            if held <= 0:
+                return OrderAnswer(400, b'{"error":{"code":"invalid_order"}}')
+            count = min(count, held)
         rests = body["time_in_force"] == "good_till_canceled"
         order = ExchangeOrder(
             self._new_id("order"),
@@ -220,29 +225,47 @@ class ModelExchange:
         position = sum(fill.count_centicontracts * (1 if fill.side is Side.BID else -1) for fill in fills)
         return position, sum(_cost(fill, 0) for fill in fills)
 
-    def worst(self, group: str | None = None) -> int:
+    def worst(self) -> int:
         """Return the largest possible loss in open markets, in micro-dollars, fees included.
 
-        With a group, count only the group's orders, and ended markets too. The loss assumes the worst outcome of every
-        open market, and fills of exactly those resting orders that increase the loss.
+        The loss assumes the worst outcome of every open market, and fills of exactly those resting orders that increase
+        the loss.
         """
         payoffs = self.payoffs()
         return sum(
-            max(0, *(self._lost_in(ticker, pays, group) for pays in _outcomes(payoffs.get(ticker))))
+            max(0, *(self._lost_in(ticker, pays, dict.fromkeys(self.orders, 0)) for pays in (0, DOLLAR_CENTICENTS)))
             for ticker in self.tickers()
-            if group is not None or ticker not in payoffs
+            if ticker not in payoffs
         )
 
-    def _lost_in(self, ticker: str, pays: int, group: str | None) -> int:
-        orders = [
-            order for order in self.orders.values() if order.ticker == ticker and group in (None, order.order_group_id)
-        ]
-        ids = {order.order_id for order in orders}
-        lost = sum(_cost(fill, pays) for fill in self.made if fill.order_id in ids)
-        for order in orders:
+    def worst_of(self, elsewhere: Mapping[str, int]) -> int:
+        """Return the largest possible loss of some orders, in micro-dollars, ended markets and fees included.
+
+        Args:
+            elsewhere: The orders by id, each with the centi-contracts that close a position which was taken elsewhere.
+                These contracts are filled first and do not count.
+        """
+        payoffs = self.payoffs()
+        return sum(
+            max(0, *(self._lost_in(ticker, pays, elsewhere) for pays in _outcomes(payoffs.get(ticker))))
+            for ticker in self.tickers()
+        )
+
+    def _lost_in(self, ticker: str, pays: int, elsewhere: Mapping[str, int]) -> int:
+        lost = 0
+        for order_id, outside in elsewhere.items():
+            order = self.orders[order_id]
+            if order.ticker != ticker or order.count_centicontracts == outside:
+                continue
+            filled = 0
+            for fill in self.made:
+                if fill.order_id == order_id:
+                    before, filled = filled, filled + fill.count_centicontracts
+                    counted = max(0, filled - outside) - max(0, before - outside)
+                    lost += _loss(fill.side, fill.price_centicents, counted, pays) + fill.fee_microdollars
             if order.is_resting:
-                left = order.remaining_centicontracts
-                fee = _fee(order.price_centicents, left)
+                left = order.count_centicontracts - max(outside, filled)
+                fee = _fee(order.price_centicents, order.remaining_centicontracts)
                 lost += max(0, _loss(order.side, order.price_centicents, left, pays) + fee)
         return lost
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.records import Intent, MarketStanding, Mode, ScopeKind, SessionCaps
-from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
+from kalshi_pipelines.execution.journal.tables import postings, scope_markets, scopes
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines_tests.support.execution.model_exchange import ModelExchange
@@ -41,16 +41,37 @@ def ended_stays_ended(
 
 
 def caps_hold(reading: JournalReading, exchange: ModelExchange, caps: SessionCaps) -> None:
-    """Check the caps of account, event, sessions and days against the orders on the exchange."""
+    """Check the caps of account, event, sessions and days against the orders on the exchange.
+
+    Orders that only close a position are no orders for the caps. They may add their fees to a worst loss.
+    """
+    intents = {key: _intent(reading, order.client_order_id) for key, order in exchange.orders.items()}
+    fees = sum(intent.fee_bound_microdollars for intent in intents.values() if intent.only_closes)
     for kind in (ScopeKind.EVENT, ScopeKind.ACCOUNT):
-        _within(kind, exchange.worst(), caps.scopes[kind].worst_microdollars)
-    groups = Counter(order.order_group_id for order in exchange.orders.values())
-    for group, orders in groups.items():
+        _within(kind, exchange.worst(), caps.scopes[kind].worst_microdollars + fees)
+    opening = {key: intent for key, intent in intents.items() if not intent.only_closes}
+    for orders in Counter(intent.session_id for intent in opening.values()).values():
         _within(ScopeKind.SESSION, orders, caps.scopes[ScopeKind.SESSION].orders)
-        _within(ScopeKind.SESSION, exchange.worst(group), caps.scopes[ScopeKind.SESSION].worst_microdollars)
-    intents = [_intent(reading, order.client_order_id) for order in exchange.orders.values()]
-    for orders in Counter(trading_day(intent.planned_us) for intent in intents).values():
+    elsewhere: dict[str, dict[str, int]] = {}
+    for key, intent in intents.items():
+        counted = _counted_in_session(reading, intent)
+        assert intent.count_centicontracts - intent.closing_centicontracts <= counted <= intent.count_centicontracts
+        elsewhere.setdefault(intent.session_id, {})[key] = intent.count_centicontracts - counted
+    for orders_of_session in elsewhere.values():
+        worst = exchange.worst_of(orders_of_session)
+        _within(ScopeKind.SESSION, worst, caps.scopes[ScopeKind.SESSION].worst_microdollars + fees)
+    for orders in Counter(trading_day(intent.planned_us) for intent in opening.values()).values():
         _within(ScopeKind.DAY, orders, caps.scopes[ScopeKind.DAY].orders)
+
+
+def _counted_in_session(reading: JournalReading, intent: Intent) -> int:
+    """Return how many centi-contracts of an order the scope of its session counts."""
+    counted: int = reading.ledger._connection.execute(
+        sa.select(postings.c.d_open_bids_centicontracts + postings.c.d_open_asks_centicontracts)
+        .join(scopes, scopes.c.scope_id == postings.c.scope_id)
+        .where(postings.c.dedupe == f"reserve:{intent.intent_id}", scopes.c.kind == ScopeKind.SESSION.value)
+    ).scalar_one()
+    return counted
 
 
 def _within(kind: ScopeKind, have: int, cap: int) -> None:

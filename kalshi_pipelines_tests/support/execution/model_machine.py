@@ -179,6 +179,30 @@ class Trading(RuleBasedStateMachine):
             assert ended.state is (OrderState.ABANDONED if self.killed else OrderState.SIMULATED)
         assert (self._rows(Mode.LIVE), len(self.exchange.posts)) == (before, posts)
 
+    @precondition(lambda self: self.exchange.made and not self.killed)
+    @rule(price=st.integers(1, 99), market=st.integers(0, 1), more=st.sampled_from([0, 0, 300]))
+    def leave(self, price: int, market: int, more: int) -> None:
+        """Reduce a position to zero at any price, after its open orders ended. No cap may refuse that."""
+        ticker = self.markets[market]
+        for order in self.exchange.resting():
+            if order.ticker == ticker:
+                self.exchange.cancel_order(order.order_id)
+        self.recover(None)
+        position, _ = self.exchange.held(ticker)
+        if not position:
+            return
+        self._live_session()
+        side = Side.ASK if position > 0 else Side.BID
+        intent, request = self._planned(
+            side, 100 * price, abs(position) + more, ticker, rests=False, reduce_only=bool(more)
+        )
+        assert intent is not None, "a close was refused"
+        assert (intent.only_closes, intent.count_centicontracts) == (True, abs(position))
+        dispatch = LiveDispatch(self.steps.journal, self._session(), cast("Any", self.exchange))
+        moved = dispatch.dispatch(intent, request, (), lambda: None).intent
+        assert moved.state is OrderState.EXECUTED
+        assert self.exchange.held(ticker)[0] == 0
+
     @precondition(lambda self: self.signals)
     @rule(number=st.integers(0, 100), dearer=st.booleans())
     def again(self, number: int, dearer: bool) -> None:
@@ -316,9 +340,20 @@ class Trading(RuleBasedStateMachine):
             return record is not None and record.kind == "send" and reading.orders.sent(sent.intent_id) == sent
 
     def _planned(
-        self, side: Side, price: int, count: int, ticker: str, rests: bool, dry: str | None = None
+        self,
+        side: Side,
+        price: int,
+        count: int,
+        ticker: str,
+        rests: bool,
+        dry: str | None = None,
+        *,
+        reduce_only: bool = False,
     ) -> tuple[Intent | None, OrderRequest]:
-        """Plan a new order and reserve it if the caps allow that; check that a denial changes no counter."""
+        """Plan a new order and reserve it if the caps allow that; check that a denial changes no counter.
+
+        A reduce-only order is planned for what it can close, as the executor plans it.
+        """
         signal = Signal("model", "1", dry or "", f"signal {len(self.signals)}")
         key = idempotency_key(ACCOUNT, PROPOSER, signal)
         tif = TimeInForce.GOOD_TILL_CANCELED if rests else TimeInForce.IMMEDIATE_OR_CANCEL
@@ -334,11 +369,17 @@ class Trading(RuleBasedStateMachine):
             exchange_index=0,
             order_group_id=group,
             expires_us=self.steps.clock() + 10 * MINUTE if rests else None,
+            reduce_only=reduce_only,
         )
+        proposed = request.count
+        if reduce_only:
+            held = abs(self.exchange.held(ticker)[0])
+            request = replace(request, count=Contracts(min(count, held)))
         new = self.steps.intent(
             session_id=dry or self.steps.session_id,
             idempotency_key=key,
             request=request,
+            proposed=proposed,
             fee_bound_microdollars=fee_bound(TERMS, side, request.price, request.count),
         )
         before = self._rows()

@@ -6,8 +6,8 @@ from typing import Final
 _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
-    "anchor_trust", "anchoring", "anchors", "caps", "driver_query", "errors", "intent_rows", "journal", "path_claim",
-    "reading/*", "records", "transaction", "writing/*",
+    "anchor_trust", "anchoring", "anchors", "caps", "counting", "driver_query", "errors", "intent_rows", "journal",
+    "path_claim", "reading/*", "records", "transaction", "writing/*",
 )  # fmt: skip
 #: Tests on Postgres check the same as those on SQLite, and take longer.
 _QUICK: Final = "not postgres"
@@ -54,6 +54,7 @@ ROOMS: Final = {
         tuple(f"journal/{name}.py" for name in _JOURNAL),
         (
             "journal/test_ledger.py",
+            "journal/test_leaving.py",
             "journal/test_refusals.py",
             "journal/test_facts.py",
             "journal/test_reading.py",

@@ -118,6 +118,7 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
     return proposed(
         market,
         signal=Signal("trial", "1", str(plan.seed), f"order {wanted.number}"),
+        open_short=wanted.action == "sell",
         leg=Leg(Action(wanted.action), outcome, yes_price if outcome is Outcome.YES else yes_price.complement),
         count=Contracts(100 * wanted.contracts - wanted.centi),
         time_in_force=TimeInForce.GOOD_TILL_CANCELED if wanted.rests else TimeInForce.IMMEDIATE_OR_CANCEL,

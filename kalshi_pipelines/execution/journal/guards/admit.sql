@@ -13,13 +13,14 @@ NEW.at_us < s.opened_us OR NEW.at_us >= s.expires_us
 EXISTS (SELECT 1 FROM session_ends e WHERE e.session_id = i.session_id)
 
 -- refuse: order_notional
--- The notional of this one order is larger than the session allows.
+-- The notional of this one order is larger than the session allows. Contracts that close a position do not count.
 i.notional_microdollars > s.order_notional_cap_microdollars
 
 -- refuse: order_worst_loss
--- The worst loss of this one order, whichever way the market resolves, is larger than the session allows.
-i.reserved_if_no_microdollars > s.order_worst_cap_microdollars
-OR i.reserved_if_yes_microdollars > s.order_worst_cap_microdollars
+-- The worst loss that this one order can add is larger than the session allows: the price of the contracts that open a
+-- position, and the fee bound. An order that only closes a position adds no loss to the loss of the position.
+i.closing_centicontracts < i.count_centicontracts
+AND i.notional_microdollars + i.fee_bound_microdollars > s.order_worst_cap_microdollars
 
 -- refuse: message_rate
 -- The account made more attempts within the last minute than the session allows.

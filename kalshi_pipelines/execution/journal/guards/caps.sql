@@ -5,6 +5,8 @@
 -- s the session of the posting. A condition that holds refuses the posting with the message "cap_guard:<reason>".
 -- The caps of a single scope (orders, notional, worst loss) are CHECK constraints of the table scopes.
 --
+-- An order that only closes a position counts as no order (d_orders is 0), and no cap refuses it.
+--
 -- A rule "in <kind> scopes" applies to scopes of that kind only. SQLite gets it as "c.kind = '<kind>' AND <condition>",
 -- so a condition with OR needs parentheses.
 
@@ -22,17 +24,30 @@ AND NEW.d_open_bids_centicontracts > 0
 m.open_asks_centicontracts - m.position_centicontracts > s.position_cap_centicontracts
 AND NEW.d_open_asks_centicontracts > 0
 
+-- refuse in account scopes: closing
+-- The order claims to close more contracts than the account holds and no other open order closes. A dry run closes what
+-- the live account holds, and sends nothing.
+c.mode = 'live'
+AND (SELECT i.closing_centicontracts FROM intents i WHERE i.intent_id = NEW.intent_id) >
+(CASE WHEN NEW.d_open_asks_centicontracts = 0
+ AND m.position_centicontracts + m.open_bids_centicontracts - NEW.d_open_bids_centicontracts < 0
+ THEN NEW.d_open_bids_centicontracts - m.position_centicontracts - m.open_bids_centicontracts
+ WHEN NEW.d_open_asks_centicontracts > 0
+ AND m.position_centicontracts - m.open_asks_centicontracts + NEW.d_open_asks_centicontracts > 0
+ THEN m.position_centicontracts - m.open_asks_centicontracts + NEW.d_open_asks_centicontracts
+ ELSE 0 END)
+
 -- refuse in rolling scopes: worst_loss
 -- The worst loss of the rolling day exceeds its cap.
-(SELECT sum(h.worst_microdollars) {from_rolling_day}) > c.worst_cap_microdollars
+NEW.d_orders = 1 AND (SELECT sum(h.worst_microdollars) {from_rolling_day}) > c.worst_cap_microdollars
 
 -- refuse in rolling scopes: notional
 -- The notional of the rolling day exceeds its cap.
-(SELECT sum(h.notional_microdollars) {from_rolling_day}) > c.notional_cap_microdollars
+NEW.d_orders = 1 AND (SELECT sum(h.notional_microdollars) {from_rolling_day}) > c.notional_cap_microdollars
 
 -- refuse in rolling scopes: order_count
 -- The number of orders in the rolling day exceeds its cap.
-(SELECT sum(h.orders) {from_rolling_day}) > c.orders_cap
+NEW.d_orders = 1 AND (SELECT sum(h.orders) {from_rolling_day}) > c.orders_cap
 
 -- name: from_rolling_day
 -- The hourly scopes h that make up the rolling day of the scope c: its own hour, the hours before, and a few later

@@ -1,24 +1,28 @@
 -- The statements by which a posting NEW changes the counters of its scope. SQLite and Postgres share them.
 --
--- A reservation sets the scope's caps to the caps of its session. A fact (a fill, a release, a settlement ...) changes
+-- A reservation sets the scope's caps to the caps of its session. The reservation of an order that only closes a
+-- position (d_orders is 0) leaves the caps as they are, and raises the cap on the worst loss if the order's fees need
+-- it. A fact (a fill, a release, a settlement ...) changes
 -- the counters even beyond a cap, and the scope is then marked as breached. A carried-over balance ("opening") or a
 -- person's review ("review") raises the cap on the worst loss to the present worst loss, so that no room is left for
 -- further orders. An opening balance does the same with the caps on orders and notional. A review also ends the breach.
 
 -- name: count_reservation
--- Count a reservation in its scope. If the market is new to the scope, the reservation is the market's worst loss.
+-- Count a reservation in its scope.
 UPDATE scopes SET
 (orders_cap, notional_cap_microdollars, worst_cap_microdollars) =
-(SELECT its.orders_cap, its.notional_cap_microdollars, its.worst_cap_microdollars
+(SELECT
+ CASE WHEN NEW.d_orders = 1 THEN its.orders_cap ELSE scopes.orders_cap END,
+ CASE WHEN NEW.d_orders = 1 THEN its.notional_cap_microdollars ELSE scopes.notional_cap_microdollars END,
+ CASE WHEN NEW.d_orders = 1 THEN its.worst_cap_microdollars
+ WHEN scopes.worst_microdollars + {worst_loss_of_reservation} > scopes.worst_cap_microdollars
+ THEN scopes.worst_microdollars + {worst_loss_of_reservation}
+ ELSE scopes.worst_cap_microdollars END
  FROM session_caps its
  WHERE its.session_id = NEW.session_id AND its.kind = scopes.kind),
 orders = orders + NEW.d_orders,
 notional_microdollars = notional_microdollars + NEW.d_notional_microdollars,
-worst_microdollars = worst_microdollars + coalesce(
-    {worst_loss_change},
-    CASE WHEN NEW.d_if_no_microdollars >= NEW.d_if_yes_microdollars
-    THEN NEW.d_if_no_microdollars ELSE NEW.d_if_yes_microdollars END
-)
+worst_microdollars = worst_microdollars + {worst_loss_of_reservation}
 WHERE scope_id = NEW.scope_id;
 
 -- name: count_reservation_in_market
@@ -83,6 +87,15 @@ position_centicontracts = position_centicontracts + NEW.d_position_centicontract
 open_bids_centicontracts = open_bids_centicontracts + NEW.d_open_bids_centicontracts,
 open_asks_centicontracts = open_asks_centicontracts + NEW.d_open_asks_centicontracts
 WHERE scope_id = NEW.scope_id AND ticker = NEW.ticker;
+
+-- name: worst_loss_of_reservation
+-- The change of the scope's worst loss by a reservation. If the market is new to the scope, the reservation is the
+-- market's worst loss.
+coalesce(
+    {worst_loss_change},
+    CASE WHEN NEW.d_if_no_microdollars >= NEW.d_if_yes_microdollars
+    THEN NEW.d_if_no_microdollars ELSE NEW.d_if_yes_microdollars END
+)
 
 -- name: worst_loss_change
 -- The change of the scope's worst loss by the posting: the market's worst loss after the posting minus the one before.

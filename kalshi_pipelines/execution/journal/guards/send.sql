@@ -38,7 +38,8 @@ NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us
 
 -- refuse: unreserved
 -- The order lacks a reservation with exactly its own amounts in one scope of each kind: session, day, rolling, event
--- and account.
+-- and account. The scopes of event, account and day count the whole order. The scopes of session and hour may leave out
+-- contracts that close a position which was taken elsewhere.
 (SELECT count(DISTINCT c.kind) FROM postings p JOIN scopes c ON c.scope_id = p.scope_id
  WHERE p.dedupe = 'reserve:' || i.intent_id
  AND p.kind = 'reserve'
@@ -50,10 +51,16 @@ NEW.at_us < i.as_of_us OR NEW.at_us > i.valid_until_us
  AND c.mode = i.mode
  AND p.at_us BETWEEN i.planned_us AND NEW.at_us
  AND {has_own_key}
- AND p.d_if_no_microdollars = i.reserved_if_no_microdollars
- AND p.d_if_yes_microdollars = i.reserved_if_yes_microdollars
+ AND CASE i.side WHEN 'bid' THEN p.d_open_asks_centicontracts ELSE p.d_open_bids_centicontracts END = 0
+ AND {counted} <= i.count_centicontracts
+ AND {counted} >= i.count_centicontracts
+ - CASE WHEN c.kind IN ('session', 'rolling') THEN i.closing_centicontracts ELSE 0 END
+ AND p.d_if_no_microdollars = CASE WHEN {counted} = 0 THEN 0 ELSE i.reserved_if_no_microdollars
+ - CASE i.side WHEN 'bid' THEN (i.count_centicontracts - {counted}) * i.price_centicents ELSE 0 END END
+ AND p.d_if_yes_microdollars = CASE WHEN {counted} = 0 THEN 0 ELSE i.reserved_if_yes_microdollars
+ - CASE i.side WHEN 'bid' THEN 0 ELSE (i.count_centicontracts - {counted}) * (10000 - i.price_centicents) END END
  AND p.d_notional_microdollars = i.notional_microdollars
- AND p.d_orders = 1) <> 5
+ AND p.d_orders = CASE WHEN i.closing_centicontracts = i.count_centicontracts THEN 0 ELSE 1 END) <> 5
 
 -- refuse: breached
 -- A scope in which the order is reserved is breached: facts exceeded its cap on the worst loss.
@@ -85,6 +92,10 @@ AND NOT EXISTS (SELECT 1 FROM approvals a
 -- The kill switch was engaged after the session was opened. Releasing the switch permits new sessions; stopped
 -- sessions stay stopped.
 EXISTS (SELECT 1 FROM kill_events k WHERE k.engaged = 1 AND k.audit_seq > s.audit_seq)
+
+-- name: counted
+-- The contracts of the intent i that the scope of the reservation p counts.
+(p.d_open_bids_centicontracts + p.d_open_asks_centicontracts)
 
 -- name: has_own_key
 -- Whether the scope c is the scope in which the reservation p of the intent i must be counted. Without this check, a

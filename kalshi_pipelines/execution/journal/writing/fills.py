@@ -9,11 +9,10 @@ from kalshi_pipelines.execution.journal.writing.account_postings import AccountP
 from kalshi_pipelines.execution.journal.writing.audit_writer import NewRow
 from kalshi_pipelines.execution.journal.writing.facts import FactWriter
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
-from kalshi_pipelines.execution.journal.writing.postings import Change, resting
+from kalshi_pipelines.execution.journal.writing.postings import change_by_position
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.states import NEVER_THERE
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.execution.orders.worst_case import Exposure
 
 
 class FillWriter:
@@ -33,19 +32,7 @@ class FillWriter:
         """
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False
-        held = intent.reserved_centicontracts
-        taken = min(held, fill.count_centicontracts)
-        left = resting(intent, held - taken, max(0, intent.fee_left_microdollars - fill.fee_microdollars))
-        exposure = _of_fill(fill) + left - resting(intent, held, intent.fee_left_microdollars)
-        bid = intent.side is Side.BID
-        change = Change(
-            exposure,
-            _spent(fill),
-            fill.count_centicontracts * _sign(fill.side),
-            open_bids=-taken if bid else 0,
-            open_asks=0 if bid else -taken,
-        )
-        rows = self._ledger.make_fill(fill, intent, change)
+        rows = self._ledger.make_fill(fill, intent)
         fact = NewRow(fills, _fill_values(fill, intent.intent_id))
         self._facts.record("fill", [fact, *rows], {"client_order_id": intent.client_order_id})
         contradiction = _contradiction(fill, intent)
@@ -57,7 +44,7 @@ class FillWriter:
         """Record a fill of a foreign order. Return False if the fill was recorded before."""
         if is_stored(self._connection, fills.c.fill_id, fill.fill_id):
             return False
-        change = Change(_of_fill(fill), _spent(fill), fill.count_centicontracts * _sign(fill.side))
+        change = change_by_position(fill)
         rows = self._account_postings.make(
             account,
             fill.ticker,
@@ -74,14 +61,6 @@ class FillWriter:
 
 def _sign(side: Side) -> int:
     return 1 if side is Side.BID else -1
-
-
-def _spent(fill: Fill) -> int:
-    return _sign(fill.side) * fill.price_centicents * fill.count_centicontracts + fill.fee_microdollars
-
-
-def _of_fill(fill: Fill) -> Exposure:
-    return Exposure.of_fill(fill.side, fill.price_centicents, fill.count_centicontracts, fill.fee_microdollars)
 
 
 def _fill_values(fill: Fill, intent_id: int | None) -> dict[str, object]:

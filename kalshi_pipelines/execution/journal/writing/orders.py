@@ -9,9 +9,11 @@ from kalshi_pipelines.execution.journal.reading.journal_reading import JournalRe
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Intent, Mode, NewIntent, Sent
 from kalshi_pipelines.execution.journal.tables import approvals, attempts, intents, order_events
+from kalshi_pipelines.execution.journal.writing.admission_figures import OrderPlace
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
 from kalshi_pipelines.execution.journal.writing.ledger import LedgerWriter
 from kalshi_pipelines.execution.journal.writing.order_events import NO_DETAILS, facts_of, moved, record_event
+from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.request import request_text
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState, Writer
@@ -33,6 +35,7 @@ class OrderWriter:
 
     def __init__(self, audit: AuditWriter, reading: JournalReading, ledger: LedgerWriter) -> None:
         self._audit, self._reading, self._ledger = audit, reading, ledger
+        self._new_keys: set[tuple[Mode, str]] = set()
 
     def record_attempt(
         self,
@@ -50,8 +53,25 @@ class OrderWriter:
         row = self._attempt_row(self._reading.sessions.get(session_id), proposal_id, intent_id, denial)
         return self._audit.record("attempt", [row], facts_of(details))
 
+    def require_new(self, new: NewIntent) -> None:
+        """Check that no order was planned for the same signal.
+
+        Raises:
+            AlreadyPlanned: The same signal was planned earlier with the same terms.
+            IdempotencyConflict: The same signal was planned earlier with other terms.
+        """
+        mode = Mode(self._reading.sessions.get(new.session_id)["mode"])
+        if (mode, new.idempotency_key) in self._new_keys:
+            return
+        earlier = self._reading.orders.intent_of_key(mode, new.idempotency_key, new.former_key)
+        if earlier is not None:
+            raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
+        self._new_keys.add((mode, new.idempotency_key))
+
     def plan(self, new: NewIntent, details: Details = NO_DETAILS) -> Intent:
         """Store an order with the request that would be sent, and record the attempt to have the order sent.
+
+        The stored order tells how many of its contracts only close what the account holds.
 
         Raises:
             AlreadyPlanned: The same signal was planned earlier with the same terms.
@@ -60,11 +80,12 @@ class OrderWriter:
         """
         session = self._reading.sessions.get(new.session_id)
         mode = Mode(session["mode"])
-        earlier = self._reading.orders.intent_of_key(mode, new.idempotency_key, new.former_key)
-        if earlier is not None:
-            raise AlreadyPlanned(earlier) if _same_terms(earlier, new) else IdempotencyConflict(earlier)
+        self.require_new(new)
+        self._new_keys.remove((mode, new.idempotency_key))
         intent_id = self._audit.next_seq
-        values = new_intent_row(new, session, self._audit.now_us, 0)
+        held = self._ledger.held(place_of_new(new, session))
+        closing = min(new.request.count.centi, held.closable(new.request.side))
+        values = new_intent_row(new, session, self._audit.now_us, closing)
         intent = planned_intent(intent_id, values)
         if request_text(values) != intent.request_json:
             raise JournalRefused(
@@ -238,6 +259,7 @@ class OrderWriter:
     def _attempt_row(
         self, session: Row, proposal_id: int | None, intent_id: int | None, denial: DenialReason | None
     ) -> NewRow:
+        self._ledger.count_attempt(Account(session["environment"], session["subaccount"]), Mode(session["mode"]))
         return NewRow(
             attempts,
             {
@@ -251,6 +273,12 @@ class OrderWriter:
                 "denial": None if denial is None else denial.code,
             },
         )
+
+
+def place_of_new(new: NewIntent, session: Row) -> OrderPlace:
+    """Return the place of an order that is not stored yet."""
+    account = Account(session["environment"], session["subaccount"])
+    return OrderPlace(account, Mode(session["mode"]), new.session_id, new.event_ticker, str(new.request.ticker))
 
 
 def _same_terms(earlier: Intent, new: NewIntent) -> bool:

@@ -30,7 +30,9 @@ _LATEST_DAY: Final = (
     .limit(1)
 )
 _COUNTED_IN: Final = (
-    sa.select(scopes.c.scope_id, scopes.c.kind)
+    sa.select(
+        scopes.c.scope_id, scopes.c.kind, postings.c.d_open_bids_centicontracts + postings.c.d_open_asks_centicontracts
+    )
     .join(postings, postings.c.scope_id == scopes.c.scope_id)
     .where(postings.c.dedupe == sa.bindparam("dedupe"))
     .order_by(scopes.c.scope_id)
@@ -87,7 +89,7 @@ class ScopeWriter:
         The session, the hour and the event of the earlier posting count the fact. The day stays the given one.
         """
         day = ScopeKind.DAY.value
-        earlier = [scope_id for scope_id, kind in self._counted_in(dedupe) if kind != day]
+        earlier = [scope_id for scope_id, kind, _ in self._counted_in(dedupe) if kind != day]
         if not earlier:
             return scope_ids
         found = self._connection.execute(
@@ -95,26 +97,27 @@ class ScopeWriter:
         )
         return sorted({*earlier, *(row[0] for row in found)})
 
-    def reserved_in(self, intent: Intent) -> list[tuple[int, str]]:
-        """Return the number and kind of each scope in which an order was reserved."""
+    def reserved_in(self, intent: Intent) -> list[tuple[int, str, int]]:
+        """Return each scope in which an order was reserved: its number, kind and the centi-contracts that it counts."""
         return self._counted_in(f"reserve:{intent.intent_id}")
 
-    def _counted_in(self, dedupe: str) -> list[tuple[int, str]]:
+    def _counted_in(self, dedupe: str) -> list[tuple[int, str, int]]:
         found = self._connection.execute(_COUNTED_IN, {"dedupe": dedupe})
-        return [(scope_id, kind) for scope_id, kind in found]
+        return [(scope_id, kind, counted) for scope_id, kind, counted in found]
 
-    def holding(self, intent: Intent) -> list[int]:
-        """Return the scopes that count an order now.
+    def holding(self, intent: Intent) -> list[tuple[int, int]]:
+        """Return the scopes that count an order now, each with the centi-contracts that it counts.
 
         Each new day takes over open orders from the day before. The newest day therefore replaces the day on which the
         order was reserved.
         """
         found = self.reserved_in(intent)
-        ids = {scope_id for scope_id, kind in found if kind != ScopeKind.DAY.value or intent.mode is Mode.DRY_RUN}
-        if found and intent.mode is Mode.LIVE:
+        is_dry = intent.mode is Mode.DRY_RUN
+        held = {scope_id: counted for scope_id, kind, counted in found if kind != ScopeKind.DAY.value or is_dry}
+        if found and not is_dry:
             latest = self.latest_day(intent.account, intent.mode)
-            ids |= {latest[0]} if latest else set()
-        return sorted(ids)
+            held |= {latest[0]: intent.count_centicontracts} if latest else {}
+        return sorted(held.items())
 
     def _found_or_opened(
         self, account: Account, session_id: str, kind: ScopeKind, key: str, caps: Mapping[str, Row]
