@@ -14,6 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.registry import RegistryReading, SessionEntry, read_registry, remove_entry
@@ -276,6 +277,9 @@ def _halt(target: StopTarget, key: StopKey, request: StopRequest, exchange: _Exc
 
     try:
         report = BoundedWait("the exchange", request.patience_seconds + _MOST_SECONDS_TO_CANCEL)(halt)
+    except ExpectedError as error:
+        exchange.unflat.append(f"nothing was canceled in {account}: {error}")
+        return
     except Exception as error:  # noqa: BLE001  # the kill switch is engaged without the exchange
         exchange.unflat.append(f"nothing was proved in {account}: {error}")
         return
