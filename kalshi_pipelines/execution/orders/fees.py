@@ -1,13 +1,26 @@
 """The fee bound of an order: the largest possible sum of the fees for its fills. The bound is reserved with the order.
 
-Source: the vendor's fee schedule and its page on fee rounding, October 2026. A trade at price P costs rate x contracts
-x P x (1 - P), rounded up to a micro-dollar. A rounding fee then moves the account's balance to a multiple of its
-smallest step. The maker rates are fractions of the taker rate, so the taker rate bounds both. The amount of ``flat``
-fees is not published, so they have no bound.
+Sources: the vendor's fee schedule, and its page on fee rounding in the editions of June and October 2026. The page
+rounds the fees of each fill like this:
+
+1. A trade at price P costs rate x contracts x P x (1 - P). This trade fee is rounded up to a micro-dollar. Until about
+   September 2026 it was rounded up to a centi-cent ($0.0001). The day of the change is not known, so the bound holds
+   for both.
+2. A rounding fee, smaller than the balance step, moves the balance to a multiple of its step. The rounding fees of an
+   order are accumulated.
+3. If the accumulated rounding fees reach a step, whole steps are paid back. A rebate never exceeds the fill's own fees.
+
+So a fill whose fees are below one step gets no rebate. Call it a small fill. Any other fill leaves at most one step in
+the accumulator, or less than before. Therefore the net fees of an order are at most
+
+    trade fees of all fills + (step - 1) x number of small fills + one step.
+
+The trade fees are largest if each fill is 0.01 contract, because each fill is rounded up. The maker rates are fractions
+of the taker rate, so the taker rate bounds both. The amount of ``flat`` fees is not published, so they have no bound.
 """
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
@@ -24,6 +37,15 @@ MOST_MULTIPLIER: Final = Decimal(10)
 #: digits of a number such as 1e-1000000.
 _MOST_DIGITS: Final = 12
 _EVEN: Final = DOLLAR_CENTICENTS // 2
+#: The coarsest unit, in micro-dollars, to which the vendor rounded a trade fee up in 2026: a centi-cent.
+_TRADE_FEE_UNIT: Final = 100
+#: The balance step of direct members in micro-dollars. Their small fills cost at most $0.01 a contract, so the bound
+#: counts every 0.01 contract as a small fill.
+_FINE_STEP: Final = 100
+#: The small fills of one order that the bound covers if the balance step is a cent. The published rules set no limit:
+#: 10,000 fills of 0.01 contract cost $100 whatever their price. A bound for that many would reserve a dollar for each
+#: contract. An order with more small fills than this exceeds its bound, and that engages the kill switch.
+MOST_SMALL_FILLS: Final = 100
 
 
 class FeeNotBounded(ExpectedError, ValueError):
@@ -40,7 +62,10 @@ class FeeTerms:
 
 
 def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) -> int:
-    """Return an upper bound in micro-dollars for the fees of an order, for any number of fills at any prices.
+    """Return an upper bound in micro-dollars for the fees of an order, for any fills at the limit or better prices.
+
+    If the balance step is a cent, at most ``MOST_SMALL_FILLS`` of the fills may be too small for a rebate. Otherwise
+    the number of fills does not matter.
 
     Raises:
         FeeNotBounded: The type of fee is not known, or the multiplier is not plausible.
@@ -50,10 +75,13 @@ def fee_bound(terms: FeeTerms, side: Side, limit: YesPrice, count: Contracts) ->
     if not is_plausible(terms.multiplier):
         raise FeeNotBounded(f"A fee multiplier of {str(terms.multiplier)[:40]} is not plausible.")
     price = _most_expensive_price(side, limit.centicents)
-    exact = TAKER_RATE * terms.multiplier * count.centi * price * (DOLLAR_CENTICENTS - price) / DOLLAR_CENTICENTS
-    # A fill can be as small as 0.01 contract. The fee of each fill is rounded up twice: to a micro-dollar, then to the
-    # smallest step of the balance.
-    return int(exact) + 1 + count.centi * (1 + terms.balance_step)
+    smallest = TAKER_RATE * terms.multiplier * price * (DOLLAR_CENTICENTS - price) / DOLLAR_CENTICENTS
+    # The largest trade fee of 0.01 contract. No fill has a higher trade fee for each 0.01 contract.
+    trade_fee = int((smallest / _TRADE_FEE_UNIT).to_integral_value(ROUND_CEILING)) * _TRADE_FEE_UNIT
+    rounding = count.centi * (terms.balance_step - 1)
+    if terms.balance_step > _FINE_STEP:
+        rounding = min(rounding, MOST_SMALL_FILLS * (terms.balance_step - 1) + terms.balance_step)
+    return count.centi * trade_fee + rounding
 
 
 def is_plausible(multiplier: Decimal) -> bool:

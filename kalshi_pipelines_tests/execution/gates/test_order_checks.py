@@ -219,10 +219,11 @@ def test_order_that_would_outlive_its_market_is_denied() -> None:
 
 
 def test_F50_fee_without_a_bound_denies_the_order() -> None:
-    bound, passed = fee_bound_check(ORDER, ORDER.count, MARKET, SETTINGS)
+    dear = replace(ORDER, leg=replace(ORDER.leg, price=YesPrice(9_000)))
+    bound, passed = fee_bound_check(dear, dear.count, MARKET, SETTINGS)
     terms = FeeTerms("quadratic", Decimal(1), SETTINGS.balance_step)
-    assert (bound, passed.ok) == (fee_bound(terms, Side.BID, YesPrice(5_200), Contracts(100)), True)
-    assert bound > fee_bound(terms, Side.ASK, YesPrice(5_200), Contracts(100))
+    assert (bound, passed.ok) == (fee_bound(terms, Side.BID, YesPrice(9_000), Contracts(100)), True)
+    assert bound > fee_bound(terms, Side.ASK, YesPrice(9_000), Contracts(100))
     bound, failed = fee_bound_check(ORDER, ORDER.count, replace(MARKET, fee_type="flat"), SETTINGS)
     assert (bound, failed.ok, failed.code) == (0, False, "fee_unknown")
 
