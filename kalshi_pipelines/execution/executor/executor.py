@@ -412,6 +412,8 @@ class TradeExecutor:
             self._session.session_id, proposal_id=planned.proposal_id, intent_id=intent.intent_id
         )
         detail = f"intent {intent.intent_id} of this signal is already {intent.state.value}"
+        if intent.state in TRIED_IN_VAIN and not _filled(intent):
+            detail += "; `propose --again` makes the next attempt"
         return Decision(DecisionOutcome.KNOWN, planned.order, planned.proposal_id, intent, intent.denial, detail)
 
 

@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.guards.names import INBOX_MOST_IN_DAY, INBOX_MOST_IN_SHORT, INBOX_SHORT_US
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.columns import to_columns
-from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Proposer, Signal
+from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ProposedOrder, Proposer, Signal
 from kalshi_pipelines.execution.orders.signal_text import is_visible, normalise, normalised_order
 from kalshi_pipelines.execution.orders.terms import (
     Action,
@@ -35,7 +35,6 @@ from kalshi_pipelines.warehouse.engine import writing
 
 #: The longest time from a proposal's ``as_of`` to its ``valid_until``. The journal's tables have the same limit.
 LONGEST_VALIDITY: Final = dt.timedelta(minutes=10)
-_MOST_ATTEMPTS: Final = 1_000
 #: The largest number of characters in each text field of a proposal. The journal's tables have the same limits.
 _LONGEST: Final = {
     "strategy": 200,
@@ -257,8 +256,8 @@ def _flag(text: str) -> bool:
 
 
 def _attempt(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST_ATTEMPTS):
-        raise ValueError(f"{text[:80]!r} is not a number from 1 to {_MOST_ATTEMPTS:,}")
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= MOST_ATTEMPTS):
+        raise ValueError(f"{text[:80]!r} is not a number from 1 to {MOST_ATTEMPTS:,}")
     return int(text)
 
 

@@ -25,12 +25,13 @@ class DenialReason(Enum):
     )
     IDEMPOTENCY_CONFLICT = Explanation(
         "The same signal was proposed before with other terms.",
-        "Look at the earlier order. A different order needs another signal, leg or attempt.",
+        "If the earlier order ended without a fill, correct it with `propose --again`. A different order needs another "
+        "signal or leg.",
     )
     ATTEMPT_NOT_DUE = Explanation(
         "The previous attempt of the same signal does not exist, has not ended, or was filled.",
-        "Begin with attempt 1. Propose the next attempt after an order that was denied, refused or canceled, "
-        "without a fill.",
+        "Begin with attempt 1. After an order that was denied, refused or canceled without a fill, use "
+        "`propose --again`.",
     )
     PROPOSAL_EXPIRED = Explanation("`valid_until` has passed.", "Propose the order again, based on current data.")
     PROPOSAL_STALE = Explanation(

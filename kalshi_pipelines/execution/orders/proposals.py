@@ -6,8 +6,12 @@ No check reads the free text of a proposal (``reason``). This text is only store
 import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from kalshi_pipelines.execution.orders.terms import Contracts, Leg, MarketTicker, TimeInForce
+
+#: The largest number of attempts of one signal. The journal's tables have the same limit.
+MOST_ATTEMPTS: Final = 1_000
 
 
 class ActorKind(StrEnum):

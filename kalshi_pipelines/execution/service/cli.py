@@ -19,7 +19,7 @@ from pathlib import Path
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ActorKind
 from kalshi_pipelines.execution.service import (
     anchor_commands,
     evidence_commands,
@@ -104,6 +104,13 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
         "--signal", required=True, help="a name for this order; an order of the same name is never sent twice"
     )
     propose.add_argument("--strategy", default="by hand")
+    attempts = propose.add_mutually_exclusive_group()
+    attempts.add_argument(
+        "--again",
+        action="store_true",
+        help="make the next attempt of this signal, with these terms, after one that ended without a fill",
+    )
+    attempts.add_argument("--attempt", type=_whole(1, MOST_ATTEMPTS), metavar="N", help="the number of the attempt")
     propose.add_argument(
         "--valid-minutes",
         type=_whole(1, 10),

@@ -7,13 +7,14 @@ from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.command_context import CommandContext
+from kalshi_pipelines.execution.service.next_attempt import next_attempt
 from kalshi_pipelines.execution.text import format_count
 from kalshi_pipelines.units import instant, now_us
 
 
 def propose_order(context: CommandContext, given: argparse.Namespace) -> int:
     """Put one order into the inbox."""
-    now = dt.datetime.now(dt.UTC)
+    now = instant(now_us())
     rests = None if given.rest_minutes is None else now + dt.timedelta(minutes=given.rest_minutes)
     texts = ProposalTexts(
         ticker=given.ticker,
@@ -31,9 +32,15 @@ def propose_order(context: CommandContext, given: argparse.Namespace) -> int:
         reduce_only=str(given.reduce_only).lower(),
         open_short=str(given.open_short).lower(),
         reason=given.reason,
+        attempt=str(given.attempt or ""),
     )
     order = read_proposal(texts, Proposer(ActorKind(given.kind), given.name))
     print(context.whereabouts())
+    if given.again:
+        account = context.trade.account(context.settings.environment)
+        found = next_attempt(context.journal(), account, context.trade.mode, order)
+        print(found.why)
+        order = found.order
     (number,) = propose(context.journal_engine(), [order], "command line")
     print(f"Proposal {number} is in the inbox until {order.valid_until:%H:%M:%S} UTC. Nothing was sent.")
     return 0

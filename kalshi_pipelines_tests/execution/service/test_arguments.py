@@ -24,7 +24,8 @@ from kalshi_pipelines.execution.service.command_context import CommandContext, C
 WHY = {"by": "ann", "why": "a try"}
 ORDER = {
     "action": "buy", "outcome": "yes", "ticker": "KXA-1", "count": "10", "price": "0.56", "signal": "s",
-    "strategy": "by hand", "valid_minutes": 5, "time_in_force": "immediate_or_cancel", "rest_minutes": None,
+    "strategy": "by hand", "again": False, "attempt": None,
+    "valid_minutes": 5, "time_in_force": "immediate_or_cancel", "rest_minutes": None,
     "post_only": False, "reduce_only": False, "open_short": False, "reason": "", "kind": "person", "name": "ann",
 }  # fmt: skip
 TAKEN: list[tuple[str, str, dict[str, Any]]] = [
@@ -34,7 +35,7 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
         "--rest-minutes 9 --post-only --reduce-only --reason r --as agent --name reader",
         "propose_order",
         ORDER | {
-            "action": "sell", "outcome": "no", "strategy": "t", "valid_minutes": 3,
+            "action": "sell", "outcome": "no", "strategy": "t", "again": False, "attempt": None, "valid_minutes": 3,
             "time_in_force": "good_till_canceled", "rest_minutes": 9, "post_only": True, "reduce_only": True,
             "reason": "r", "kind": "agent", "name": "reader",
         },

@@ -90,6 +90,8 @@ PROPOSED: dict[str, object] = {
     "count": "1",
     "strategy": "s",
     "signal": "one",
+    "again": False,
+    "attempt": None,
     "valid_minutes": 5,
     "rest_minutes": None,
     "post_only": False,

@@ -13,7 +13,8 @@ from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows
 from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import attempts, proposals, scope_markets, scopes
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.columns import to_columns
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Outcome
 
 _p: Final = proposals.c
@@ -82,6 +83,17 @@ class InboxReading:
             .order_by(number.desc(), _p.actor_kind, proposer)
         )
         return [PendingCount(*row) for row in self._connection.execute(found)]
+
+    def number_of(self, order: ProposedOrder, mode: Mode, now_us: int) -> int | None:
+        """Return the number of a valid pending proposal with this proposer, signal and attempt, or None."""
+        texts = {**to_columns(order.signal), "actor_kind": order.actor.value, "actor_name": order.actor_name}
+        found: int | None = self._connection.scalar(
+            sa.select(_p.proposal_id)
+            .where(*_is_pending(mode, now_us), *[_p[name] == value for name, value in texts.items()])
+            .order_by(_p.proposal_id)
+            .limit(1)
+        )
+        return found
 
 
 def _is_pending(mode: Mode, not_before_us: int) -> list[sa.ColumnElement[bool]]:
