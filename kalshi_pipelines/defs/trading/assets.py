@@ -19,6 +19,7 @@ from kalshi_pipelines.defs.trading.gate import ArmedByHand, Gate, decide_gate
 from kalshi_pipelines.defs.trading.metadata import PROPOSAL_COLUMNS, reconciliation_metadata, session_metadata
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening
+from kalshi_pipelines.execution.gates.arming import run_arming
 from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.records import Origin
@@ -105,7 +106,9 @@ def executed_orders(
         context.log_event(_closed_observation(context.asset_key, gate))
         return
     require_head(warehouse.engine)
-    run = _trade(context, journal, warehouse, exchange, Opening(config.armed_by, gate.origin, config.why))
+    arming = run_arming(config.armed_by, config.armed_at, config.why, config.nonce)
+    opening = Opening(config.armed_by, gate.origin, config.why, arming)
+    run = _trade(context, journal, warehouse, exchange, opening)
     facts = {**session_metadata(run), "armed_by": config.armed_by, "why": config.why}
     if not gate.is_open:
         context.log_event(_closed_observation(context.asset_key, gate, facts))

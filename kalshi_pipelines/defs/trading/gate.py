@@ -58,7 +58,10 @@ _REASONS: Final = {
 
 
 class ArmedByHand(dg.Config):
-    """Run config: who arms this run, why, and when. If one of the three is missing, the run does nothing."""
+    """Run config: who arms this run, why, and when. If one of the three is missing, the run does nothing.
+
+    The live session of the run uses the config up, so the same config does not open a second live session.
+    """
 
     armed_by: str = Field(default="", max_length=_LONGEST_TEXT, description="Your name.")
     why: str = Field(default="", max_length=_LONGEST_TEXT, description="Why this run shall trade.")
@@ -66,6 +69,11 @@ class ArmedByHand(dg.Config):
         default="",
         max_length=_LONGEST_TEXT,
         description="When you arm the run, with time zone: 2026-11-23T14:05:00Z. Valid for 15 minutes.",
+    )
+    nonce: str = Field(
+        default="",
+        max_length=_LONGEST_TEXT,
+        description="Any text that makes this arming different from others. Each arming opens one live session.",
     )
 
 

@@ -8,7 +8,7 @@ from datetime import date
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.reservations import NOTHING_COUNTED, CountedMarket, find_wrong_amounts
-from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends
+from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends, find_misused_armings
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
     acknowledged_items,
@@ -85,6 +85,7 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
     )
     yield from (f"intent {intent_id} has no event" for (intent_id,) in without)
     yield from find_forbidden_sends(connection)
+    yield from find_misused_armings(connection)
 
 
 def _is_legal(before: str, after: str) -> bool:

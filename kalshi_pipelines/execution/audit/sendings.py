@@ -3,6 +3,8 @@
 The send guard is a trigger of the journal. This check finds forbidden orders even if the trigger was missing when they
 were sent.
 
+This module also finds armings that were used twice.
+
 Two rules are checked elsewhere: ``verification`` checks that the kill switch permitted an order, and ``replay`` checks
 the caps. This module checks the other rules of the send guard.
 """
@@ -20,6 +22,7 @@ from kalshi_pipelines.execution.journal.tables import (
     order_events,
     session_ends,
     sessions,
+    used_armings,
 )
 from kalshi_pipelines.execution.orders.states import OrderState
 
@@ -52,6 +55,24 @@ _WRONG: Final = {
     "after its order group was fenced": _FENCED,
     "without the approval it needed": sa.and_(intents.c.approval_required == 1, sa.not_(_APPROVED)),
 }
+
+
+def find_misused_armings(connection: sa.Connection) -> Iterator[str]:
+    """Yield a problem for each arming that was used for two sessions, or for a session that is not live."""
+    twice = (
+        sa.select(used_armings.c.arming_sha256, sa.func.count())
+        .group_by(used_armings.c.arming_sha256)
+        .having(sa.func.count() > 1)
+    )
+    for digest, count in connection.execute(twice):
+        yield f"arming {digest} opened {count} sessions"
+    dry = (
+        sa.select(used_armings.c.session_id)
+        .outerjoin(sessions, sessions.c.session_id == used_armings.c.session_id)
+        .where(sa.or_(sessions.c.mode.is_(None), sessions.c.mode != "live"))
+        .order_by(used_armings.c.session_id)
+    )
+    yield from (f"session {session} is not live, but used up an arming" for (session,) in connection.execute(dry))
 
 
 def find_forbidden_sends(connection: sa.Connection) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Final
 from kalshi_pipelines import execution
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings, caps_sha256
-from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks, token_arming
 from kalshi_pipelines.execution.gates.order_checks import Denial, check, first_denial
 from kalshi_pipelines.execution.journal.errors import (
     AnchorsNotTrusted,
@@ -28,7 +28,16 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalRestored,
 )
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Binding, Check, Lease, Mode, NewSession, Origin, SessionCaps
+from kalshi_pipelines.execution.journal.records import (
+    Arming,
+    Binding,
+    Check,
+    Lease,
+    Mode,
+    NewSession,
+    Origin,
+    SessionCaps,
+)
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
@@ -69,11 +78,15 @@ class TradeSession:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The circumstances in which a session is opened: the person, the kind of run and the reason."""
+    """The circumstances in which a session is opened: the person, the kind of run and the reason.
+
+    ``armed_run`` is set if a person armed a run by its config. A live session uses it up, as it uses up the arm token.
+    """
 
     opened_by: str
     origin: Origin
     why: str = ""
+    armed_run: Arming | None = None
 
 
 @cache
@@ -128,7 +141,8 @@ def open_live(
     ``other_checks`` are the checks of the key, the vendor's contracts and the kill switch, made by the caller.
 
     Raises:
-        SessionRefused: A check failed, or another live session holds the sub-account.
+        SessionRefused: A check failed, the arming has opened a session before, or another live session holds the
+            sub-account.
     """
     now = clock_us()
     bound = ArmBinding(environment, transport.key_fingerprint, settings.limits_sha256)
@@ -151,11 +165,26 @@ def open_live(
             transaction.sessions.open(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
     except JournalRefused as error:
         journal.release_path()
-        is_held = "leases" in error.rule
-        reason = DenialReason.SESSION_NOT_EXCLUSIVE if is_held else DenialReason.ENVIRONMENT_MISMATCH
-        detail = _describe_lease_holder(journal, new) if is_held else str(error)
-        raise SessionRefused(Denial(reason, detail), checks) from error
+        raise SessionRefused(_explain_refusal(journal, new, error), checks) from error
     return session
+
+
+def _explain_refusal(journal: Journal, new: NewSession, error: JournalRefused) -> Denial:
+    """Return the reason for which the journal refused to open a live session."""
+    if "used_armings" in error.rule:
+        return Denial(DenialReason.ARMING_USED, _describe_used_arming(journal, new))
+    if "leases" in error.rule:
+        return Denial(DenialReason.SESSION_NOT_EXCLUSIVE, _describe_lease_holder(journal, new))
+    return Denial(DenialReason.ENVIRONMENT_MISMATCH, str(error))
+
+
+def _describe_used_arming(journal: Journal, new: NewSession) -> str:
+    """Return a sentence about the session that has used up an arming of the new session."""
+    with journal.reading() as reading:
+        session = reading.sessions.session_of_arming([arming.sha256 for arming in new.armings])
+    if session is None:
+        return "Another session has used it"
+    return f"Session {session['session_id']} used it at {instant(session['opened_us']):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _describe_lease_holder(journal: Journal, new: NewSession) -> str:
@@ -270,4 +299,5 @@ def _new_session(
         binding=binding,
         armed_by=opening.opened_by if binding else None,
         why=opening.why,
+        armings=tuple(each for each in (token_arming(settings), opening.armed_run) if each) if binding else (),
     )

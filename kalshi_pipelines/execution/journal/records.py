@@ -73,12 +73,28 @@ class Binding:
     key_fingerprint: str
 
 
+class ArmingKind(StrEnum):
+    """The kinds of arming that a live session uses up."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a kind, not a secret
+    RUN = "run"
+
+
+@dataclass(frozen=True, slots=True)
+class Arming:
+    """An arm token or an armed run, named by its SHA-256. It can open one live session."""
+
+    kind: ArmingKind
+    sha256: str
+
+
 @dataclass(frozen=True, slots=True)
 class NewSession:
     """A session to be opened.
 
     A live session needs ``armed_by``, the person who armed it. It also needs ``binding``, the binding of the trade key,
-    which the journal must have stored before. ``why`` is the reason for the session, as a note for people.
+    which the journal must have stored before. ``armings`` are used up by the session. ``why`` is the reason for the
+    session, as a note for people.
     """
 
     session_id: str
@@ -95,6 +111,7 @@ class NewSession:
     binding: Binding | None = None
     armed_by: str | None = None
     why: str = ""
+    armings: tuple[Arming, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,10 @@ class DenialReason(Enum):
         "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",
         "Create a new token with the `arm` command.",
     )
+    ARMING_USED = Explanation(
+        "The arm token or the armed run has already opened a live session.",
+        "Arm again with the `arm` command, and start a new run.",
+    )
     KILL_SWITCH_ENGAGED = Explanation(
         "A source of the kill switch is engaged or cannot be read.",
         "Run `status` to see the source, and release the switch when the cause is gone.",

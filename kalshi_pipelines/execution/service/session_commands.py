@@ -10,7 +10,7 @@ import yaml
 
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.executor.session import Opening
-from kalshi_pipelines.execution.gates.arming import LONGEST_US, ArmBinding, arm_token
+from kalshi_pipelines.execution.gates.arming import LONGEST_US, ArmBinding, arm_token, new_nonce
 from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUnavailable
 from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
@@ -136,6 +136,7 @@ def arm(context: CommandContext, given: argparse.Namespace) -> int:
         f"# Armed by {safe_line(given.by)}: {safe_line(given.why)}\n"
         f"# {context.settings.environment.value}, {host}, sub-account {context.trade.subaccount}, key {key}\n"
         f"# until {instant(now + minutes_us):%Y-%m-%d %H:%M:%S} UTC; worst loss of a session {money(worst)}\n"
+        "# The token opens one live session. Arm again for the next one.\n"
         f"export KALSHI_TRADE_ARM={token}"
     )
     if given.run is not None:
@@ -148,7 +149,7 @@ def arm(context: CommandContext, given: argparse.Namespace) -> int:
 
 
 def _write_run(file: Path, by: str, why: str, now: int) -> None:
-    config = {"armed_by": by, "why": why, "armed_at": instant(now).isoformat(timespec="seconds")}
+    config = {"armed_by": by, "why": why, "armed_at": instant(now).isoformat(timespec="seconds"), "nonce": new_nonce()}
     file.write_text(yaml.safe_dump({"ops": {"executed_orders": {"config": config}}}, sort_keys=False))
 
 

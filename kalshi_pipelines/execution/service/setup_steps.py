@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import PREFIX, TradeSettings
 from kalshi_pipelines.execution.executor.session import journal_checks
-from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks
+from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_expires_us, arming_checks, token_arming
 from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.gates.vendor import vendor_checks
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -285,8 +285,17 @@ class SetupSteps:
         if failed:
             standing = Standing.MISSING if failed[0].code == DenialReason.NOT_ARMED.code else Standing.WRONG
             return SetupStep("arming", standing, _told(failed[0]), commands)
+        if self._is_arming_used():
+            return SetupStep("arming", Standing.MISSING, DenialReason.ARMING_USED.cause, commands)
         until = arm_expires_us(self.trade)
         return SetupStep("arming", Standing.DONE, f"armed until {format_instant(until)}" if until else "armed")
+
+    def _is_arming_used(self) -> bool:
+        arming = token_arming(self.trade)
+        if arming is None or isinstance(self.journal, ExpectedError):
+            return False
+        with self.journal.reading() as reading:
+            return reading.sessions.session_of_arming([arming.sha256]) is not None
 
     def _arming_checks(self) -> tuple[Check, ...]:
         transport = _attempt(self.context.live_transport)

@@ -72,8 +72,15 @@ def journal(definitions: dg.Definitions, tmp_path: Path) -> Iterator[Journal]:
     engine.dispose()
 
 
-def run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "trade") -> Any:
-    config = {"armed_by": "ann", "why": "a try", "armed_at": instant(now_us()).isoformat()}
+def arm(member: SandboxMember, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a new arm token into this process's environment."""
+    settings = member.settings()
+    assert settings.arm
+    monkeypatch.setenv("KALSHI_TRADE_ARM", settings.arm.get_secret_value())
+
+
+def run(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str = "trade", **armed: str) -> Any:
+    config = {"armed_by": "ann", "why": "a try", "armed_at": instant(now_us()).isoformat(), **armed}
     run_config = {"ops": {"executed_orders": {"config": config}}} if job == "trade" else {}
     return definitions.resolve_job_def(job).execute_in_process(
         run_config=run_config, instance=instance, raise_on_error=False
@@ -90,14 +97,33 @@ def failure_of(result: Any) -> str:
     return str(failure.step_failure_data.user_failure_data.description)
 
 
+@pytest.mark.usefixtures("journal")
+def test_armed_run_and_token_open_one_live_session(
+    member: SandboxMember, definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    armed = {"armed_at": instant(now_us()).isoformat(), "nonce": "0123456789abcdef"}
+    assert run(definitions, instance, **armed).success
+    assert "has already opened a live session" in failure_of(run(definitions, instance, **armed))
+    arm(member, monkeypatch)
+    assert "has already opened a live session" in failure_of(run(definitions, instance, **armed))
+    assert run(definitions, instance, **{**armed, "nonce": "another"}).success
+    assert "has already opened a live session" in failure_of(run(definitions, instance))
+
+
 def test_F15_order_proposed_and_run_twice_is_placed_once(
-    member: SandboxMember, definitions: dg.Definitions, instance: dg.DagsterInstance, journal: Journal, tmp_path: Path
+    member: SandboxMember,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    journal: Journal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     market = member.tradable()
     order, other = proposed(market), proposed(market)
     engine = open_journal(f"sqlite:///{tmp_path / 'data' / 'sandbox' / 'journal.db'}")
     propose(engine, [order], "a test")
     assert decided(run(definitions, instance)) == [("placed", "")]
+    arm(member, monkeypatch)
     propose(engine, [order, other], "a test, again")
     assert [decision for decision, _why in decided(run(definitions, instance))] == ["known", "placed"]
     assert len(member.orders_on_exchange()) == 2
@@ -121,6 +147,7 @@ def test_F15_order_proposed_and_run_twice_is_placed_once(
     assert "foreign_order" in failure_of(run(definitions, instance, "reconcile"))
     with journal.reading() as reading:
         assert reading.halts.kill_state().engaged
+    arm(member, monkeypatch)
     assert "kill switch" in failure_of(run(definitions, instance)).lower()
     assert len(member.orders_on_exchange()) == 3
 

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines.execution.configuration import PRODUCTION_PHRASE, TradeSettings
-from kalshi_pipelines.execution.gates.arming import LONGEST_US, ArmBinding, arm_expires_us, arm_token, arming_checks
+from kalshi_pipelines.execution.gates.arming import (
+    LONGEST_US,
+    ArmBinding,
+    arm_expires_us,
+    arm_token,
+    arming_checks,
+    run_arming,
+    token_arming,
+)
 from kalshi_pipelines.execution.gates.order_checks import first_denial
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.settings import Environment
@@ -23,8 +31,8 @@ def _reason(token: str | None, bound: ArmBinding = BOUND, **settings: Any) -> De
 
 
 def test_valid_arm_token_passes() -> None:
-    token = arm_token(BOUND, NOW_US + HOUR_US)
-    assert token.split(":") == ["demo", "01234567", "a77fbdc4", "1795453200"]
+    token = arm_token(BOUND, NOW_US + HOUR_US, "0123456789abcdef")
+    assert token.split(":") == ["demo", "01234567", "a77fbdc4", "1795453200", "0123456789abcdef"]
     assert _reason(token) is None
     assert _reason(f" {token}\n") is None
     assert _reason(arm_token(BOUND, NOW_US + LONGEST_US)) is None
@@ -53,6 +61,27 @@ def test_arm_token_that_has_expired_or_lasts_too_long_fails(expires_us: int) -> 
 @pytest.mark.parametrize("token", ["yes", "1", "demo", "demo:*:*:*", "demo:01234567:a77fbdc4:9999999999999", "٠" * 30])
 def test_text_that_is_not_an_arm_token_fails(token: str) -> None:
     assert _reason(token) is DenialReason.ARM_TOKEN_INVALID
+
+
+def test_token_of_an_older_version_fails_with_a_text_that_says_so() -> None:
+    former = arm_token(BOUND, NOW_US + HOUR_US).rpartition(":")[0]
+    settings = TradeSettings.model_validate({"arm": former, "series": "KXA"})
+    denied = first_denial(arming_checks(settings, BOUND, NOW_US))
+    assert denied
+    assert denied.reason is DenialReason.ARM_TOKEN_INVALID
+    assert denied.detail.startswith("a token of an older version, which did not end with a random number")
+
+
+def test_armings_of_the_same_second_differ() -> None:
+    tokens = [arm_token(BOUND, NOW_US + HOUR_US) for _ in range(3)]
+    armings = [token_arming(TradeSettings.model_validate({"arm": token})) for token in tokens]
+    assert len(set(tokens)) == len(set(armings)) == 3
+    assert token_arming(TradeSettings.model_validate({"arm": f" {tokens[0]}\n"})) == armings[0]
+    assert token_arming(TradeSettings()) is None
+    texts = ("ann", "2026-11-23T14:05:00Z", "a try", "")
+    runs = {run_arming(*texts), run_arming("ann", "", "2026-11-23T14:05:00Z", "a try"), run_arming(*texts[:3], "1")}
+    assert len(runs) == 3
+    assert run_arming(*texts) in runs
 
 
 def test_missing_arm_token_fails() -> None:

@@ -576,7 +576,12 @@ def test_arm_with_a_file_writes_the_config_of_the_run(capsys: pytest.CaptureFixt
     file = tmp_path / "run.yaml"
     assert session_commands.arm(fake_context(), given(minutes=60, run=file)) == 0
     config = {"armed_by": "ann", "why": "a try", "armed_at": "2026-11-23T17:00:00+00:00"}
-    assert yaml.safe_load(file.read_text()) == {"ops": {"executed_orders": {"config": config}}}
+    written = yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"]
+    assert written == {**config, "nonce": written["nonce"]}
+    assert session_commands.arm(fake_context(), given(minutes=60, run=file)) == 0
+    again = yaml.safe_load(file.read_text())["ops"]["executed_orders"]["config"]
+    assert again == {**config, "nonce": again["nonce"]}
+    assert len({written["nonce"], again["nonce"]}) == 2
     token, run = capsys.readouterr().out.splitlines()[-2:]
     assert token.startswith("export KALSHI_TRADE_ARM=sandbox:")
     assert run.endswith(f"dagster job execute -m kalshi_pipelines -j trade -c {file}")

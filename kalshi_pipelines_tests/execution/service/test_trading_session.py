@@ -46,7 +46,12 @@ from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.order_steps import MINUTE as MINUTE_US
 from kalshi_pipelines_tests.support.execution.sandbox_member import proposed, ready_journal, sandbox_with_member
 from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount
-from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, first_session, scripted_session
+from kalshi_pipelines_tests.support.execution.scripted_exchange import (
+    ScriptedSession,
+    armed,
+    first_session,
+    scripted_session,
+)
 
 #: Changed values of a stored proposal. The database accepts these values, but no order can have them.
 IMPOSSIBLE: list[dict[str, Any]] = [
@@ -314,6 +319,7 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
         count=lambda say: say("counted"),
         newcomer=lambda: None,
     )
+    made.settings = armed(made.settings)
     if killed:
         made.engage_kill()
     monkeypatch.setattr(

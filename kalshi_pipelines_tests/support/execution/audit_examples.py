@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.records import EvidenceItem, Fill, Mode, Signature
+from kalshi_pipelines.execution.journal.records import Arming, ArmingKind, EvidenceItem, Fill, Mode, Signature
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
@@ -20,6 +20,8 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 )
 
 _DRY: Final = "session-dry0"
+_ARMED: Final = "session-armed"
+_GROUP_OF_ARMED: Final = "order-group-of-armed"
 
 
 def write_remaining_kinds(url: str) -> None:
@@ -28,6 +30,10 @@ def write_remaining_kinds(url: str) -> None:
     steps = order_steps(engine)
     with steps.journal.writing() as transaction:
         open_session(transaction, new_session(_DRY, mode=Mode.DRY_RUN))
+        transaction.sessions.end(steps.session_id, "another is opened by an armed run")
+        armings = (Arming(ArmingKind.TOKEN, "a" * 64), Arming(ArmingKind.RUN, "b" * 64))
+        open_session(transaction, new_session(_ARMED, armings=armings), _GROUP_OF_ARMED)
+    steps = replace(steps, session_id=_ARMED, group=_GROUP_OF_ARMED)
     given_up, filled, refused = (steps.reserve(ticker=f"{EVENT}-T{number}") for number in range(3))
     for intent in (filled, refused):
         steps.record_sending(intent)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from pydantic import SecretStr
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
@@ -112,6 +113,9 @@ class ScriptedSession:
     at: dict[Checkpoint, Callable[[], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.mode is Mode.LIVE:
+            # Each arming opens one session, so each session of a test is armed again.
+            self.settings = armed(self.settings, self.exchange.key_fingerprint)
         opening = Opening("ann", Origin.BY_HAND)
         transport = cast("OrderTransport", self.exchange)
         arguments = (self.journal, self.settings, Environment.SANDBOX, opening)
@@ -207,15 +211,19 @@ class ScriptedSession:
         return self.available
 
 
+def armed(settings: TradeSettings, key_fingerprint: str = KEY) -> TradeSettings:
+    """Return the settings with a new arm token that is valid for an hour."""
+    bound = ArmBinding(Environment.SANDBOX, key_fingerprint, settings.limits_sha256)
+    return settings.model_copy(update={"arm": SecretStr(arm_token(bound, NOW_US + 3_600_000_000))})
+
+
 def first_session(engine: sa.Engine, before: Callable[[Journal, Clock], object]) -> ScriptedSession:
     """Let ``before`` change a journal; one second later, open the first live session of the journal's account."""
     made = scripted_session(engine, live=False)
     before(made.journal, made.clock)
     made.clock.now_us += 1_000_000
     values: dict[str, Any] = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE}
-    bound = ArmBinding(Environment.SANDBOX, KEY, TradeSettings(**values).limits_sha256)
-    armed = TradeSettings(arm=arm_token(bound, NOW_US + 3_600_000_000), **values)
-    return ScriptedSession(made.journal, made.clock, ScriptedExchange(), armed)
+    return ScriptedSession(made.journal, made.clock, ScriptedExchange(), TradeSettings(**values))
 
 
 def scripted_session(
@@ -232,9 +240,4 @@ def scripted_session(
             ACCOUNT, NOW_US, NOW_US, differences=0, clean=True, report="the test says so"
         )
     values = {"series": "KXA", "approval_dollars": 50, "mode": Mode.LIVE if live else Mode.DRY_RUN, **settings}
-    plain = TradeSettings(**values)
-    token = arm_token(
-        ArmBinding(Environment.SANDBOX, transport.key_fingerprint, plain.limits_sha256), NOW_US + 3_600_000_000
-    )
-    made = TradeSettings(**{"arm": token, **values})
-    return ScriptedSession(journal, clock, transport, made, Mode.LIVE if live else Mode.DRY_RUN)
+    return ScriptedSession(journal, clock, transport, TradeSettings(**values), Mode.LIVE if live else Mode.DRY_RUN)

@@ -1,5 +1,6 @@
 """Code that reads trading sessions with their caps, leases and order groups."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -8,7 +9,14 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.errors import JournalRefused
 from kalshi_pipelines.execution.journal.reading.rows import Row, first_row
 from kalshi_pipelines.execution.journal.records import HeldLease, Mode
-from kalshi_pipelines.execution.journal.tables import leases, session_caps, session_ends, session_groups, sessions
+from kalshi_pipelines.execution.journal.tables import (
+    leases,
+    session_caps,
+    session_ends,
+    session_groups,
+    sessions,
+    used_armings,
+)
 from kalshi_pipelines.execution.orders.account import Account
 
 _SESSION: Final = sa.select(sessions).where(sessions.c.session_id == sa.bindparam("session_id"))
@@ -72,6 +80,11 @@ class SessionReading:
             )
         )
         return found
+
+    def session_of_arming(self, sha256s: Sequence[str]) -> Row | None:
+        """Return the session that used up one of these armings, or None if none of them was used."""
+        used = sa.select(used_armings.c.session_id).where(used_armings.c.arming_sha256.in_(sha256s))
+        return first_row(self._connection, sa.select(sessions).where(sessions.c.session_id.in_(used)))
 
     def newest_live_session(self, account: Account) -> str:
         """Return the newest live session of a sub-account.

@@ -52,6 +52,7 @@ from kalshi_pipelines.execution.journal.tables.orders import (
     proposals,
 )
 from kalshi_pipelines.execution.journal.tables.sessions import (
+    ARMING_KINDS,
     CEILINGS,
     LONGEST_SESSION_US,
     MOST_ATTEMPTS_PER_MINUTE,
@@ -66,6 +67,7 @@ from kalshi_pipelines.execution.journal.tables.sessions import (
     session_ends,
     session_groups,
     sessions,
+    used_armings,
 )
 
 #: Append-only tables: their rows are written once and never changed or deleted.
@@ -79,6 +81,7 @@ APPEND_ONLY = (
     session_caps,
     session_ends,
     session_groups,
+    used_armings,
     proposals,
     audit_kinds,
     denial_reasons,
@@ -105,6 +108,7 @@ APPEND_ONLY = (
 __all__ = [
     "ANCHOR_EVENT_KINDS",
     "APPEND_ONLY",
+    "ARMING_KINDS",
     "AUDIT_KINDS",
     "CEILINGS",
     "ENVIRONMENTS",
@@ -154,4 +158,5 @@ __all__ = [
     "session_groups",
     "sessions",
     "sweeps",
+    "used_armings",
 ]

@@ -24,6 +24,8 @@ from kalshi_pipelines.units import DAY_US
 LONGEST_SESSION_US: Final = DAY_US
 #: The ways in which a run can be started. Only a run that a person started by hand may be live.
 ORIGINS: Final = ("by_hand", "retried", "re_executed", "backfilled", "automated", "late")
+#: The kinds of arming that a live session uses up: the token in KALSHI_TRADE_ARM, and the config of an armed run.
+ARMING_KINDS: Final = ("token", "run")
 #: The kinds of ledger scope that caps apply to.
 SCOPE_KINDS: Final = ("session", "day", "rolling", "event", "account")
 #: The value of a cap that limits nothing.
@@ -173,6 +175,20 @@ session_ends = sa.Table(
     required("ended_us"),
     required("reason", Text),
     audited(),
+    sqlite_strict=True,
+)
+
+#: Arm tokens and armed runs that have opened a live session. The primary key lets each of them open one session only.
+used_armings = sa.Table(
+    "used_armings",
+    metadata,
+    sa.Column("arming_sha256", Text, primary_key=True, nullable=False),
+    required("kind", Text),
+    required("session_id", Text, sa.ForeignKey("sessions.session_id")),
+    required("audit_seq", Integer, sa.ForeignKey("audit_log.seq")),
+    sa.UniqueConstraint("session_id", "kind"),
+    hexadecimal("arming_sha256"),
+    one_of("kind", ARMING_KINDS),
     sqlite_strict=True,
 )
 

@@ -14,6 +14,7 @@ from kalshi_pipelines.execution.journal.tables import (
     session_ends,
     session_groups,
     sessions,
+    used_armings,
 )
 from kalshi_pipelines.execution.journal.writing.audit_writer import NO_FACTS, AuditWriter, NewRow
 from kalshi_pipelines.execution.orders.account import Account
@@ -55,12 +56,12 @@ class SessionWriter:
         first.
 
         Raises:
-            JournalRefused: Another live session holds the sub-account, a cap is above its ceiling, the key is not
-                bound, or the run may not be live.
+            JournalRefused: Another live session holds the sub-account, an arming has opened a session before, a cap is
+                above its ceiling, the key is not bound, or the run may not be live.
         """
         if new.mode is Mode.LIVE:
             self._end_expired(new.account)
-        rows = [NewRow(sessions, _session_values(new))]
+        rows = [NewRow(sessions, _session_values(new)), *_used_armings(new)]
         self._audit.record("session", rows, {"caps": _caps_as_facts(new)} | ({"why": new.why} if new.why else {}))
         for kind, caps in new.caps.scopes.items():
             self._connection.execute(
@@ -166,6 +167,16 @@ def _session_values(new: NewSession) -> dict[str, object]:
         "position_cap_centicontracts": new.caps.position_centicontracts,
         "attempts_per_minute_cap": new.caps.attempts_per_minute,
     }
+
+
+def _used_armings(new: NewSession) -> list[NewRow]:
+    return [
+        NewRow(
+            used_armings,
+            {"arming_sha256": arming.sha256, "kind": arming.kind.value, "session_id": new.session_id},
+        )
+        for arming in new.armings
+    ]
 
 
 def _caps_as_facts(new: NewSession) -> dict[str, object]:
