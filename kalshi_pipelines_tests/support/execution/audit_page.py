@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import DERIVED
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
-from kalshi_pipelines.execution.journal.tables import AUDIT_KINDS, audit_log, metadata
+from kalshi_pipelines.execution.journal.tables import AUDIT_KINDS, POSTING_KINDS, audit_log, metadata
 from kalshi_pipelines.execution.journal.writing.audit_writer import audit_column
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, LEGAL_TRANSITIONS, OPEN_STATES, OrderState
 from kalshi_pipelines_tests.support.checkout import DOCS
@@ -79,6 +79,17 @@ OTHERS: Final = {
     "leases": "changed while a session runs; not checked",
     "proposals": "not checked: an intent repeats the terms of its proposal",
 }
+#: The change behind each kind of posting.
+CHANGES: Final = {
+    "reserve": "the worst case of an order is reserved",
+    "fill": "a fill of an order moves its part of the reservation into the position",
+    "release": "an order has ended, and what is left of its reservation is released",
+    "settle": "a market pays out, and its position becomes 0",
+    "opening": "a new day or a new journal takes over a position that exists already",
+    "foreign": "an order or fill that the journal did not send is counted, or such an order no longer rests",
+    "review": "a person clears a breached scope; all amounts are 0",
+    "realise": "the result of positions that were closed is taken over from one scope to another",
+}
 _EXAMPLES_OF: Final = re.compile(r"<!-- begin ([a-z ]+) -->\n(.*?)<!-- end \1 -->\n", re.DOTALL)
 
 
@@ -90,6 +101,7 @@ def audit_page() -> str:
         "tables": _tables,
         "other tables": _other_tables,
         "kinds": lambda: _kinds(records),
+        "postings": _postings,
         "transitions": _transitions,
         "open": lambda: f"{_listed(OPEN_STATES)}.\n",
     }
@@ -161,6 +173,11 @@ def _kinds(records: list[tuple[int, str | None, str, str, str]]) -> str:
     lines.append(f"\nThis version writes no record of kind {unused}.\n\nAn example of the body of each kind:\n\n")
     lines += [f"```json\n{examples[kind]}\n```\n\n" for kind in there]
     return "".join(lines)
+
+
+def _postings() -> str:
+    lines = ["| kind | posted when |\n|---|---|\n"]
+    return "".join([*lines, *(f"| `{kind}` | {CHANGES.get(kind, kind)} |\n" for kind in POSTING_KINDS)])
 
 
 def _transitions() -> str:
