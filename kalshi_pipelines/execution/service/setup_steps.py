@@ -123,6 +123,7 @@ class SetupSteps:
         yield self._anchors()
         yield self._kill_switch()
         yield self._other_session()
+        yield self._other_traders()
         yield self._arming()
 
     def _mode(self) -> SetupStep:
@@ -278,6 +279,17 @@ class SetupSteps:
             return SetupStep("other session", Standing.DONE, f"no session trades {account}")
         found = f"session {lease.session_id} trades {account} until {format_instant(lease.until_us)}"
         return SetupStep("other session", Standing.WRONG, found, (f'{_PROGRAM} close-session --why "..."',))
+
+    def _other_traders(self) -> SetupStep:
+        journal, account = self.journal, self.account
+        if isinstance(journal, ExpectedError) or isinstance(account, ExpectedError):
+            return SetupStep("other traders", Standing.MISSING, "needs the trade key and the databases")
+        made = _attempt(lambda: account.other_traders(journal).check())
+        if isinstance(made, ExpectedError):
+            return SetupStep("other traders", Standing.WRONG, str(made))
+        if not made.ok:
+            return SetupStep("other traders", Standing.WRONG, _told(made))
+        return SetupStep("other traders", Standing.DONE, "no other journal trades this account")
 
     def _arming(self) -> SetupStep:
         failed = _failed(self._arming_checks(), DenialReason.NOT_ARMED, DenialReason.ARM_TOKEN_INVALID)

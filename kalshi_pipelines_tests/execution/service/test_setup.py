@@ -86,7 +86,7 @@ def test_setup_without_any_setting_names_every_missing_variable(capsys: pytest.C
     for name in VARIABLES.keys() - {"KALSHI_SANDBOX_URL", "KALSHI_TRADE_PRODUCTION"}:
         assert f"{name} is not set" in said, name
     assert "dagster job execute -m kalshi_pipelines -j migrate" in said
-    assert "Not ready: 12 steps left" in said
+    assert "Not ready: 13 steps left" in said
 
 
 def test_setup_for_production_proposes_no_consent_and_names_the_variable(
