@@ -8,8 +8,13 @@ from typing import Any, Final, LiteralString, cast
 
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql.psycopg import dialect as postgres_dialect
 
+from kalshi_pipelines.execution.journal.postgres_pipeline import Statement, run_together
 from kalshi_pipelines.warehouse.engine import sqlite_driver
+
+#: Postgres itself knows only numbered parameters.
+_POSTGRES: Final[sa.Dialect] = cast("Any", postgres_dialect)(paramstyle="numeric_dollar")
 
 
 class DriverQuery:
@@ -27,15 +32,20 @@ class DriverQuery:
 
         ``values`` are the query's parameters.
         """
-        text, places, fixed = self._compile(connection.dialect)
-        given = {**fixed, **values}
         driver = connection.connection.driver_connection
         if isinstance(driver, psycopg.Connection):
-            found: Any = driver.execute(text, given)
-        else:
-            found = sqlite_driver(connection).execute(text, [given[name] for name in places])
+            return run_together(driver, [self.statement(values)])[0]
+        text, places, fixed = self._compile(connection.dialect)
+        given = {**fixed, **values}
+        found = sqlite_driver(connection).execute(text, [given[name] for name in places])
         names = [column[0] for column in found.description]
         return [dict(zip(names, row, strict=True)) for row in found]
+
+    def statement(self, values: Mapping[str, object]) -> Statement:
+        """Return the query as a statement for Postgres. ``values`` are its parameters."""
+        text, places, fixed = self._compile(_POSTGRES)
+        given = {**fixed, **values}
+        return Statement(text, [given[name] for name in places])
 
     def _compile(self, dialect: sa.Dialect) -> tuple[LiteralString, list[str], dict[str, Any]]:
         known = self._compiled.get(dialect.name)

@@ -93,7 +93,7 @@ def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
 
 
 #: The newest revision of the journal, and a digest of the guards that this revision installs.
-GUARDS = "0010 5e4e813bd25b067a"
+GUARDS = "0011 68280b366e212c07"
 
 
 def test_changed_guards_come_with_a_migration() -> None:

@@ -25,7 +25,7 @@ from kalshi_pipelines.execution.journal.records import (
     Signature,
     SweepReading,
 )
-from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata
+from kalshi_pipelines.execution.journal.tables import APPEND_ONLY, metadata, postings, scopes
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.journal.writing.admission_figures import AdmissionFigureReader
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
@@ -336,6 +336,22 @@ def test_sending_with_a_reservation_in_a_past_day_is_refused(
         refused(steps, lambda transaction, _: transaction.orders.record_sending(intent, "1.0+test"))
         == "send_guard:unreserved"
     )
+
+
+def test_two_reservations_in_a_scope_by_one_statement_cannot_hide_one(steps: OrderSteps) -> None:
+    """Postgres counts the reservations of a statement together, SQLite counts them one by one."""
+    first = steps.reserve()
+    with steps.journal._writing.connect() as connection:
+        rows = connection.execute(sa.select(postings).where(postings.c.intent_id == first.intent_id)).mappings().all()
+        forged = [{**rows[0], "dedupe": f"reserve:{name}"} for name in ("one", "two")]
+        if connection.dialect.name == "postgresql":
+            with pytest.raises(sa.exc.IntegrityError, match="reservation:twice_in_a_scope"):
+                connection.execute(sa.insert(postings).values(forged))
+        else:
+            connection.execute(sa.insert(postings).values(forged))
+            counted = sa.select(scopes.c.orders).where(scopes.c.scope_id == rows[0]["scope_id"])
+            assert connection.scalar(counted) == 3
+        connection.rollback()
 
 
 def test_sending_in_a_dry_run_is_refused(journal_engine: sa.Engine) -> None:

@@ -7,7 +7,7 @@ _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
     "anchor_trust", "anchoring", "anchors", "caps", "counting", "driver_query", "errors", "intent_rows", "journal",
-    "path_claim", "reading/*", "records", "transaction", "writing/*",
+    "path_claim", "postgres_pipeline", "reading/*", "records", "transaction", "writing/*",
 )  # fmt: skip
 #: Tests on Postgres check the same as those on SQLite, and take longer.
 _QUICK: Final = "not postgres"

@@ -7,7 +7,7 @@
 --
 -- An order that only closes a position counts as no order (d_orders is 0), and no cap refuses it.
 --
--- A rule "in <kind> scopes" applies to scopes of that kind only. SQLite gets it as "c.kind = '<kind>' AND <condition>",
+-- A rule "in <kind> scopes" applies to scopes of that kind only. It becomes "c.kind = '<kind>' AND <condition>",
 -- so a condition with OR needs parentheses.
 
 -- refuse: scope_breached

@@ -12,7 +12,7 @@ SET search_path = {schema}, pg_temp AS $guard${body}$guard$
 REVOKE ALL ON FUNCTION {prefix}{name}() FROM PUBLIC
 
 -- name: trigger
-CREATE TRIGGER {prefix}{name} {event} ON {table} FOR EACH {each} {when} EXECUTE FUNCTION {prefix}{function}()
+CREATE TRIGGER {prefix}{name} {event} ON {table} {rows} FOR EACH {each} {when} EXECUTE FUNCTION {prefix}{function}()
 
 -- name: always
 -- The trigger also fires in a database session whose replication role switches ordinary triggers off.
@@ -22,10 +22,9 @@ ALTER TABLE {table} ENABLE ALWAYS TRIGGER {prefix}{name}
 WHEN ({condition})
 
 -- name: refuse_if
--- One IF statement for each rule, because Postgres prepares the condition of an IF only when it is reached.
-IF {condition} THEN
-RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = '{guard}_guard:{reason}';
-END IF;
+-- One branch of the CASE expression that returns the message of the first rule that holds. One query for all rules
+-- takes about half as long as a query for each rule.
+WHEN {condition} THEN '{guard}_guard:{reason}'
 
 -- name: then
 -- The body of a function that runs one of the statements that SQLite and Postgres share.
@@ -50,28 +49,46 @@ END
 
 -- name: judge_event
 -- Refuse an order event for the first rule of send.sql or admit.sql that holds.
-DECLARE i intents; s sessions;
+DECLARE refusal text;
 BEGIN
-SELECT * INTO i FROM intents WHERE intent_id = NEW.intent_id;
-SELECT * INTO s FROM sessions WHERE session_id = i.session_id;
-{refusals};
+SELECT CASE {refusals} END INTO refusal
+FROM intents i JOIN sessions s ON s.session_id = i.session_id
+WHERE i.intent_id = NEW.intent_id;
+IF refusal IS NOT NULL THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = refusal;
+END IF;
 RETURN NEW;
 END
 
 -- name: reserve
--- Count a reservation, then refuse it for the first rule of caps.sql that holds.
-DECLARE c scopes; m scope_markets; s sessions;
+-- Count all reservations of a statement, then refuse them for the first rule of caps.sql that holds in the first scope.
+-- An UPDATE changes a row only once, so a statement must not hold two reservations for one scope.
+#variable_conflict use_column
+DECLARE refusal text;
 BEGIN
-{count_reservation} RETURNING * INTO c;
-{count_reservation_in_market} RETURNING * INTO m;
-{refusals_in_all_scopes};
-IF c.kind = 'rolling' THEN {refusals_in_rolling_scopes}; END IF;
-IF c.kind = 'account' THEN
-SELECT * INTO s FROM sessions WHERE session_id = NEW.session_id;
-{refusals_in_account_scopes};
+IF (SELECT count(*) <> count(DISTINCT scope_id) FROM new_postings WHERE kind = 'reserve') THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'reservation:twice_in_a_scope';
 END IF;
-RETURN NEW;
+{count_reservation};
+{count_reservation_in_market};
+SELECT judged.message INTO refusal
+FROM (
+    SELECT c.scope_id, CASE {refusals} END AS message
+    {from_reservations}
+    JOIN scopes c ON c.scope_id = NEW.scope_id
+    JOIN scope_markets m ON m.scope_id = c.scope_id AND m.ticker = NEW.ticker
+    JOIN sessions s ON s.session_id = NEW.session_id
+) judged
+WHERE judged.message IS NOT NULL ORDER BY judged.scope_id LIMIT 1;
+IF refusal IS NOT NULL THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = refusal;
+END IF;
+RETURN NULL;
 END
+
+-- name: from_reservations
+-- The reservations among the postings that the statement has inserted.
+FROM (SELECT * FROM new_postings p WHERE p.kind = 'reserve') AS NEW
 
 -- name: post
 -- Count a fact, such as a fill, in its scope and its market.
@@ -94,6 +111,7 @@ to_char(to_timestamp(p.at_us / {second_us} + 86400 * (1)) AT TIME ZONE 'UTC', 'Y
 -- Give a proposal its number and its time, so that no proposer can choose them. If the login may only propose, its name
 -- is stored, and the proposal's source begins with it. Then refuse the proposal for the first rule of inbox.sql that
 -- holds.
+DECLARE refusal text;
 BEGIN
 IF NEW.proposal_id IS NOT NULL THEN
 RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = 'inbox_guard:number';
@@ -105,7 +123,10 @@ NEW.login := coalesce((
     WHERE me.rolname = session_user AND NOT me.rolsuper AND pg_has_role(me.oid, r.oid, 'MEMBER')
 ), '');
 IF NEW.login <> '' THEN NEW.source := left(NEW.login || ': ' || NEW.source, 200); END IF;
-{refusals};
+refusal := CASE {refusals} END;
+IF refusal IS NOT NULL THEN
+RAISE EXCEPTION USING ERRCODE = 'check_violation', MESSAGE = refusal;
+END IF;
 RETURN NEW;
 END
 

@@ -1,5 +1,8 @@
 -- The statements by which a posting NEW changes the counters of its scope. SQLite and Postgres share them.
 --
+-- SQLite counts reservations one by one. Postgres counts all reservations of a statement together: from_reservations
+-- is then a FROM clause that gives them the name NEW.
+--
 -- A reservation sets the scope's caps to the caps of its session. The reservation of an order that only closes a
 -- position (d_orders is 0) leaves the caps as they are, and raises the cap on the worst loss if the order's fees need
 -- it. A fact (a fill, a release, a settlement ...) changes
@@ -23,7 +26,7 @@ UPDATE scopes SET
 orders = orders + NEW.d_orders,
 notional_microdollars = notional_microdollars + NEW.d_notional_microdollars,
 worst_microdollars = worst_microdollars + {worst_loss_of_reservation}
-WHERE scope_id = NEW.scope_id;
+{from_reservations} WHERE scopes.scope_id = NEW.scope_id;
 
 -- name: count_reservation_in_market
 -- Count a reservation in its market's row of the scope. Add the row if the scope has none for the market.
@@ -31,10 +34,10 @@ INSERT INTO scope_markets (
     scope_id, ticker, if_no_microdollars, if_yes_microdollars, spent_microdollars,
     position_centicontracts, open_bids_centicontracts, open_asks_centicontracts
 )
-VALUES (
+SELECT
     NEW.scope_id, NEW.ticker, NEW.d_if_no_microdollars, NEW.d_if_yes_microdollars, 0,
     0, NEW.d_open_bids_centicontracts, NEW.d_open_asks_centicontracts
-)
+{from_reservations} WHERE NEW.kind = 'reserve'
 ON CONFLICT (scope_id, ticker) DO UPDATE SET
 if_no_microdollars = scope_markets.if_no_microdollars + excluded.if_no_microdollars,
 if_yes_microdollars = scope_markets.if_yes_microdollars + excluded.if_yes_microdollars,

@@ -47,6 +47,9 @@ JOIN scope_markets m ON m.scope_id = c.scope_id AND m.ticker = NEW.ticker
 JOIN sessions s ON s.session_id = NEW.session_id
 WHERE c.scope_id = NEW.scope_id;
 
+-- name: from_reservations
+-- Nothing: NEW is the one posting that the trigger runs for.
+
 -- name: post
 -- Count a fact, such as a fill, in its scope and its market.
 {begin_market};

@@ -71,6 +71,8 @@ _TRIGGERS: Final = (
 )
 #: Guards that refuse an order event. The rules of each guard are in the ``.sql`` file with the guard's name.
 _JUDGED: Final = ("send", "admit")
+#: Guards that run once for all rows of a statement on Postgres. On SQLite every guard runs for each row.
+_OF_STATEMENTS: Final = frozenset({"reserve"})
 #: Guards that run a single statement, which is the same for SQLite and Postgres.
 _SHARED: Final = ("audit_head", "opened", "moved", "closed")
 #: The values that replace parameters in the ``.sql`` files.
@@ -125,6 +127,10 @@ class _Guards:
             for rule in rules
         )
 
+    def cap_refusals(self) -> str:
+        """Return the SQL that refuses a reservation for the first rule of ``caps.sql`` that holds."""
+        return self.refusals("cap", [_with_scope_kind(rule) for rule in read_template("caps").rules], " ")
+
 
 def _sqlite() -> Iterator[str]:
     guards = _Guards("sqlite")
@@ -152,13 +158,12 @@ def _sqlite() -> Iterator[str]:
     yield trigger("audit_chain", "BEFORE INSERT", "audit_log", refuse("audit:hash"), guards.fill("wrong_hash"))
     inbox = guards.refusals("inbox", read_template("inbox").rules, " ")
     yield trigger("inbox", "AFTER INSERT", "proposals", guards.fill("inbox", refusals=inbox))
-    caps = [_with_scope_kind(rule) for rule in read_template("caps").rules]
     actions = {
         **{
             name: guards.fill("judge_event", refusals=guards.refusals(name, read_template(name).rules, " "))
             for name in _JUDGED
         },
-        "reserve": guards.fill("reserve", refusals=guards.refusals("cap", caps, " ")),
+        "reserve": guards.fill("reserve", refusals=guards.cap_refusals()),
     }
     for each in _TRIGGERS:
         yield trigger(each.name, each.event, each.table, actions.get(each.name) or guards.fill(each.name), each.when)
@@ -177,12 +182,14 @@ def _postgres() -> Iterator[str]:
         yield guards.fill("function", name=name, body=body)
         yield guards.fill("revoke_function", name=name)
     for trigger, function, level in _postgres_triggers():
-        condition = guards.fill("condition", condition=trigger.when) if trigger.when else ""
+        rows = "REFERENCING NEW TABLE AS new_postings" if trigger.name in _OF_STATEMENTS else ""
+        condition = guards.fill("condition", condition=trigger.when) if trigger.when and not rows else ""
         yield guards.fill(
             "trigger",
             name=trigger.name,
             event=trigger.event,
             table=trigger.table,
+            rows=rows,
             each=level,
             when=condition,
             function=function,
@@ -197,17 +204,10 @@ def _postgres_functions(guards: _Guards) -> Iterator[tuple[str, str]]:
     for name in _SHARED:
         yield name, guards.fill("then", action=guards.fill(name))
     for name in _JUDGED:
-        yield name, guards.fill("judge_event", refusals=guards.refusals(name, read_template(name).rules, "; "))
-    yield "inbox", guards.fill("inbox", refusals=guards.refusals("inbox", read_template("inbox").rules, "; "))
+        yield name, guards.fill("judge_event", refusals=guards.refusals(name, read_template(name).rules, " "))
+    yield "inbox", guards.fill("inbox", refusals=guards.refusals("inbox", read_template("inbox").rules, " "))
     yield "post", guards.fill("post")
-    caps = read_template("caps").rules
-    refusals = {
-        f"refusals_in_{kind or 'all'}_scopes": guards.refusals(
-            "cap", [rule for rule in caps if rule.scope_kind == kind], "; "
-        )
-        for kind in (None, "rolling", "account")
-    }
-    yield "reserve", guards.fill("reserve", **refusals)
+    yield "reserve", guards.fill("reserve", refusals=guards.cap_refusals())
 
 
 def _postgres_triggers() -> Iterator[tuple[_Trigger, str, str]]:
@@ -223,4 +223,4 @@ def _postgres_triggers() -> Iterator[tuple[_Trigger, str, str]]:
     yield _Trigger("audit_chain", "BEFORE INSERT", "audit_log"), "audit_chain", "ROW"
     yield _Trigger("inbox", "BEFORE INSERT", "proposals"), "inbox", "ROW"
     for each in _TRIGGERS:
-        yield each, each.name, "ROW"
+        yield each, each.name, "STATEMENT" if each.name in _OF_STATEMENTS else "ROW"
