@@ -337,6 +337,12 @@ class Settings(PlainSettings):
         """The folder of the Parquet lake."""
         return self.lake_dir or self.environment_dir / "lake"
 
+    def without_key(self, key_id: str | None) -> Self:
+        """Return these settings without their API key if it is the key with this id, and otherwise unchanged."""
+        if key_id is None or self.api_key_id != key_id:
+            return self
+        return self.model_copy(update={"api_key_id": None, "private_key_file": None})
+
     @property
     def environment_dir(self) -> Path:
         """The folder with the files of the configured environment: sandbox, demo or prod."""

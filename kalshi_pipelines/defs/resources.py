@@ -85,9 +85,12 @@ class ExchangeResource(dg.ConfigurableResource[Any]):
     _started: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @contextmanager
-    def client(self, engine: sa.Engine) -> Iterator[KalshiClient]:
-        """Open a client of the exchange. The warehouse that ``engine`` opens keeps the client's rate budget."""
-        settings = Settings.from_environment()
+    def client(self, engine: sa.Engine, not_with_key: str | None = None) -> Iterator[KalshiClient]:
+        """Open a client of the exchange. The warehouse that ``engine`` opens keeps the client's rate budget.
+
+        If the configured API key has the id ``not_with_key``, the client reads without a key.
+        """
+        settings = Settings.from_environment().without_key(not_with_key)
         with KalshiClient.from_settings(settings, engine, url=self.sandbox_address(settings)) as client:
             yield client
 

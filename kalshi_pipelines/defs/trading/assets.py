@@ -164,7 +164,7 @@ def _trade(
     opening: Opening,
 ) -> TradingRun:
     settings = TradeSettings.from_environment()
-    with exchange.client(warehouse.engine) as client:
+    with exchange.client(warehouse.engine, settings.api_key_id) as client:
         trading = TradingContext(
             journal.settings, settings, journal_of(journal), warehouse.engine, client, context.log.info
         )

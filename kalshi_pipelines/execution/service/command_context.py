@@ -110,11 +110,15 @@ class CommandContext:
         return engine
 
     def client(self, warehouse: sa.Engine) -> KalshiClient:
-        """Open a client for reading the exchange. It is closed after the command."""
-        if self.settings.sandbox_url is None and self.trade.url is not None:
-            client = KalshiClient.from_settings(self.settings, warehouse, self.trade.url, "KALSHI_TRADE_URL")
+        """Open a client for reading the exchange in a dry run. It is closed after the command.
+
+        The client never reads with the trade key, because its rate budget belongs to live sessions.
+        """
+        settings = self.settings.without_key(self.trade.api_key_id)
+        if settings.sandbox_url is None and self.trade.url is not None:
+            client = KalshiClient.from_settings(settings, warehouse, self.trade.url, "KALSHI_TRADE_URL")
         else:
-            client = KalshiClient.from_settings(self.settings, warehouse)
+            client = KalshiClient.from_settings(settings, warehouse)
         return self._open.enter_context(client)
 
     def live_transport(self) -> OrderTransport:

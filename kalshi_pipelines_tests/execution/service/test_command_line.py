@@ -11,20 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
-from kalshi_pipelines.execution.journal.journal import initialise
-from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.kill.registry import read_registry
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.cli import main
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, sandbox_with_member
-from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.execution.trading_environment import prepare_trading
 
 
 @pytest.fixture
@@ -32,25 +28,7 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxM
     """A sandbox, and the environment variables of an operator who trades there but has not armed a session."""
     monkeypatch.chdir(tmp_path)
     with sandbox_with_member(tmp_path) as made:
-        for name, value in {
-            "SANDBOX_URL": made.sandbox.url,
-            "DATA_DIR": str(tmp_path / "data"),
-            "TRADE_MODE": "live",
-            "TRADE_API_KEY_ID": made.key_id,
-            "TRADE_PRIVATE_KEY_FILE": str(made.key_file),
-            "TRADE_URL": made.sandbox.url,
-            "TRADE_SERIES": "*",
-        }.items():
-            monkeypatch.setenv(f"KALSHI_{name}", value)
-        settings = Settings.from_environment()
-        settings.environment_dir.mkdir(parents=True)
-        warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
-        upgrade_to_head(warehouse)
-        upgrade_journal(journal)
-        initialise(journal, settings.environment)
-        run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=made.sandbox.url)
-        warehouse.dispose()
-        journal.dispose()
+        prepare_trading(made, tmp_path, monkeypatch)
         yield made
 
 
