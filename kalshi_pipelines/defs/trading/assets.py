@@ -115,7 +115,7 @@ def executed_orders(
         return
     yield dg.MaterializeResult(metadata=facts)
     if not run.is_clean:
-        raise dg.Failure(f"A person must look at this session: {run.reconciliations[-1]}", allow_retries=False)
+        raise dg.Failure(f"A person must look at {run}: {run.reconciliations[-1]}", allow_retries=False)
 
 
 @journal_asset(

@@ -1,8 +1,9 @@
 """Values of the executor: its decision about a proposal, and an order that was planned or admitted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.gates.order_checks import Denial
@@ -24,6 +25,8 @@ class DecisionOutcome(StrEnum):
     DENIED = "denied"
     AWAITS_APPROVAL = "awaits_approval"
     UNKNOWN = "unknown"
+    ABSENT = "absent"
+    """The order was sent, and a reconciliation proved that the exchange does not have it."""
     REFUSED = "refused"
     """The exchange refused the order, or the request could not leave this computer."""
     KNOWN = "known"
@@ -156,15 +159,23 @@ def decision_of(
     return Decision(outcome, planned.order, planned.proposal_id, intent, reason, detail, checks)
 
 
+def after_reconciliation(decision: Decision, intent: Intent) -> Decision:
+    """Return the decision about an order of unknown outcome after a reconciliation has looked for the order."""
+    detail = f"{decision.detail}; a reconciliation found the order {intent.state.value}"
+    return replace(decision, outcome=_outcome_of(intent), intent=intent, detail=detail)
+
+
 def _outcome_of(intent: Intent) -> DecisionOutcome:
-    if intent.state is OrderState.RESERVED:
-        return DecisionOutcome.AWAITS_APPROVAL
-    if intent.state in (OrderState.DENIED, OrderState.ABANDONED):
-        return DecisionOutcome.DENIED
-    if intent.state is OrderState.SIMULATED:
-        return DecisionOutcome.SIMULATED
-    if intent.state is OrderState.REJECTED:
-        return DecisionOutcome.REFUSED
-    if intent.state in (OrderState.UNKNOWN, OrderState.SENDING):
-        return DecisionOutcome.UNKNOWN
-    return DecisionOutcome.PLACED
+    return _OUTCOMES.get(intent.state, DecisionOutcome.PLACED)
+
+
+_OUTCOMES: Final = {
+    OrderState.RESERVED: DecisionOutcome.AWAITS_APPROVAL,
+    OrderState.DENIED: DecisionOutcome.DENIED,
+    OrderState.ABANDONED: DecisionOutcome.DENIED,
+    OrderState.SIMULATED: DecisionOutcome.SIMULATED,
+    OrderState.REJECTED: DecisionOutcome.REFUSED,
+    OrderState.ABSENT: DecisionOutcome.ABSENT,
+    OrderState.UNKNOWN: DecisionOutcome.UNKNOWN,
+    OrderState.SENDING: DecisionOutcome.UNKNOWN,
+}

@@ -47,7 +47,8 @@ GUARD_DENIALS: Final = {
 #: The largest number of an order group's contracts that the exchange matches in any 15 seconds. This limit only slows
 #: fills down; the ledger enforces the caps.
 GROUP_CONTRACTS: Final = 10_000
-#: The kill switch is engaged when this number of orders in a row were refused or could not be sent.
+#: The kill switch is engaged when this number of orders in a row were refused or could not be sent. A refusal that only
+#: tells how the market stood does not count, and does not interrupt the row.
 MOST_REFUSALS_IN_A_ROW: Final = 3
 #: The longest time between recording that an order is being sent and the first byte of the order, in microseconds. If
 #: more time has passed, the order is not sent.
@@ -253,7 +254,8 @@ class LiveDispatch:
             raise
 
     def _record_verdict(self, sending: Intent, verdict: AnswerVerdict, answer: OrderAnswer) -> Intent:
-        self._refusals = self._refusals + 1 if verdict.state is OrderState.REJECTED else 0
+        if not verdict.is_ordinary:
+            self._refusals = self._refusals + 1 if verdict.state is OrderState.REJECTED else 0
         facts = {
             "detail": verdict.detail,
             "status": answer.status,

@@ -6,7 +6,8 @@ Vendor facts (docs.kalshi.com "Order errors", OpenAPI 3.34.0, recordings of the 
 - 400, 401, 403, 404 and 410 with a documented JSON error body mean that the order was not taken. With any other body,
   the answer may be from a proxy, and the outcome is unknown.
 - After 408, 5xx or a lost connection the outcome is unknown.
-- 409 means that an order with this client order id exists, so the reconciliation looks for it.
+- 409 means that an order with this client order id exists, so the reconciliation looks for it. The one exception is a
+  fill-or-kill order that found too few contracts: its error code proves that the order ended without a fill.
 - 429 is documented as a refusal. A rate limiter in front of the exchange may also send it for an order that was taken,
   so the reconciliation looks for the order.
 """
@@ -19,6 +20,7 @@ from typing import Final
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.canonical_json import LARGEST_INTEGER
 from kalshi_pipelines.execution.orders.error_bodies import is_error_body, json_object
+from kalshi_pipelines.execution.orders.ordinary_ends import is_missed_fill_or_kill, is_ordinary_refusal
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId, TimeInForce
@@ -85,6 +87,8 @@ class AnswerVerdict:
     filled: int = 0
     remaining: int = 0
     ts_ms: int | None = None
+    is_ordinary: bool = False
+    """Whether the order was refused or ended only because of the present book or position."""
 
 
 def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
@@ -98,11 +102,19 @@ def judge_answer(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
         return AnswerVerdict(OrderState.UNKNOWN, f"no answer: {answer.detail}"[:_MOST_TEXT])
     if answer.status in _ACCEPTED:
         return _judge_acceptance(answer, request)
+    return _judge_refusal(answer, request)
+
+
+def _judge_refusal(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:
+    said = f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT]
+    if is_missed_fill_or_kill(answer.body, answer.content_type, request):
+        return AnswerVerdict(OrderState.CANCELED, said, is_ordinary=True)
     if answer.status in REFUSING_STATUSES and answer.is_refusal:
-        return AnswerVerdict(OrderState.REJECTED, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+        is_ordinary = is_ordinary_refusal(answer.body, answer.content_type, request)
+        return AnswerVerdict(OrderState.REJECTED, said, is_ordinary=is_ordinary)
     if answer.status in REFUSING_STATUSES:
         return _unknown(answer, "the body is no documented error of the exchange")
-    return AnswerVerdict(OrderState.UNKNOWN, f"{answer.status} {error_text(answer.body)}"[:_MOST_TEXT])
+    return AnswerVerdict(OrderState.UNKNOWN, said)
 
 
 def _judge_acceptance(answer: OrderAnswer, request: OrderRequest) -> AnswerVerdict:

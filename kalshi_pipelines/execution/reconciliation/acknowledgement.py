@@ -4,7 +4,7 @@ The journal's earlier rows stay as they are. An order that a person changed else
 the ledger counts what rests of it, and its fills. A second person signs if caps would grow.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -28,6 +28,7 @@ from kalshi_pipelines.execution.reconciliation.snapshot import AccountSnapshot, 
 from kalshi_pipelines.units import DAY_US
 
 ACKNOWLEDGE: Final = "acknowledge"
+ADOPT: Final = "adopt"
 #: How long a first signature waits for the second one.
 SIGNATURE_VALID_US: Final = DAY_US
 _NAMES: Final = ("orders", "notional", "worst loss", "cap on the worst loss")
@@ -57,8 +58,12 @@ class Acknowledgement:
     number: int | None
 
 
-def show_evidence(context: ReconciliationContext, action: str = ACKNOWLEDGE) -> Evidence:
+def show_evidence(
+    context: ReconciliationContext, action: str = ACKNOWLEDGE, history: Sequence[EvidenceItem] = ()
+) -> Evidence:
     """Return the evidence of the account and the changes that its acknowledgement would make. Nothing is recorded.
+
+    ``history`` is the evidence of an adoption about the time before, such as orders of a lost journal.
 
     Raises:
         NotAcknowledged: There is nothing to acknowledge, or no person can take responsibility for a difference.
@@ -68,13 +73,17 @@ def show_evidence(context: ReconciliationContext, action: str = ACKNOWLEDGE) -> 
     snapshot = take_snapshot(context)
     try:
         with context.journal.writing() as transaction:
-            _undo(_apply(context, transaction, snapshot, action, _NOBODY))
+            _undo(_apply(context, transaction, snapshot, action, _NOBODY, history))
     except _UndoneError as undone:
         return undone.evidence
 
 
 def acknowledge(
-    context: ReconciliationContext, digest: str, signature: Signature, action: str = ACKNOWLEDGE
+    context: ReconciliationContext,
+    digest: str,
+    signature: Signature,
+    action: str = ACKNOWLEDGE,
+    history: Sequence[EvidenceItem] = (),
 ) -> Acknowledgement:
     """Sign evidence. If no further signature is needed, set the ledger to the exchange's truth.
 
@@ -83,6 +92,7 @@ def acknowledge(
         digest: The first digits of the digest of the evidence that the person has read.
         signature: The person and the person's reason.
         action: The kind of acknowledgement.
+        history: The evidence of an adoption about the time before.
 
     Raises:
         NotAcknowledged: The evidence has another digest, or it cannot be acknowledged.
@@ -92,7 +102,7 @@ def acknowledge(
     snapshot, account = take_snapshot(context), context.account
     try:
         with context.journal.writing() as transaction:
-            evidence = _apply(context, transaction, snapshot, action, signature)
+            evidence = _apply(context, transaction, snapshot, action, signature, history)
             _require_digest(evidence, digest)
             since_us = transaction.now_us - SIGNATURE_VALID_US
             signed = transaction.reading.acknowledgements.signatures(account, action, evidence.sha256, since_us)
@@ -129,12 +139,15 @@ def _apply(
     snapshot: AccountSnapshot,
     action: str,
     signature: Signature,
+    history: Sequence[EvidenceItem],
 ) -> Evidence:
     """Set the ledger to the exchange's truth, and return the evidence with the changes of the ledger."""
     account = context.account
-    _require_quiet(context, transaction)
+    _require_quiet(context, transaction, action)
     comparison = post_snapshot(context, transaction, snapshot, fact_by_fact=True)
-    items = items_of(transaction, account, snapshot, comparison)
+    present = items_of(transaction, account, snapshot, comparison)
+    told = {item.order_id for item in present if item.order_id is not None}
+    items = (*present, *(item for item in history if item.order_id not in told))
     if not items:
         raise NothingToAcknowledge("The account matches the journal, and every fact is explained.")
     reading = transaction.reading.acknowledgements
@@ -144,13 +157,13 @@ def _apply(
         transaction.ledger.clear_breaches(account, signature.by, signature.reason)
     changes, grows = _changes(before, reading.counters(account))
     unproved = any(item.kind == DifferenceKind.UNRESOLVED.value for item in items)
-    return Evidence(action, account, items, changes, needs_second=grows or unproved)
+    return Evidence(action, account, items, changes, needs_second=grows or unproved or action == ADOPT)
 
 
-def _require_quiet(context: ReconciliationContext, transaction: JournalTransaction) -> None:
+def _require_quiet(context: ReconciliationContext, transaction: JournalTransaction, action: str) -> None:
     """Check that no session is sending orders, because the evidence would change while a person reads it."""
     reading = transaction.reading
-    if reading.sessions.first_live_session_us(context.account) is None:
+    if action != ADOPT and reading.sessions.first_live_session_us(context.account) is None:
         raise NotAcknowledged(
             "No live session of the sub-account was ever opened, so the journal counts nothing yet.",
             "Cancel other people's orders, then open a session. The session takes over the positions.",
@@ -205,6 +218,9 @@ class _Correction:
         intents = {number: self._transaction.reading.orders.intent(number) for number in sorted(closed)}
         for intent in intents.values():
             self._close(intent)
+        if self._transaction.reading.sessions.first_live_session_us(self._account) is None:
+            # The journal counts nothing yet. The first session takes over the positions and the resting orders.
+            return
         for item in items:
             order = self._snapshot.orders.orders.get(item.order_id or "")
             if order is not None and order.is_resting and item.kind != DifferenceKind.FOREIGN_ORDER.value:

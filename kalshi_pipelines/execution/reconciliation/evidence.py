@@ -150,6 +150,7 @@ class _Gathering:
                     order
                     for order in self._snapshot.orders.of_client(intent.client_order_id)
                     if order.order_id not in self._taken
+                    or self._taken[order.order_id].subject != intent.client_order_id
                 ]
                 yield from self._taken_over(intent, DifferenceKind.UNRESOLVED.value, "its outcome is unknown", orders)
 

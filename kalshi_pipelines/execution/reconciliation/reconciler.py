@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from kalshi_pipelines.execution.gates.order_checks import MOST_CLOCK_DIFFERENCE_MS
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Signature
+from kalshi_pipelines.execution.journal.records import EvidenceItem, Signature
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.checkpoints import PassCheckpoint, ignore_checkpoint
@@ -120,13 +120,15 @@ class Reconciler:
             **{**{name: getattr(report, name) for name in report.__slots__}, "reconciliation_id": number}
         )
 
-    def show_evidence(self, action: str = ACKNOWLEDGE) -> Evidence:
-        """Return what persons can acknowledge now. ``acknowledgement.show_evidence`` describes the details."""
-        return show_evidence(self._context, action)
+    def show_evidence(self, action: str = ACKNOWLEDGE, history: Sequence[EvidenceItem] = ()) -> Evidence:
+        """Return what persons can acknowledge or adopt now. ``acknowledgement.show_evidence`` describes the details."""
+        return show_evidence(self._context, action, history)
 
-    def acknowledge(self, digest: str, signature: Signature, action: str = ACKNOWLEDGE) -> Acknowledgement:
+    def acknowledge(
+        self, digest: str, signature: Signature, action: str = ACKNOWLEDGE, history: Sequence[EvidenceItem] = ()
+    ) -> Acknowledgement:
         """Sign the evidence with this digest. ``acknowledgement.acknowledge`` describes the details."""
-        return acknowledge(self._context, digest, signature, action)
+        return acknowledge(self._context, digest, signature, action, history)
 
     def _unresolved(self, transaction: JournalTransaction, own_session: str | None) -> tuple[str, ...]:
         """Return the client order ids of unknown orders.

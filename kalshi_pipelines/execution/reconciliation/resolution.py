@@ -274,9 +274,12 @@ def _sweep(context: ReconciliationContext, intent: Intent) -> tuple[int, OrderSw
     # at least up to this instant.
     as_of_us = context.exchange.as_of_us()
     swept = context.exchange.orders(intent.planned_us - HOUR_US, intent.ticker)
-    # Persons took responsibility for acknowledged orders, so such an order is not the order of an intent any more.
+    # Persons took over a twin of this order, so the twin is not the order of the intent. An order that they adopted
+    # from an earlier journal still tells that the signal was traded before.
     with context.journal.reading() as reading:
-        return as_of_us, swept.without(reading.acknowledgements.orders(context.account).keys())
+        acknowledged = reading.acknowledgements.orders(context.account).items()
+    twins = {order_id for order_id, item in acknowledged if item.subject == intent.client_order_id}
+    return as_of_us, swept.without(twins)
 
 
 def _record_match(

@@ -196,6 +196,10 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     _evidence(acknowledge, user)
     acknowledge.set_defaults(do=evidence_commands.acknowledge)
 
+    adopt = add("adopt", help="let a fresh or restored journal take over the account; needs two persons")
+    _evidence(adopt, user)
+    adopt.set_defaults(do=evidence_commands.adopt)
+
     close = add("close-session", help="end the live session of the sub-account")
     _by_and_why(close, user)
     close.set_defaults(do=session_commands.close_session)

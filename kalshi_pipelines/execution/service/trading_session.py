@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
-from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, DecisionOutcome
+from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, DecisionOutcome, after_reconciliation
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
 from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
@@ -100,8 +100,9 @@ class TradingRun:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no order is unknown and the last reconciliation was clean. Otherwise a person has to act."""
-        return not self.count(DecisionOutcome.UNKNOWN) and all(each.clean for each in self.reconciliations[-1:])
+        """Whether no order is unknown or absent and the last reconciliation was clean. If not, a person has to act."""
+        lost = self.count(DecisionOutcome.UNKNOWN) + self.count(DecisionOutcome.ABSENT)
+        return not lost and all(each.clean for each in self.reconciliations[-1:])
 
     def count(self, outcome: DecisionOutcome) -> int:
         """Return the number of the session's decisions that had the given outcome."""
@@ -217,6 +218,7 @@ def _run_session(
             if reconciler is not None:
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 context.say(f"after the session: {made[-1]}")
+                run = _look_again(context, run)
     except BaseException as error:
         # After a failed session the account is reconciled, which resolves the orders that the session left open. If the
         # reconciliation fails, too, the error of the session is still raised, and a later reconciliation resolves these
@@ -229,6 +231,20 @@ def _run_session(
         raise
     sessions.close(context.journal, session, "done")
     return replace(run, reconciliations=tuple(made))
+
+
+def _look_again(context: TradingContext, run: TradingRun) -> TradingRun:
+    """Return the run with the outcomes that the closing reconciliation proved for orders of unknown outcome."""
+    decisions = []
+    for decision in run.decisions:
+        present = decision
+        if decision.outcome is DecisionOutcome.UNKNOWN and decision.intent is not None:
+            with context.journal.reading() as reading:
+                present = after_reconciliation(decision, reading.orders.intent(decision.intent.intent_id))
+        if present.outcome is not decision.outcome:
+            context.say(format_decision(present))
+        decisions.append(present)
+    return replace(run, decisions=tuple(decisions))
 
 
 def _decide_inbox(
