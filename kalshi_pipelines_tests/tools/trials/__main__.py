@@ -32,6 +32,8 @@ _SUMS: Final = (
     "person_kills",
     "halts",
     "not_flat",
+    "recovered",
+    "left",
 )
 
 
@@ -84,6 +86,13 @@ def summarize(outcomes: Sequence[dict[str, Any]], seconds: float) -> str:
         f"orders recorded as sent after the kill switch was engaged: {sums['after_kill']}",
         f"halts by another process (cancel everything, prove flat): {sums['halts']}, not flat: {sums['not_flat']}",
         f"outcomes neither resolved nor held unknown: {sums['unresolved']} (held unknown: {sums['held_unknown']})",
+    ]
+    incidents = Counter(each for outcome in outcomes for each in outcome["incidents"])
+    lines += [
+        f"incidents: {incidents.total()}, recovered by procedure: {sums['recovered']} ("
+        + ", ".join(f"{number} times {name}" for name, number in sorted(incidents.items()))
+        + ")",
+        f"trials in which every position was left in the end: {sums['left']}",
     ]
     bad = [str(outcome["seed"]) for outcome in outcomes if outcome["wrong"]]
     lines.append(f"trials with anything wrong: {len(bad)}" + (f": seeds {', '.join(bad)}" if bad else ""))

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.tables import (
 )
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, OrderState
 from kalshi_pipelines_tests.tools.trials.plans import Plan
+from kalshi_pipelines_tests.tools.trials.risk import RiskTaken
 from kalshi_pipelines_tests.tools.trials.truth import TruthOrder, TruthReader
 
 
@@ -108,7 +109,7 @@ def judge(engine: sa.Engine, truth: TruthReader, member: str, plan: Plan) -> Tri
 
 
 def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
-    counts = Counter(order.client_order_id for order in orders.values())
+    counts = Counter(order.client_order_id for order in orders.values() if order.is_ours)
     twice = {client: number for client, number in counts.items() if number > 1 or not client}
     verdict.duplicates = sum(number - 1 for number in twice.values())
     verdict.wrong += [f"{number} orders for {client!r}" for client, number in twice.items()]
@@ -116,7 +117,7 @@ def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> N
 
 def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
     """Check that each order has an audit record of its sending, made before the exchange accepted the order."""
-    for order in orders.values():
+    for order in (order for order in orders.values() if order.is_ours):
         record = journal.sendings.get(order.client_order_id)
         why = None
         if record is None:
@@ -135,49 +136,64 @@ def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict
 
 
 def _check_caps(journal: JournalRows, truth: TruthReader, member: str, plan: Plan, verdict: TrialVerdict) -> None:
-    """Check after each event of the exchange that account, sessions and events are within their caps."""
-    for orders in truth.states(member):
-        for name, scope, cap_orders, cap_dollars in _scopes(journal, truth, list(orders.values()), plan):
+    """Check after each event of the exchange that account, sessions and events are within their caps.
+
+    What a person does on the exchange's page may exceed a cap. From then on, the executor must not exceed it further.
+    """
+    risk, excused = RiskTaken(journal.groups), Counter[str]()
+    for event, orders in truth.states(member):
+        risk.take(event, orders)
+        by_person = any(not orders[each].is_ours or orders[each].is_amended for each in _orders_of(event, orders))
+        for name, scope, cap_orders, cap_dollars in _scopes(truth, orders, risk, plan):
             worst = truth.worst(scope)
             verdict.most_worst = max(verdict.most_worst, worst)
-            if len(scope) > cap_orders or worst > cap_dollars * 1_000_000:
+            if by_person:
+                excused[name] = max(excused[name], worst)
+            opening = [order for order in scope if order.is_ours and order.order_id not in risk.closes]
+            if len(opening) > cap_orders or worst > max(cap_dollars * 1_000_000, excused[name]):
                 verdict.beyond_caps += 1
                 verdict.wrong.append(
-                    f"{name}: {len(scope)} orders (cap {cap_orders}), {worst} micro-dollars (cap {cap_dollars} dollars)"
+                    f"{name}: {len(opening)} orders (cap {cap_orders}), {worst} micro-dollars (cap {cap_dollars} "
+                    f"dollars), {excused[name]} by a person"
                 )
 
 
+def _orders_of(event: Mapping[str, Any], orders: Mapping[str, TruthOrder]) -> list[str]:
+    named = (event.get(name) for name in ("order_id", "maker_order", "taker_order"))
+    return [each for each in named if isinstance(each, str) and each in orders]
+
+
 def _scopes(
-    journal: JournalRows, truth: TruthReader, orders: list[TruthOrder], plan: Plan
+    truth: TruthReader, orders: Mapping[str, TruthOrder], risk: RiskTaken, plan: Plan
 ) -> Iterator[tuple[str, list[TruthOrder], int, int]]:
-    yield "account", orders, plan.day_orders, plan.account_loss_dollars
-    for session in {journal.groups.get(order.group or "") for order in orders}:
-        mine = [order for order in orders if journal.groups.get(order.group or "") == session]
-        yield f"session {session}", mine, plan.session_orders, plan.session_loss_dollars
-    for event in {truth.events_of[order.ticker] for order in orders}:
-        mine = [order for order in orders if truth.events_of[order.ticker] == event]
-        yield f"event {event}", mine, 10**6, min(200, plan.account_loss_dollars)
+    yield "account", list(orders.values()), plan.day_orders, plan.account_loss_dollars
+    for session, mine in risk.counted.items():
+        yield f"session {session}", list(mine.values()), plan.session_orders, plan.session_loss_dollars
+    for event in {truth.events_of[order.ticker] for order in orders.values()}:
+        mine_of_event = [order for order in orders.values() if truth.events_of[order.ticker] == event]
+        yield f"event {event}", mine_of_event, 10**6, min(200, plan.account_loss_dollars)
 
 
 def _check_states(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
     """Check that each order has the same state in the journal and on the exchange, or is ``unknown`` in the journal."""
-    there = {order.client_order_id: order for order in orders.values()}
-    still_open = 0
+    there = {order.client_order_id: order for order in orders.values() if order.is_ours}
     for client, (state, _, filled) in journal.states.items():
         order = there.get(client)
         if state == OrderState.UNKNOWN:
             verdict.held_unknown += 1
+        elif order is not None and order.is_amended:
+            # A person made it another order. The acknowledgement counts what rests of it as a foreign order.
+            continue
         elif (wrong := _wrong_state(OrderState(state), filled, order)) is not None:
             verdict.unresolved += 1
             verdict.wrong.append(f"{client} is {state} in the journal, but {wrong}")
-        if state in (OrderState.RESTING, OrderState.PENDING_CANCEL) and order is not None:
-            still_open += order.open
     if verdict.held_unknown == 0:
+        still_open = sum(order.open for order in orders.values())
         if journal.account_open != still_open:
             verdict.wrong.append(f"{journal.account_open} centi-contracts are reserved, {still_open} rest")
         held: dict[str, int] = {}
         for order in orders.values():
-            held[order.ticker] = held.get(order.ticker, 0) + order.filled * (1 if order.side == "bid" else -1)
+            held[order.ticker] = held.get(order.ticker, 0) + order.filled * order.sign
         if {ticker: count for ticker, count in held.items() if count} != journal.positions:
             verdict.wrong.append(f"positions are {held}, the journal has {journal.positions}")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import Decision
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch
@@ -126,6 +127,17 @@ def order_of(plan: Plan, wanted: OrderWanted, market: Row) -> ProposedOrder:
     )
 
 
+def settings_of(member: SandboxMember, plan: Plan) -> TradeSettings:
+    """Return the settings of a live session with the caps of the plan."""
+    return member.settings(
+        session_orders=plan.session_orders,
+        day_orders=plan.day_orders,
+        session_loss_dollars=plan.session_loss_dollars,
+        account_loss_dollars=plan.account_loss_dollars,
+        event_loss_dollars=min(200, plan.account_loss_dollars),
+    )
+
+
 def reconciler_of(member: SandboxMember, journal: Journal, checkpoint: Callable[[Checkpoint], None]) -> Reconciler:
     """Return a reconciler that waits only milliseconds between its reads."""
     transport = member.transport(member.settings())
@@ -200,13 +212,7 @@ def _trade_session(
     killer: Callable[[Checkpoint], None],
 ) -> bool:
     """Trade one session. Return whether an order stayed unknown, so that a second session is worth a try."""
-    settings = member.settings(
-        session_orders=plan.session_orders,
-        day_orders=plan.day_orders,
-        session_loss_dollars=plan.session_loss_dollars,
-        account_loss_dollars=plan.account_loss_dollars,
-        event_loss_dollars=min(200, plan.account_loss_dollars),
-    )
+    settings = settings_of(member, plan)
     transport = member.transport(settings)
     opening = Opening("ann", Origin.BY_HAND)
     try:

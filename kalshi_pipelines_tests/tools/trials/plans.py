@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any, Final
 
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
@@ -90,6 +91,15 @@ HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
 )
 
 
+class Incident(StrEnum):
+    """What happens between two trading processes, without the executor."""
+
+    AMENDED = "order amended by hand"
+    CANCELED = "order canceled by hand"
+    FOREIGN_ORDER = "foreign order"
+    FOREIGN_TRADE = "foreign trade"
+
+
 @dataclass(frozen=True)
 class OrderWanted:
     """An order of a trial. ``market`` is the market's number, ``tick`` the distance from the bid or ask in cents."""
@@ -117,6 +127,8 @@ class Life:
     """Milliseconds until a person engages the kill switch in another process."""
     halted_by_person_ms: int | None = None
     """Milliseconds until a person halts trading in another process. A halt cancels orders until none rests."""
+    incident: Incident | None = None
+    """What happens after this process has ended."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +164,7 @@ def plan_of(seed: int) -> Plan:
     lives = [_life(draw, first=True)]
     while draw.random() < 0.5 and len(lives) < 3:
         lives.append(_life(draw, first=False))
+    lives = [replace(life, incident=_incident(seed, number)) for number, life in enumerate(lives)]
     return Plan(
         seed=seed,
         database="postgres" if seed % 4 == 3 else "sqlite",
@@ -162,6 +175,12 @@ def plan_of(seed: int) -> Plan:
         session_loss_dollars=draw.choice((3, 6, 12, 200)),
         account_loss_dollars=draw.choice((5, 10, 20, 1000)),
     )
+
+
+def _incident(seed: int, number: int) -> Incident | None:
+    # A generator of its own keeps the orders and faults of each seed as they were before there were incidents.
+    draw = random.Random(f"incident {seed} {number}")
+    return draw.choice(tuple(Incident)) if draw.random() < 0.35 else None
 
 
 def _life(draw: random.Random, *, first: bool) -> Life:

@@ -26,9 +26,11 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, join_sandbox
+from kalshi_pipelines_tests.tools.trials.incidents import BY_HAND
 from kalshi_pipelines_tests.tools.trials.invariants import judge
-from kalshi_pipelines_tests.tools.trials.life import TrialContext, halt_later, run_life, settle
+from kalshi_pipelines_tests.tools.trials.life import TrialContext, halt_later, member_of, run_life, settle
 from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
+from kalshi_pipelines_tests.tools.trials.recovery import leave, recover, supply
 from kalshi_pipelines_tests.tools.trials.truth import TruthOrder, TruthReader
 
 OPTIONS = SandboxOptions(markets=250, combos=0, tick_seconds=0, tier="unlimited")
@@ -57,6 +59,9 @@ class TrialOutcome:
     person_kills: int = 0
     halts: int = 0
     not_flat: int = 0
+    incidents: list[str] = field(default_factory=list)
+    recovered: int = 0
+    left: int = 0
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -153,10 +158,12 @@ class Runner:
             delayed = 0.0
             for life in plan.lives:
                 delayed = max(delayed, self._live(context, plan, life, outcome))
+                self._meet_incident(context, plan, life, outcome)
             self._steer("DELETE", "/faults")
             time.sleep(delayed)
             self._live(context, plan, Life(()), outcome)
             self._settle(context, outcome)
+            self._leave(context, plan, outcome)
             self._judge(context, plan, outcome)
         outcome.seconds = round(time.monotonic() - began, 2)
         return outcome
@@ -212,11 +219,39 @@ class Runner:
             outcome.not_flat += 1
             outcome.wrong.append(f"the halt: {report}; what rests: {rests}")
 
+    def _meet_incident(self, context: TrialContext, plan: Plan, life: Life, outcome: TrialOutcome) -> None:
+        """Let the incident of a life happen, and follow the documented procedure back to trading."""
+        if life.incident is None:
+            return
+        self._steer("DELETE", "/faults")
+        market = context.markets[plan.seed % len(context.markets)]
+        with ExitStack() as stack:
+            member = member_of(context, stack)
+            if not BY_HAND[life.incident](member, self.truth_of(context.member), market):
+                return
+        outcome.incidents.append(life.incident.value)
+        wrong = self._run_in_fork("recovered", lambda: recover(context))
+        outcome.recovered += not wrong
+        outcome.wrong += [f"after an incident ({life.incident.value}): {each}" for each in wrong]
+
     def _settle(self, context: TrialContext, outcome: TrialOutcome) -> None:
-        file = self._folder / "settled.json"
+        outcome.wrong += self._run_in_fork("settled", lambda: settle(context))
+
+    def _leave(self, context: TrialContext, plan: Plan, outcome: TrialOutcome) -> None:
+        """Leave every position, at prices for which another member has orders."""
+        with ExitStack() as stack:
+            supply(member_of(context, stack), context.markets)
+        wrong = self._run_in_fork("left", lambda: leave(context, plan))
+        outcome.left += not wrong
+        outcome.wrong += wrong
+
+    def _run_in_fork(self, name: str, act: Callable[[], list[str]]) -> list[str]:
+        """Run a step in a fork, and return the problems that it found."""
+        file = self._folder / f"{name}.json"
         file.unlink(missing_ok=True)
-        status = wait_for(fork(lambda: file.write_text(json.dumps(settle(context)))))
-        outcome.wrong += json.loads(file.read_text()) if status == 0 else [f"settling ended with status {status}"]
+        status = wait_for(fork(lambda: file.write_text(json.dumps(act()))))
+        found: list[str] = json.loads(file.read_text()) if status == 0 else [f"{name}: it ended with status {status}"]
+        return found
 
     def _judge(self, context: TrialContext, plan: Plan, outcome: TrialOutcome) -> None:
         self._truth.refresh()

@@ -13,6 +13,8 @@ import httpx
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
 
 Row = dict[str, Any]
+#: The beginning of every client order id that the executor makes.
+OUR_PREFIX: Final = "kx1-"
 _RATE_SCALE: Final = 10**12
 #: Largest number of open orders in one market for which every subset is tried.
 _MOST_SUBSETS: Final = 12
@@ -35,10 +37,20 @@ class TruthOrder:
     fees: int = 0
     paid: int = 0
     """Net cost in micro-dollars. Fills of a bid add their cost, and fills of an ask subtract their proceeds."""
+    is_amended: bool = False
 
     @property
     def open(self) -> int:
         return self.count - self.filled - self.canceled
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the executor sent the order. A person's orders have other client order ids."""
+        return self.client_order_id.startswith(OUR_PREFIX)
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.side == "bid" else -1
 
 
 @dataclass
@@ -78,17 +90,17 @@ class TruthReader:
                 for member in sides:
                     self.members.setdefault(member, []).append(event)
 
-    def states(self, member: str) -> Iterator[dict[str, TruthOrder]]:
-        """Yield the member's orders by id after each event. One dictionary is updated and yielded every time."""
+    def states(self, member: str) -> Iterator[tuple[Row, dict[str, TruthOrder]]]:
+        """Yield each event and the member's orders by id after it. One dictionary is updated and yielded every time."""
         orders: dict[str, TruthOrder] = {}
         for event in self.members.get(member, ()):
             _apply(orders, event)
-            yield orders
+            yield event, orders
 
     def orders(self, member: str) -> dict[str, TruthOrder]:
         """Return the member's current orders by id."""
         orders: dict[str, TruthOrder] = {}
-        for orders in self.states(member):  # noqa: B007
+        for _, orders in self.states(member):  # noqa: B007
             pass
         return orders
 
@@ -107,7 +119,7 @@ class TruthReader:
                 more = 0
                 for order, is_filled in zip(open_orders, filled, strict=True):
                     if is_filled:
-                        cost = order.price * order.open * (1 if order.side == "bid" else -1)
+                        cost = order.price * order.open * order.sign
                         more += _loss(order.side, cost, order.open, pays) + self._fee(order)
                 worst = max(worst, have + more)
         return worst
@@ -138,11 +150,13 @@ def _apply(orders: dict[str, TruthOrder], event: Row) -> None:
         case "OrderCanceled" | "OrderDecreased":
             orders[event["order_id"]].canceled += event["count"]
         case "OrderAmended":
-            raise AssertionError("the executor never amends an order")
+            order = orders[event["order_id"]]
+            order.price, order.is_amended = event["price"], True
+            order.count = order.filled + order.canceled + event["remaining"]
         case "Traded":
             for role in ("maker", "taker"):
-                order = orders.get(event[f"{role}_order"])
-                if order is not None:
-                    order.filled += event["count"]
-                    order.fees += event[f"{role}_fee"]
-                    order.paid += event["price"] * event["count"] * (1 if order.side == "bid" else -1)
+                traded = orders.get(event[f"{role}_order"])
+                if traded is not None:
+                    traded.filled += event["count"]
+                    traded.fees += event[f"{role}_fee"]
+                    traded.paid += event["price"] * event["count"] * traded.sign

@@ -1,0 +1,73 @@
+"""Incidents between two trading processes: what a person does on the exchange's page, and journals that are lost."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand
+from kalshi_pipelines_tests.support.execution.sandbox_member import Row, SandboxMember
+from kalshi_pipelines_tests.tools.trials.plans import Incident
+from kalshi_pipelines_tests.tools.trials.truth import TruthOrder
+
+_ORDERS: Final = "/portfolio/events/orders"
+
+
+def _ours_that_rests(orders: Mapping[str, TruthOrder]) -> TruthOrder | None:
+    return next((order for order in orders.values() if order.is_ours and order.open > 0), None)
+
+
+def _amend(member: SandboxMember, orders: Mapping[str, TruthOrder], market: Row) -> bool:
+    """Make a resting order of the executor larger and a cent worse."""
+    del market
+    order = _ours_that_rests(orders)
+    if order is None:
+        return False
+    price = order.price + 100 * order.sign
+    terms = {
+        "ticker": order.ticker,
+        "side": order.side,
+        "price": f"0.{price:04}",
+        "count": f"{(order.filled + order.open) // 100 + 2}.00",
+    }
+    return by_hand(member, "POST", f"{_ORDERS}/{order.order_id}/amend", **terms).status_code < 300
+
+
+def _cancel(member: SandboxMember, orders: Mapping[str, TruthOrder], market: Row) -> bool:
+    del market
+    order = _ours_that_rests(orders)
+    if order is None:
+        return False
+    path = f"{_ORDERS}/{order.order_id}?market_ticker={order.ticker}"
+    return by_hand(member, "DELETE", path).status_code < 300
+
+
+def _place(member: SandboxMember, market: Row, price: str, time_in_force: str) -> bool:
+    terms = {
+        "ticker": market["ticker"],
+        "side": "bid",
+        "price": price,
+        "count": "2.00",
+        "time_in_force": time_in_force,
+        "self_trade_prevention_type": "taker_at_cross",
+        "client_order_id": f"web-{market['ticker']}"[:60],
+        "exchange_index": market["exchange_index"],
+    }
+    return by_hand(member, "POST", _ORDERS, **terms).status_code < 300
+
+
+def _rest(member: SandboxMember, orders: Mapping[str, TruthOrder], market: Row) -> bool:
+    del orders
+    return _place(member, market, "0.0500", "good_till_canceled")
+
+
+def _trade(member: SandboxMember, orders: Mapping[str, TruthOrder], market: Row) -> bool:
+    del orders
+    return _place(member, market, market["yes_ask_dollars"], "immediate_or_cancel")
+
+
+#: The incidents that a person causes on the exchange's page. Each function returns whether the incident happened.
+BY_HAND: Final[Mapping[Incident, Callable[[SandboxMember, Mapping[str, TruthOrder], Row], bool]]] = {
+    Incident.AMENDED: _amend,
+    Incident.CANCELED: _cancel,
+    Incident.FOREIGN_ORDER: _rest,
+    Incident.FOREIGN_TRADE: _trade,
+}
