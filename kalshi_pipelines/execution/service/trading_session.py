@@ -28,6 +28,8 @@ from kalshi_pipelines.execution.journal.reading.inbox import PendingCount
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.decision_text import format_decision
@@ -214,7 +216,7 @@ def _run_session(
             made.append(first)
         if first is None or first.clean:
             count_others()
-            run = _decide_inbox(context, session, inputs, dispatch)
+            run = _decide_inbox(context, session, inputs, dispatch, reconciler)
             if reconciler is not None:
                 made.append(reconciler.reconcile(own_session=session.session_id))
                 context.say(f"after the session: {made[-1]}")
@@ -248,10 +250,14 @@ def _look_again(context: TradingContext, run: TradingRun) -> TradingRun:
 
 
 def _decide_inbox(
-    context: TradingContext, session: TradeSession, inputs: ExecutorInputs, dispatch: OrderDispatch
+    context: TradingContext,
+    session: TradeSession,
+    inputs: ExecutorInputs,
+    dispatch: OrderDispatch,
+    reconciler: Reconciler | None = None,
 ) -> TradingRun:
     executor = TradeExecutor(session, context.journal, context.trade, inputs, dispatch, clock_us=context.clock_us)
-    made = _InboxDecisions(context, session, executor)
+    made = _InboxDecisions(context, session, executor, reconciler)
     made.decide_valid()
     made.decide_after_approval()
     made.decide(made.select().late)
@@ -269,10 +275,14 @@ class _InboxDecisions:
     context: TradingContext
     session: TradeSession
     executor: TradeExecutor
+    reconciler: Reconciler | None = None
+    """The reconciler of a live session, or None in a dry run."""
     decisions: dict[int, Decision] = field(default_factory=dict)
     waiting: dict[int, AdmittedOrder] = field(default_factory=dict)
     """Orders that wait for a person's approval."""
     shown: set[int] = field(default_factory=set)
+    uncounted: set[tuple[str, Side]] = field(default_factory=set)
+    """Market and side of each order that was placed since the account was last read."""
 
     def select(self) -> Selection:
         """Return the proposals that can be decided now."""
@@ -298,6 +308,7 @@ class _InboxDecisions:
             except (ValueError, OverflowError) as error:
                 self._deny_row(number, str(error))
                 continue
+            self._count_fills_to_close(order)
             self._record(number, self.executor.decide(order, number))
             waits = self.decisions[number].waiting
             if waits is not None:
@@ -320,8 +331,21 @@ class _InboxDecisions:
                 self.executor.keep_lease()
                 self.decide(filter(is_urgent, self.select().valid))
 
+    def _count_fills_to_close(self, order: ProposedOrder) -> None:
+        """Reconcile before an order that may close what this session has bought or sold.
+
+        The ledger counts fills when the account is read. Without them, the order would look like one that opens a
+        position.
+        """
+        opposite = {Side.BID: Side.ASK, Side.ASK: Side.BID}[order.leg.side]
+        if self.reconciler is not None and (str(order.ticker), opposite) in self.uncounted:
+            self.uncounted.clear()
+            self.context.say(f"before an order that may close a position: {self.reconciler.reconcile()}")
+
     def _record(self, number: int, decision: Decision) -> None:
         self.decisions[number] = decision
+        if decision.outcome is DecisionOutcome.PLACED:
+            self.uncounted.add((str(decision.order.ticker), decision.order.leg.side))
         self.context.say(format_decision(decision))
 
     def _say_what_waits(self) -> None:
