@@ -17,6 +17,7 @@ from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.idempotency import is_made_by_this_program
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.text import format_count
 from kalshi_pipelines.units import HOUR_US, instant
 
 #: How far back the account is read: the longest session, the rolling window and the longest trading day, which has 25
@@ -51,13 +52,14 @@ class OtherActivity:
     groups: frozenset[str]
 
     def __str__(self) -> str:
+        count = format_count(len(self.live) or len(self.orders), "order")
         if not self.live:
-            return f"{len(self.orders)} orders were made elsewhere"
+            return f"{count} of the last day made elsewhere"
         newest = self.live[-1]
-        group = f" of order group {newest.order_group_id}" if newest.order_group_id else ""
+        group = f", of order group {newest.order_group_id}" if newest.order_group_id else ""
         return (
-            f"{len(self.live)} orders of the last day are not this journal's, the newest is order {newest.order_id}"
-            f"{group} in {newest.ticker}, made at {instant(newest.placed_us):%Y-%m-%d %H:%M:%S} UTC"
+            f"{count} of the last day made elsewhere; the newest is {newest.order_id} in {newest.ticker}, made at "
+            f"{instant(newest.placed_us):%Y-%m-%d %H:%M:%S} UTC{group}"
         )
 
     def evidence(self) -> tuple[EvidenceItem, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from kalshi_pipelines.execution.gates.order_checks import check
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -12,6 +13,8 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.other_counting import count_other_activity
 from kalshi_pipelines.execution.reconciliation.other_journals import OtherActivity, find_other_activity, read_activity
 from kalshi_pipelines.execution.text import safe_line
+
+_LONGEST_TEXT: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ class OtherTraders:
 
     def check(self) -> Check:
         """Check that nobody else may trade the sub-account now."""
-        observed = safe_line(str(self.found)) if self.found.live else "none"
+        observed = safe_line(str(self.found), _LONGEST_TEXT) if self.found.live else "none"
         return check(DenialReason.ANOTHER_JOURNAL_TRADES, not self.found.live, "no live order of others", observed)
 
     def count(self, say: Callable[[str], None]) -> None:
