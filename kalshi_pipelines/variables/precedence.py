@@ -6,11 +6,12 @@ restored here. The kill switch is an exception: a value that engages it counts w
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.variables.env_file import EnvFile, env_files, read_env_file
-from kalshi_pipelines.variables.process_tree import read_process, shell_environment
+from kalshi_pipelines.variables.process_tree import Process, read_process, shell_environment
 from kalshi_pipelines.variables.spelling import name_problems, setting_of, value_problems
 
 _PREFIX_OF_TRADING: Final = "KALSHI_TRADE_"
@@ -107,12 +108,18 @@ def _shell_values() -> dict[str, str]:
     return _overwritten_at_start() if "dagster" in sys.modules else {}
 
 
+@cache
+def _start_of(number: int) -> Process | None:
+    """Return this process with its first environment, which never changes. A forked process has another number."""
+    return read_process(number)
+
+
 def _overwritten_at_start() -> dict[str, str]:
     """Return our variables of this process's first environment that now have the value of the ``.env`` file.
 
     Programs can run Dagster's command line under another name, so that the process is not recognised.
     """
-    own = read_process(os.getpid())
+    own = _start_of(os.getpid())
     try:
         file = read_env_file(Path(".env"))
     except (OSError, ValueError):

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 _PREFIX: Final = "KALSHI_"
@@ -12,6 +13,7 @@ _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?[0-9]*\.?[0-9]+", re.ASCII)
 
 
+@lru_cache(maxsize=4096)
 def setting_of(name: str) -> str | None:
     """Return the setting that a person means by a variable's name, or None if it is no setting of this program.
 

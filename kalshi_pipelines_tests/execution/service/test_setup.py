@@ -113,6 +113,7 @@ def test_setup_takes_an_operator_to_the_first_session(
     assert main(["trade", "--why", "the first order", "--by", "ann"]) == 0
     assert "placed: buy 1.00 YES" in capsys.readouterr().out
     assert len(member.orders_on_exchange()) == 1
+    assert "has already opened a live session" in checked(capsys, 1)["arming"]
 
 
 def test_setup_calls_a_key_file_that_others_can_read_wrong(
