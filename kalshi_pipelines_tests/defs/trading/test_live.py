@@ -15,6 +15,7 @@ from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.engine import open_engine
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, proposed, sandbox_with_member
 
 Values = dict[str, Any]
@@ -171,3 +172,21 @@ def secrets_of(member: SandboxMember) -> list[bytes]:
     pem = member.key_file.read_bytes()
     raw = load_pem_private_key(pem, None).private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
     return [*pem.split(b"\n")[1:-2], b"PRIVATE KEY", raw, raw.hex().encode()]
+
+
+@pytest.mark.usefixtures("journal")
+def test_trade_made_elsewhere_is_a_warning_of_the_verification(
+    member: SandboxMember, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    assert run(definitions, instance).success
+    market = member.tradable()
+    order = {"side": "bid", "count": "1.00", "price": market["yes_ask_dollars"], "ticker": market["ticker"]}
+    terms = {"time_in_force": "immediate_or_cancel", "self_trade_prevention_type": "taker_at_cross"}
+    for verdict in ("clean", "explained"):
+        result = run(definitions, instance, "verify_audit")
+        assert result.success
+        (check,) = result.get_asset_check_evaluations()
+        assert (check.check_name, check.passed) == ("verified", verdict == "clean"), check.description
+        assert check.severity is dg.AssetCheckSeverity.WARN
+        assert check.description.startswith(f"{verdict}: ")
+        assert by_hand(member, "POST", "/portfolio/events/orders", **order, **terms).status_code == 201

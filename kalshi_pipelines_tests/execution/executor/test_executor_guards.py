@@ -42,6 +42,7 @@ from kalshi_pipelines.execution.orders.terms import (
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.units import MINUTE_US, SECOND_US, instant
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+from kalshi_pipelines_tests.support.execution.exchange_answers import refusal
 from kalshi_pipelines_tests.support.execution.instants import MINUTE, NOW, NOW_US
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.scripted_exchange import (
@@ -396,6 +397,37 @@ def test_three_refused_orders_in_a_row_engage_the_kill_switch(
     assert kill.reason.startswith("3 orders in a row were refused or could not be sent, the last: 400 no")
     assert (kill.level, kill.source, kill.by_whom) == (1, "executor", "executor")
     assert made.decide().reason is DenialReason.KILL_SWITCH_ENGAGED
+
+
+def test_refusals_by_the_market_do_not_engage_the_kill_switch(sqlite_journal: sa.Engine) -> None:
+    def crossed(request: dict[str, Any]) -> OrderAnswer:
+        body = {"error": {"code": "invalid_order", "message": "invalid order", "details": "post only cross"}}
+        assert request["post_only"]
+        return OrderAnswer(400, json.dumps(body).encode(), content_type="application/json")
+
+    made = scripted_session(sqlite_journal, ScriptedExchange(answer=crossed))
+    ends = instant(made.clock() + 5 * MINUTE_US)
+    rests = {"time_in_force": TimeInForce.GOOD_TILL_CANCELED, "expires": ends, "post_only": True}
+    for _ in range(MOST_REFUSALS_IN_A_ROW + 1):
+        assert made.decide(**rests).outcome is DecisionOutcome.REFUSED
+    made.exchange.answer = lambda _: refusal(409, "fill_or_kill_insufficient_resting_volume")
+    for _ in range(MOST_REFUSALS_IN_A_ROW + 1):
+        missed = made.decide(time_in_force=TimeInForce.FILL_OR_KILL)
+        assert missed.outcome is DecisionOutcome.PLACED, missed
+        assert missed.intent is not None
+        assert (missed.intent.state, missed.intent.reserved_centicontracts) == (OrderState.CANCELED, 0)
+    with made.journal.reading() as reading:
+        assert not reading.halts.kill_state().engaged
+    # Such a refusal does not interrupt a row of refusals that show that something is wrong.
+    made.exchange.answer = refused
+    made.decide()
+    made.decide()
+    made.exchange.answer = crossed
+    made.decide(**rests)
+    made.exchange.answer = refused
+    made.decide()
+    with made.journal.reading() as reading:
+        assert reading.halts.kill_state().engaged
 
 
 def test_kill_before_the_third_refusal_keeps_its_own_reason(sqlite_journal: sa.Engine) -> None:

@@ -434,3 +434,34 @@ def test_one_person_cannot_sign_twice_and_a_signature_expires(bench: Bench) -> N
     assert bench.work.show_evidence().sha256 == evidence.sha256
     assert bench.work.acknowledge(evidence.sha256, BOB).number is None, "ann's signature is older than a day"
     assert bench.work.acknowledge(evidence.sha256, ANN).number is not None
+
+
+@pytest.mark.parametrize("state", [OrderState.CANCELED, OrderState.UNKNOWN])
+def test_journal_stopped_by_a_capped_reduce_only_order_trades_again(bench: Bench, state: OrderState) -> None:
+    """An earlier version stopped for ever when the exchange capped a reduce-only order at the position."""
+    sent = bench.steps.record_sent(reduce_only=True, count_centicontracts=800)
+    order = order_of(sent, EXECUTED, count_centicontracts=500, filled_centicontracts=500)
+    with bench.steps.journal.writing() as transaction:
+        known = state is OrderState.CANCELED
+        transaction.orders.record_answer(
+            sent,
+            state,
+            order_id=order.order_id if known else None,
+            filled_centicontracts=500 if known else None,
+        )
+        transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=1, clean=False, report="order_diverged")
+        transaction.halts.engage(1, "reconciler", "reconciler", "order_diverged: its count is 500, not 800")
+    bench.account.listed = [order]
+    bench.account.made = [fill_of(order, 500, NOON)]
+    bench.account.held = {TICKER: Holding(TICKER, 500, 2_500_000)}
+    report = bench.reconcile()
+    assert report.clean, str(report)
+    bench.end_session()
+    with pytest.raises(NotAcknowledged, match="every fact is explained"):
+        bench.work.show_evidence()
+    with bench.steps.journal.writing() as transaction:
+        transaction.halts.release("carol", "the exchange capped it")
+    next_session(bench.steps, 2)
+    bench.steps.record_sent(ticker=f"{EVENT}-T9")
+    found = verify(bench.steps.journal._engine, exchange_orders=[order])
+    assert found.verdict is AuditVerdict.CLEAN, str(found)

@@ -64,6 +64,7 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("release --by bob --why try", "release", {"by": "bob", "why": "try"}),
     ("reconcile", "reconcile", {}),
     ("acknowledge", "acknowledge", {"digest": None, "by": "ann", "why": ""}),
+    ("adopt", "adopt", {"digest": None, "by": "ann", "why": ""}),
     ("acknowledge --digest 8f --by bob --why try", "acknowledge", {"digest": "8f", "by": "bob", "why": "try"}),
     ("close-session --by bob --why try", "close_session", {"by": "bob", "why": "try"}),
     ("verify-audit", "verify_audit", {}),
