@@ -1,4 +1,4 @@
-"""What persons did elsewhere: the exchange's orders that differ from the journal, and foreign orders and fills.
+"""Acts of persons elsewhere: the exchange's orders that differ from the journal, and foreign orders and fills.
 
 Such a thing is explained, never corrupt. Corrupt is only an order of this journal without a record of its sending.
 """

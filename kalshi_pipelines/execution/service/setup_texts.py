@@ -9,7 +9,7 @@ from typing import Final
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.settings import Environment, Settings
 
-#: What each variable is for, with an example of its value.
+#: The purpose of each variable, with an example of its value.
 VARIABLES: Final = {
     "KALSHI_SANDBOX_URL": (
         "the address of a running sandbox exchange, which `python -m kalshi_pipelines.sandbox` prints",

@@ -43,7 +43,7 @@ class JournalSession:
 
 @dataclass(frozen=True, slots=True)
 class JournalStop:
-    """What the journal knows after an engagement.
+    """The state of a journal after an engagement.
 
     Attributes:
         record: The place where the engagement is recorded.

@@ -1,4 +1,4 @@
-"""What a stop proved, and the lines that tell it. The last line is the one that people rely on."""
+"""The proof of a stop, and the lines that state it. People rely on the last line."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _LONGEST_LINE: Final = 600
 
 @dataclass(frozen=True, slots=True)
 class TargetStop:
-    """What was proved about one journal.
+    """The proof about one journal.
 
     Attributes:
         target: The journal and its folder.
@@ -63,7 +63,7 @@ class StopReport:
 
     Attributes:
         level: 1 stops new orders; 2 also cancels all orders.
-        targets: What was proved about each journal.
+        targets: The proof about each journal.
         problems: Reasons why sessions may run that were not stopped.
         notes: Facts that do not make the stop fail.
         flat: The accounts in which it was proved that no order rests, with the round that proved it.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Who stops trading, why, and how much is stopped.
+    """A request to stop trading: the person, the reason, and how much to stop.
 
     Attributes:
         by: The name of the person.
@@ -91,7 +91,7 @@ class _Work:
 
 @dataclass(slots=True)
 class _Exchange:
-    """What was proved about the orders at the exchange."""
+    """The proof about the orders at the exchange."""
 
     flat: dict[str, str] = field(default_factory=dict)
     canceled: list[str] = field(default_factory=list)

@@ -87,7 +87,7 @@ def _folder(file: Path) -> None:
     file.mkdir()
 
 
-#: What happens to the anchor file, by name, with the finding of the next opening.
+#: Changes of the anchor file by name, each with the finding of the next opening.
 LOST: dict[str, tuple[Callable[[Path], None], AnchorFinding]] = {
     "disk not mounted": (_unmount, AnchorFinding.MISSING),
     "mount point without its disk": (_mount_point_without_its_disk, AnchorFinding.MISSING),

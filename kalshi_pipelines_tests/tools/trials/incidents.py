@@ -1,4 +1,4 @@
-"""Incidents between two trading processes: what a person does on the exchange's page, and journals that are lost."""
+"""Incidents between two trading processes: acts of a person on the exchange's page, and lost journals."""
 
 from collections.abc import Callable, Mapping
 from typing import Final

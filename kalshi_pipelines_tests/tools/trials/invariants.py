@@ -138,7 +138,7 @@ def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict
 def _check_caps(journal: JournalRows, truth: TruthReader, member: str, plan: Plan, verdict: TrialVerdict) -> None:
     """Check after each event of the exchange that account, sessions and events are within their caps.
 
-    What a person does on the exchange's page may exceed a cap. From then on, the executor must not exceed it further.
+    A person's acts on the exchange's page may exceed a cap. From then on, the executor must not exceed it further.
     """
     risk, excused = RiskTaken(journal.groups), Counter[str]()
     for event, orders in truth.states(member):

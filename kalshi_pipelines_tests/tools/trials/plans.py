@@ -92,7 +92,7 @@ HALT_FAULTS: Final[tuple[dict[str, Any], ...]] = (
 
 
 class Incident(StrEnum):
-    """What happens between two trading processes, without the executor."""
+    """An event between two trading processes that the executor did not cause."""
 
     AMENDED = "order amended by hand"
     CANCELED = "order canceled by hand"
@@ -128,7 +128,7 @@ class Life:
     halted_by_person_ms: int | None = None
     """Milliseconds until a person halts trading in another process. A halt cancels orders until none rests."""
     incident: Incident | None = None
-    """What happens after this process has ended."""
+    """The incident after this process has ended."""
 
 
 @dataclass(frozen=True)
