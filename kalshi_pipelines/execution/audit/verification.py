@@ -17,6 +17,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.elsewhere import Elsewhere
+from kalshi_pipelines.execution.audit.former_keys import check_former_keys
 from kalshi_pipelines.execution.audit.older_records import complete_row
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchor_trust import anchors_on_record, anchors_since_review
@@ -132,6 +133,7 @@ def verify(
                 _requests(connection),
                 replay_states(connection),
                 replay_ledger(connection),
+                check_former_keys(connection),
                 _anchors(connection, chain, anchor_file),
                 elsewhere.problems(exchange_orders),
             )

@@ -16,6 +16,7 @@ from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.signal_text import normalise
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
 from kalshi_pipelines.execution.service.live_account import live_transport, require_private_key_file
@@ -64,6 +65,8 @@ def _describe_what_is_open(context: CommandContext) -> str:
 
 def approve(context: CommandContext, given: argparse.Namespace) -> int:
     """Record a person's approval of exactly one order's request, valid for ten minutes."""
+    # A proposer's name is stored in this form. In another spelling, proposers could approve their own orders.
+    given.by = normalise(given.by)
     print(context.whereabouts())
     with context.journal().writing() as transaction:
         try:

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kalshi_pipelines.execution.audit.former_keys import check_former_keys
+from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import InvalidProposals, ProposalTexts, propose, read_proposal
@@ -190,6 +192,16 @@ def test_upgrade_keeps_orders_whose_signal_had_another_spelling(empty_database_u
         known = reading.orders.intent(intent_id)
         assert reading.orders.intent_of_key(known.mode, *keys) == known
         assert reading.orders.intent_of_key(known.mode, keys[0]) is None
+    with engine.connect() as connection:
+        assert list(check_former_keys(connection)) == []
+    tamper(engine, f"UPDATE former_keys SET idempotency_key = '{'a' * 64}'")
+    with engine.connect() as connection:
+        assert list(check_former_keys(connection)) == [
+            f"intent {intent_id}: the former key of its signal is missing",
+            f"intent {intent_id}: the stored former key is not of its signal",
+        ]
+    tamper(engine, "DELETE FROM former_keys")
+    assert f"intent {intent_id}: the former key of its signal is missing" in str(verify(engine))
     engine.dispose()
 
 

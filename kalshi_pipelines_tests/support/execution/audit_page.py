@@ -75,7 +75,7 @@ OTHERS: Final = {
     "scope_markets": "counters, recomputed from the postings",
     "open_intents": "recomputed from the order events",
     "session_caps": "equal to `caps` in the session's record",
-    "former_keys": "not checked: the idempotency keys that orders of older versions have today",
+    "former_keys": "recomputed from the proposals of orders of older versions: the keys of their normalised signals",
     "leases": "changed while a session runs; not checked",
     "proposals": "not checked: an intent repeats the terms of its proposal",
 }
