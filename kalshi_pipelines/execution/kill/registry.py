@@ -100,7 +100,7 @@ class RegistryReading:
 
 
 def registry_folders(environment: str | None, override: Path | None, environ: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the folders of the registry, each of which may hold any entry.
+    """Return the folders of the registry. Every entry is written to all of them.
 
     The folders are in the user's home and in ``/tmp``. The home is looked up in two ways, because a terminal or service
     may lack ``HOME`` or have another one. In the sandbox, ``override`` replaces these folders. Sessions on a real

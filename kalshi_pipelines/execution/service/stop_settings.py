@@ -127,7 +127,7 @@ class StopSettings:
         return cls(made.values, cwd, (*made.problems, *made._uncertain_places()), tuple(made._notes()))
 
     def with_data_dir(self, folder: Path) -> Self:
-        """Return settings in which all files are in one folder, whatever the variables say."""
+        """Return settings in which all files are in one folder. Variables that name other places are ignored."""
         places = ("KALSHI_DATA_DIR", "KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL", "KALSHI_JOURNAL_ANCHORS")
         values = {name: given for name, given in self.values.items() if name not in places}
         return type(self)({**values, "KALSHI_DATA_DIR": (str(folder),)}, self.cwd, (), self.notes)

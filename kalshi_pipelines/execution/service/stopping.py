@@ -55,7 +55,7 @@ class StopRequest:
 
 @dataclass(slots=True)
 class _Work:
-    """One target of a stop, and what was proved about it so far."""
+    """One target of a stop, with the proofs that were made so far."""
 
     target: StopTarget
     is_needed: bool = True
@@ -63,18 +63,15 @@ class _Work:
     is_foreign: bool = False
     under_way: int = 0
     registered: list[SessionEntry] = field(default_factory=list)
+    running: list[SessionEntry] = field(default_factory=list)
     file_problem: OSError | None = None
     seq: int | None = None
     problem: str = ""
     seen: dict[str, str] = field(default_factory=dict)
     ended: frozenset[str] = frozenset()
 
-    @property
-    def running(self) -> list[SessionEntry]:
-        return [each for each in self.registered if each.is_running]
-
     def result(self) -> TargetStop:
-        known = {each.session_id: str(each) for each in self.running}
+        known = {each.session_id or each.name: str(each) for each in self.running}
         return TargetStop(
             self.target,
             self.seq,
@@ -149,7 +146,10 @@ def _targets(settings: StopSettings, registry: RegistryReading) -> tuple[list[_W
             found[target.key] = _Work(target, is_needed=False, is_absent=_is_absent(target))
         work = found[target.key]
         work.registered.append(session)
-        work.is_needed = work.is_needed or session.is_running or not work.is_absent
+        # A session that ends because of this stop was seen all the same.
+        if session.is_running:
+            work.running.append(session)
+        work.is_needed = bool(work.is_needed or work.running or not work.is_absent)
     # A journal in which no session runs now is stopped only if the settings lead to no journal. The person may be in
     # another folder or terminal, and a session may be started a moment later. A stopped journal is also stopped in
     # every other data folder that it was used with.
