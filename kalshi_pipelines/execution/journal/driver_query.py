@@ -6,11 +6,11 @@ Running such a query through SQLAlchemy would take about twice as long.
 from collections.abc import Mapping
 from typing import Any, Final, LiteralString, cast
 
-import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql.psycopg import dialect as postgres_dialect
 
-from kalshi_pipelines.execution.journal.postgres_pipeline import Statement, run_together
+from kalshi_pipelines.execution.journal.deferred import run_now
+from kalshi_pipelines.execution.journal.postgres_pipeline import Statement
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 #: Postgres itself knows only numbered parameters.
@@ -32,9 +32,8 @@ class DriverQuery:
 
         ``values`` are the query's parameters.
         """
-        driver = connection.connection.driver_connection
-        if isinstance(driver, psycopg.Connection):
-            return run_together(driver, [self.statement(values)])[0]
+        if connection.dialect.name != "sqlite":
+            return run_now(connection, [self.statement(values)])[0]
         text, places, fixed = self._compile(connection.dialect)
         given = {**fixed, **values}
         found = sqlite_driver(connection).execute(text, [given[name] for name in places])

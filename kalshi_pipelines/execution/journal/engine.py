@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from kalshi_pipelines.execution.journal.deferred import share_round_trips
 from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION, SCHEMA, WRITER_FUNCTION
 from kalshi_pipelines.settings import Settings
@@ -64,6 +65,7 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
                 parsed, pool_pre_ping=True, connect_args={"options": _POSTGRES_OPTIONS} | _POSTGRES_PATIENCE
             )
             sa.event.listen(postgres, "connect", _prepare_postgres)
+            share_round_trips(postgres)
             return postgres
         engine = open_engine(url)
     except WarehouseUnavailable as error:

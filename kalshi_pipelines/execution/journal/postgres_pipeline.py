@@ -42,8 +42,12 @@ class _Command(NamedTuple):
     has_rows: bool = False
 
 
-def run_together(driver: psycopg.Connection[Any], statements: Sequence[Statement]) -> list[list[dict[str, Any]]]:
+def run_together(
+    driver: psycopg.Connection[Any], statements: Sequence[Statement], *, commits: bool = False
+) -> list[list[dict[str, Any]]]:
     """Run statements in one round trip, and return the rows of each. A transaction begins if none is open.
+
+    With ``commits``, the transaction is committed if the server refused no statement.
 
     Raises:
         psycopg.Error: The server refused a statement, so no later statement ran. Or the connection failed.
@@ -54,23 +58,30 @@ def run_together(driver: psycopg.Connection[Any], statements: Sequence[Statement
         # Nothing in this round trip would show whether psycopg removed the prepared statements.
         known.clear()
     try:
-        return _run(driver, statements, known, begins=begins)
+        return _run(driver, statements, known, begins=begins, commits=commits)
     except errors.InvalidSqlStatementName:
         # psycopg removes all prepared statements of the connection after a rollback or a change of the schema.
         known.clear()
         if not begins:
             raise
         driver.rollback()
-        return _run(driver, statements, known, begins=True)
+        return _run(driver, statements, known, begins=True, commits=commits)
 
 
 def _run(
-    driver: psycopg.Connection[Any], statements: Sequence[Statement], known: dict[str, bytes], *, begins: bool
+    driver: psycopg.Connection[Any],
+    statements: Sequence[Statement],
+    known: dict[str, bytes],
+    *,
+    begins: bool,
+    commits: bool,
 ) -> list[list[dict[str, Any]]]:
     names = dict(known)
     commands = _commands(driver, statements, names)
     if begins:
         commands.insert(0, _Command(partial(driver.pgconn.send_query_params, _begin(driver), None)))
+    if commits:
+        commands.append(_Command(partial(driver.pgconn.send_query_params, b"COMMIT", None)))
     results = _exchange(driver, [command.send for command in commands])
     rows = []
     for command, result in zip(commands, results, strict=True):

@@ -40,14 +40,6 @@ def is_canonical(text: str) -> bool:
         return False
 
 
-def _is_plain(value: object) -> bool:
-    """Return whether a value can be written to canonical JSON without further checks.
-
-    Most values are ASCII text or small integers. This shortcut saves time while an order waits for its audit record.
-    """
-    return (type(value) is str and value.isascii()) or (type(value) is int and -_SMALL < value < _SMALL)
-
-
 def _plain(value: object, where: str) -> object:
     if isinstance(value, str):
         return _text(str(value), where)
@@ -58,8 +50,13 @@ def _plain(value: object, where: str) -> object:
             raise NotCanonical(f"{where}: the integer {value} is too large for an audit record.")
         return int(value)
     if isinstance(value, Mapping):
+        _require_ascii_keys(value, where)
+        # Most values are ASCII text or small integers, and need no further checks. They are tested here and not in a
+        # function, because an order waits for its audit record.
         return {
-            _key(key, where): each if _is_plain(each) else _plain(each, f"{where}.{key}")
+            key: each
+            if (type(each) is str and each.isascii()) or (type(each) is int and -_SMALL < each < _SMALL)
+            else _plain(each, f"{where}.{key}")
             for key, each in value.items()
             if each is not None
         }
@@ -68,10 +65,14 @@ def _plain(value: object, where: str) -> object:
     raise NotCanonical(f"{where}: a value of type {type(value).__name__} is not allowed in an audit record.")
 
 
-def _key(key: object, where: str) -> str:
-    if not isinstance(key, str) or not key.isascii():
-        raise NotCanonical(f"{where}: the key {key!r} is not ASCII.")
-    return str(key)
+def _require_ascii_keys(value: Mapping[object, object], where: str) -> None:
+    try:
+        if all(map(str.isascii, value)):  # type: ignore[arg-type]  # a key that is no text raises the TypeError
+            return
+    except TypeError:
+        pass
+    wrong = next(key for key in value if not isinstance(key, str) or not key.isascii())
+    raise NotCanonical(f"{where}: the key {wrong!r} is not ASCII.")
 
 
 def _text(text: str, where: str) -> str:

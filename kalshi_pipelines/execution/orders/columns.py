@@ -55,10 +55,7 @@ class _Term:
     kind: type
     form: _Form | None
     is_argument: bool
-
-    @property
-    def column(self) -> str:
-        return self.name + (self.form.suffix if self.form else "")
+    column: str
 
 
 #: The terms of each class. They are worked out only once, because all other writers wait while an order is stored.
@@ -105,8 +102,9 @@ def _term(name: str, hint: Any, is_argument: bool) -> _Term:  # noqa: ANN401  # 
     kinds = [each for each in typing.get_args(hint) if each is not types.NoneType] if _is_union(hint) else [hint]
     (kind,) = kinds
     if issubclass(kind, StrEnum) and kind not in _FORMS:
-        return _Term(name, kind, _Form("", lambda word: word.value, kind), is_argument)
-    return _Term(name, kind, _FORMS.get(kind), is_argument)
+        return _Term(name, kind, _Form("", lambda word: word.value, kind), is_argument, name)
+    form = _FORMS.get(kind)
+    return _Term(name, kind, form, is_argument, name + (form.suffix if form else ""))
 
 
 def _is_union(hint: Any) -> bool:  # noqa: ANN401  # a type, or a union with None

@@ -7,7 +7,7 @@ _EXECUTION: Final = "kalshi_pipelines/execution/"
 _TESTS: Final = "kalshi_pipelines_tests/execution/"
 _JOURNAL: Final = (
     "anchor_trust", "anchoring", "anchors", "caps", "counting", "driver_query", "errors", "intent_rows", "journal",
-    "path_claim", "postgres_pipeline", "reading/*", "records", "transaction", "writing/*",
+    "path_claim", "reading/*", "records", "transaction", "writing/*",
 )  # fmt: skip
 #: Tests on Postgres check the same as those on SQLite, and take longer.
 _QUICK: Final = "not postgres"
@@ -84,6 +84,11 @@ ROOMS: Final = {
         "not process",
         makes_journals=True,
         seconds=60,
+    ),
+    "postgres": Room(
+        ("journal/deferred.py", "journal/postgres_pipeline.py"),
+        ("journal/test_deferred.py", "journal/test_postgres_pipeline.py"),
+        "journal",
     ),
     "audit": Room(("audit/*",), ("audit",), f"{_QUICK} and not golden"),
     "transport": Room(("transport/*",), ("transport",)),

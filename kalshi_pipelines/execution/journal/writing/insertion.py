@@ -7,21 +7,20 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import LiteralString
 
-import psycopg
 import sqlalchemy as sa
 
-from kalshi_pipelines.execution.journal.postgres_pipeline import Statement, run_together
+from kalshi_pipelines.execution.journal.deferred import defer
+from kalshi_pipelines.execution.journal.postgres_pipeline import Statement
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 
 
 def insert_rows(connection: sa.Connection, groups: Sequence[tuple[sa.Table, Sequence[Mapping[str, object]]]]) -> None:
     """Insert groups of rows. All rows of a group have the same columns, which hold integers and texts.
 
-    On Postgres all statements share one round trip.
+    On Postgres the rows are sent with the next statement or the commit of the transaction (see ``deferred``).
     """
-    driver = connection.connection.driver_connection
-    if isinstance(driver, psycopg.Connection):
-        run_together(driver, insertions(groups))
+    if connection.dialect.name != "sqlite":
+        defer(connection, insertions(groups))
         return
     sqlite = sqlite_driver(connection)
     for table, rows in groups:
