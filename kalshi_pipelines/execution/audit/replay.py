@@ -7,6 +7,7 @@ from datetime import date
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.realised import RealisedReplay
 from kalshi_pipelines.execution.audit.reservations import NOTHING_COUNTED, CountedMarket, find_wrong_amounts
 from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends, find_misused_armings
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
@@ -117,6 +118,7 @@ class _Books:
     scopes: dict[int, _Scope]
     caps: dict[tuple[str, str], sa.RowMapping]
     positions: dict[str, int]
+    realised: RealisedReplay = field(default_factory=RealisedReplay)
     _reserved: str = ""
     _in_account: CountedMarket = NOTHING_COUNTED
 
@@ -129,6 +131,8 @@ class _Books:
             yield from find_wrong_amounts(
                 row, scope.row["kind"], CountedMarket.from_numbers(market.numbers), in_account
             )
+        if row["kind"] == "realise":
+            yield from self.realised.post(row, scope.row["kind"], market.numbers)
         before = market.worst
         for number, name in enumerate(_NUMBERS):
             market.numbers[number] += row[f"d_{name}"]
@@ -211,6 +215,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
             reserved[row["intent_id"]].add(scope["kind"])
             if row["mode"] == "live" and not _is_its_own(row, scope):
                 yield f"{row['dedupe']} is counted in {scope['kind']} {scope['key']}, which is not the order's own"
+    yield from books.realised.end()
     yield from _counters(connection, books)
     admitted = sa.select(order_events.c.intent_id).where(order_events.c.to_state == OrderState.RESERVED.value)
     for (intent_id,) in connection.execute(admitted):

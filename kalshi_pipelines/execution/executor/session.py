@@ -162,6 +162,7 @@ def open_live(
     try:
         with journal.writing() as transaction:
             transaction.sessions.bind_key(binding, opening.opened_by)
+            transaction.realised.realise_flat_markets(new.account)
             transaction.sessions.open(new, Lease(f"{platform.node()}:{os.getpid()}", transaction.now_us + LEASE_US))
     except JournalRefused as error:
         journal.release_path()

@@ -391,6 +391,11 @@ class MarketStanding:
     if_no_microdollars: int
     if_yes_microdollars: int
 
+    @property
+    def is_outstanding(self) -> bool:
+        """Whether a position is held or an order is open in the market."""
+        return bool(self.position_centicontracts or self.open_bids_centicontracts or self.open_asks_centicontracts)
+
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:

@@ -23,6 +23,7 @@ from kalshi_pipelines.execution.journal.writing.orders import OrderWriter
 from kalshi_pipelines.execution.journal.writing.other_activity import OtherActivityWriter
 from kalshi_pipelines.execution.journal.writing.positions import PositionWriter, SettlementWriter
 from kalshi_pipelines.execution.journal.writing.postings import PostingMaker
+from kalshi_pipelines.execution.journal.writing.realised import RealisedWriter
 from kalshi_pipelines.execution.journal.writing.reconciliations import ReconciliationWriter
 from kalshi_pipelines.execution.journal.writing.scopes import ScopeWriter
 from kalshi_pipelines.execution.journal.writing.sessions import SessionWriter
@@ -66,6 +67,7 @@ class JournalTransaction:
         self.positions = PositionWriter(connection, facts, account_postings)
         self.acknowledgements = AcknowledgementWriter(audit)
         self._figures = figures
+        self.realised = RealisedWriter(connection, audit, reading.sessions, scopes, postings)
         self.settlements = SettlementWriter(connection, audit, reading.sessions, facts, scopes, postings)
 
     @property

@@ -340,6 +340,7 @@ class _SnapshotPosting:
         if not self._transaction.reading.reconciliations.has_any_since_first_session(self._account):
             self._adopt_positions()
         self._compare_positions()
+        self._transaction.realised.realise_flat_markets(self._account)
         for scope in self._transaction.reading.ledger.breached_scopes(self._account):
             self._add_difference(
                 DifferenceKind.SCOPE_BREACHED, scope, "recorded facts exceed its cap; a person has to review it"

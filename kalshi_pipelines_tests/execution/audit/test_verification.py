@@ -43,7 +43,7 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         ["UPDATE audit_head SET seq = 33"],
         [
             "the chain ends at record 34"
-            ", but the stored head is (33, '0278aede778bffcac885354eba309b1508ef1fb7700743c01f68f6536651e3cd')",
+            ", but the stored head is (33, '3812eba45e1b49a67ce2020e636b41632e6a16d406328867bcbb54fd6fbbc968')",
         ],
     ),
     (
@@ -62,7 +62,7 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         ["DELETE FROM audit_log WHERE seq = 34"],
         [
             "the chain ends at record 33"
-            ", but the stored head is (34, '0278aede778bffcac885354eba309b1508ef1fb7700743c01f68f6536651e3cd')",
+            ", but the stored head is (34, '3812eba45e1b49a67ce2020e636b41632e6a16d406328867bcbb54fd6fbbc968')",
             "kill_events: the stored rows of record 34 differ from it (0 recorded, 1 stored)",
         ],
     ),

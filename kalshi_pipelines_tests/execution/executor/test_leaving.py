@@ -6,7 +6,9 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import verify
+from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
+from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, YesPrice
@@ -126,3 +128,18 @@ def test_dry_run_closes_what_the_live_account_holds(sqlite_journal: sa.Engine) -
 def test_agent_s_kind_does_not_change_what_a_sale_closes(sqlite_journal: sa.Engine) -> None:
     made = holding(scripted_session(sqlite_journal), 5)
     assert made.decide(leg=SALE, count=Contracts(600), actor=ActorKind.AGENT).reason is DenialReason.WOULD_OPEN_SHORT
+
+
+def test_live_session_realises_the_results_of_flat_markets_when_it_opens(sqlite_journal: sa.Engine) -> None:
+    made = scripted_session(sqlite_journal)
+    with made.journal.writing() as transaction:
+        transaction.positions.record_opening(
+            ACCOUNT, "KXA-26-B", "KXA-26", position_centicontracts=0, spent_microdollars=5_000_000, dedupe="lost"
+        )
+    sessions.close(made.journal, made.session, "over")
+    replace(made)
+    with made.journal.reading() as reading:
+        assert reading.ledger.markets(ACCOUNT) == []
+        (account,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+    assert account.worst_microdollars == 5_000_000
+    assert verify(sqlite_journal).ok

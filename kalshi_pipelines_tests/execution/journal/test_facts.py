@@ -157,16 +157,25 @@ def test_settlement_is_posted_in_each_scope_that_still_counts_the_market(steps: 
     assert verify(steps.journal._engine).ok
     with steps.journal.reading() as reading:
         (left,) = reading.ledger.markets(ACCOUNT)
-    assert (left.position_centicontracts, left.spent_microdollars) == (0, 0), "600 asks are open, and nothing else"
+    lost = 1_000 * 5_000 - 400 * 6_000 - 600 * 2_500
+    assert (left.position_centicontracts, left.spent_microdollars) == (0, lost)
+    assert not realise(steps), "600 asks are open, so the market is not flat"
 
 
-def test_settlement_loss_stays_in_the_day_and_leaves_the_account(steps: OrderSteps) -> None:
+def test_settlement_loss_stays_in_every_scope(steps: OrderSteps) -> None:
     record_fill(steps, "f-1", Side.BID, 5_000)
     assert settle(steps, 0)
+    for _ in range(2):
+        assert worst(steps, ScopeKind.DAY, TODAY) == 2_000_000
+        assert worst(steps, ScopeKind.EVENT, EVENT) == 2_000_000
+        assert worst(steps, ScopeKind.ACCOUNT, "account") == 2_000_000
+        realise(steps)
     assert markets(steps) == []
-    assert worst(steps, ScopeKind.DAY, TODAY) == 2_000_000
-    assert worst(steps, ScopeKind.EVENT, EVENT) == 0
-    assert worst(steps, ScopeKind.ACCOUNT, "account") == 0
+
+
+def realise(steps: OrderSteps) -> bool:
+    with steps.journal.writing() as transaction:
+        return transaction.realised.realise_flat_markets(ACCOUNT)
 
 
 def test_day_loses_the_part_that_the_settlement_did_not_pay(steps: OrderSteps) -> None:
@@ -175,13 +184,14 @@ def test_day_loses_the_part_that_the_settlement_did_not_pay(steps: OrderSteps) -
     assert worst(steps, ScopeKind.DAY, TODAY) == 400 * 2_000
 
 
-@pytest.mark.parametrize(("position", "spent"), [(1, 0), (0, 1), (-1, 0), (0, -1)])
-def test_smallest_position_or_amount_is_settled(steps: OrderSteps, position: int, spent: int) -> None:
+@pytest.mark.parametrize(("position", "spent"), [(1, 0), (1, 1), (-1, 0), (-1, -1)])
+def test_smallest_position_is_settled(steps: OrderSteps, position: int, spent: int) -> None:
     with steps.journal.writing() as transaction:
         transaction.positions.record_opening(
             ACCOUNT, TICKER, EVENT, position_centicontracts=position, spent_microdollars=spent, dedupe="a"
         )
     assert settle(steps)
+    realise(steps)
     assert markets(steps) == []
 
 

@@ -3,6 +3,7 @@
 After any history of orders, fills, cancels and settlements, the ledger's worst case equals the true worst case.
 """
 
+import datetime as dt
 import itertools
 import shutil
 import tempfile
@@ -30,7 +31,7 @@ from kalshi_pipelines.execution.journal.tables import scopes
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
-from kalshi_pipelines.units import DOLLAR_CENTICENTS
+from kalshi_pipelines.units import DOLLAR_CENTICENTS, trading_day
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
@@ -49,27 +50,84 @@ CAP = 12_000_000
 
 @dataclass
 class Order:
-    """An order as the exchange sees it. The test tracks the order without reading the journal."""
+    """An order as the exchange sees it. The test tracks the order without reading the journal.
+
+    ``elsewhere`` are the centi-contracts that close a position which was not taken in the order's session.
+    """
 
     intent: Intent
     open: int
+    elsewhere: int
     fees: int = 0
+
+    def counted(self, filled: int) -> int:
+        """Return how many of the first filled centi-contracts the order's session counts."""
+        return max(0, filled - self.elsewhere)
+
+    @property
+    def filled(self) -> int:
+        return self.intent.count_centicontracts - self.open
 
 
 @dataclass
 class Books:
-    """The test's own record of the account: money spent and contracts held per market, and open orders."""
+    """The test's own record of a scope: money spent and contracts held per market, open orders, results of days.
 
+    A session counts only a part of some orders; the account counts them completely.
+    """
+
+    is_session: bool = False
     spent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(MARKETS, 0))
+    realised: dict[dt.date, int] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
+
+    def open_of(self, order: Order) -> int:
+        """Return the open centi-contracts of an order that the scope counts."""
+        if not self.is_session:
+            return order.open
+        return order.counted(order.intent.count_centicontracts) - order.counted(order.filled)
+
+    def closable(self, ticker: str, side: Side) -> int:
+        """Return what an order could close that no open order closes already."""
+        offered = sum(
+            self.open_of(order) for order in self.orders if (order.intent.ticker, order.intent.side) == (ticker, side)
+        )
+        return max(0, self.held[ticker] * (1 if side is Side.ASK else -1) - offered)
+
+    def fill(self, order: Order, price: int, count: int, fee: int) -> None:
+        if self.is_session:
+            count = order.counted(order.filled + count) - order.counted(order.filled)
+            fee = fee if order.intent.count_centicontracts > order.elsewhere else 0
+        sign = 1 if order.intent.side is Side.BID else -1
+        self.spent[order.intent.ticker] += sign * price * count + fee
+        self.held[order.intent.ticker] += sign * count
+
+    def settle(self, ticker: str, payoff: int, still_held: int) -> None:
+        """Pay out what is still held. Contracts that were closed elsewhere count as a total loss."""
+        position = self.held[ticker]
+        paying = 0
+        if position * still_held > 0:
+            paying = min(position, still_held) if position > 0 else max(position, still_held)
+        self.spent[ticker] -= paying * payoff + min(0, position - paying) * DOLLAR_CENTICENTS
+        self.held[ticker] = 0
+
+    def realise(self, today: dt.date) -> None:
+        """Move the results of flat markets into the result of a day. In the account, old days leave."""
+        for ticker in MARKETS:
+            if self.held[ticker] or any(self.open_of(each) for each in self.orders if each.intent.ticker == ticker):
+                continue
+            self.realised[today] = self.realised.get(today, 0) + self.spent[ticker]
+            self.spent[ticker] = 0
+        if not self.is_session:
+            self.realised = {day: won for day, won in self.realised.items() if day > today - dt.timedelta(days=2)}
 
     def worst(self) -> int:
         """Return the largest possible loss over all fills of the open orders and all outcomes of the markets."""
-        return sum(self._worst_of(ticker) for ticker in MARKETS)
+        return sum(self._worst_of(ticker) for ticker in MARKETS) + sum(max(0, won) for won in self.realised.values())
 
     def _worst_of(self, ticker: str) -> int:
-        orders = [order for order in self.orders if order.intent.ticker == ticker]
+        orders = [order for order in self.orders if order.intent.ticker == ticker and self.open_of(order)]
         most = 0
         # No fill, a fill of almost nothing that is charged the order's whole remaining fee, or a complete fill.
         for filled in itertools.product((None, False, True), repeat=len(orders)):
@@ -78,8 +136,8 @@ class Books:
                 if whole is not None:
                     sign = 1 if order.intent.side is Side.BID else -1
                     fee_left = order.intent.fee_bound_microdollars - order.fees
-                    spent += sign * order.intent.price_centicents * order.open * whole + fee_left
-                    held += sign * order.open * whole
+                    spent += sign * order.intent.price_centicents * self.open_of(order) * whole + fee_left
+                    held += sign * self.open_of(order) * whole
             most = max(most, spent, spent - held * DOLLAR_CENTICENTS)
         return most
 
@@ -98,8 +156,9 @@ class Trading(RuleBasedStateMachine):
         sa.event.listen(self.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         wide = (10**6, 10**15, CAP)
         self.steps = order_steps(self.engine, caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide))
-        self.books = Books()
+        self.books, self.session = Books(), Books(is_session=True)
         self.number = itertools.count()
+        self.fees = 0
 
     @rule(
         ticker=st.sampled_from(MARKETS),
@@ -114,9 +173,15 @@ class Trading(RuleBasedStateMachine):
         new = self.steps.intent(
             ticker=ticker, side=side, price_centicents=price, count_centicontracts=count, fee_bound_microdollars=fee
         )
+        closing = min(count, self.books.closable(ticker, side))
+        elsewhere = closing - min(closing, self.session.closable(ticker, side))
         with self.steps.journal.writing() as transaction:
             planned = transaction.orders.plan(new)
             refusal = transaction.ledger.refusal(planned)
+        assert planned.closing_centicontracts == closing
+        if closing == count:
+            assert refusal is None, "no cap may refuse an order that only closes a position"
+            self.fees += fee
         if refusal is None:
             with self.steps.journal.writing() as transaction:
                 reserved = transaction.orders.reserve(planned)
@@ -125,7 +190,9 @@ class Trading(RuleBasedStateMachine):
                 transaction.orders.record_answer(
                     self.steps.reload(reserved), OrderState.RESTING, order_id=f"order-{next(self.number):06}"
                 )
-            self.books.orders.append(Order(reserved, count))
+            order = Order(reserved, count, elsewhere)
+            self.books.orders.append(order)
+            self.session.orders.append(order)
             return
         with pytest.raises(JournalRefused), self.steps.journal.writing() as transaction:
             transaction.orders.reserve(planned)
@@ -157,13 +224,13 @@ class Trading(RuleBasedStateMachine):
                 assert transaction.fills.record(fill, transaction.reading.orders.intent(intent.intent_id)) is (
                     times == 1
                 )
-        sign = 1 if bid else -1
-        self.books.spent[intent.ticker] += sign * price * count + fee
-        self.books.held[intent.ticker] += sign * count
+        self.books.fill(order, price, count, fee)
+        if order in self.session.orders:
+            self.session.fill(order, price, count, fee)
         order.open -= count
         order.fees += fee
         if not order.open:
-            self.books.orders.remove(order)
+            self._forget(order)
             with self.steps.journal.writing() as transaction:
                 ended = transaction.reading.orders.intent(intent.intent_id)
                 transaction.orders.record_answer(
@@ -174,7 +241,7 @@ class Trading(RuleBasedStateMachine):
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
         order = data.draw(st.sampled_from(self.books.orders))
-        self.books.orders.remove(order)
+        self._forget(order)
         with self.steps.journal.writing() as transaction:
             intent = transaction.reading.orders.intent(order.intent.intent_id)
             transaction.orders.record_answer(
@@ -187,26 +254,56 @@ class Trading(RuleBasedStateMachine):
             transaction.settlements.record(
                 ACCOUNT, ticker, EVENT, payoff_centicents=payoff, dedupe=f"{ticker}:{next(self.number)}"
             )
-        self.books.spent[ticker] = self.books.held[ticker] = 0
+        self.session.settle(ticker, payoff, self.books.held[ticker])
+        self.books.settle(ticker, payoff, self.books.held[ticker])
+
+    def _forget(self, order: Order) -> None:
+        for books in (self.books, self.session):
+            if order in books.orders:
+                books.orders.remove(order)
+
+    @rule()
+    def realise(self) -> None:
+        with self.steps.journal.writing() as transaction:
+            transaction.realised.realise_flat_markets(ACCOUNT)
+        for books in (self.books, self.session):
+            books.realise(trading_day(self.steps.clock()))
+
+    @rule()
+    def hours(self) -> None:
+        """Let hours pass and begin a new session of the same day or of the next one."""
+        self.steps.clock.now_us += 7 * HOUR
+        self._next_session()
 
     @rule()
     def day(self) -> None:
         """Begin the next day in a new session. Outstanding orders and positions carry over."""
         self.steps.clock.now_us += 24 * HOUR
+        self._next_session()
+
+    def _next_session(self) -> None:
         wide = (10**6, 10**15, CAP)
         allowed = caps(session=(25, 10**15, CAP), day=(100, 10**15, CAP), account=wide)
         next_session(self.steps, next(self.number) + 100, allowed)
+        self.session = Books(is_session=True)
 
     @invariant()
     def worst_case_is_true(self) -> None:
         if not hasattr(self, "books"):
             return
         with self.steps.journal.reading() as reading:
-            found = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+            keys = {ScopeKind.ACCOUNT: "account", ScopeKind.SESSION: self.steps.session_id, ScopeKind.EVENT: EVENT}
+            found = {each.kind: each for each in reading.ledger.standings(ACCOUNT, Mode.LIVE, keys)}
             breached = reading.ledger.breached_scopes(ACCOUNT)
-        assert (found[0].worst_microdollars if found else 0) == self.books.worst()
+        for kind, books in (
+            (ScopeKind.ACCOUNT, self.books),
+            (ScopeKind.EVENT, self.books),
+            (ScopeKind.SESSION, self.session),
+        ):
+            assert (found[kind].worst_microdollars if kind in found else 0) == books.worst(), kind
         assert not breached
-        assert self.books.worst() <= CAP
+        # The caps limit everything but the fees of orders that only close a position.
+        assert self.books.worst() <= CAP + self.fees
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):

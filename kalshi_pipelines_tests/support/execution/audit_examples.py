@@ -60,6 +60,11 @@ def write_remaining_kinds(url: str) -> None:
         transaction.acknowledgements.record(
             ACCOUNT, "acknowledge", "e" * 64, [item], signature, None, needs_second=False
         )
+    with steps.journal.writing() as transaction:
+        bought = Fill("f-10", "order-0001", filled.ticker, Side.BID, 5_000, 1_000, 0, NOON)
+        transaction.fills.record(bought, transaction.reading.orders.intent(filled.intent_id))
+        transaction.settlements.record(ACCOUNT, filled.ticker, EVENT, payoff_centicents=0, dedupe="lost")
+        transaction.realised.realise_flat_markets(ACCOUNT)
     dry = replace(steps, session_id=_DRY)
     with steps.journal.writing() as transaction:
         planned = transaction.orders.plan(dry.intent(order_group_id=None))

@@ -52,6 +52,7 @@ WHEN: Final = {
     "fill": "a fill of an order is recorded",
     "foreign": "an order or fill is recorded that the journal did not send, or such an order no longer rests",
     "settle": "a market was settled",
+    "realise": "results of markets in which nothing is held or open become results of a day, or leave with their day",
     "opening": "a new day takes over positions, or a position without a recorded fill is taken over",
     "breach": "a recorded fact went beyond the cap of a scope",
     "review": "a person clears breached scopes",
@@ -88,7 +89,7 @@ CHANGES: Final = {
     "opening": "a new day or a new journal takes over a position that exists already",
     "foreign": "an order or fill that the journal did not send is counted, or such an order no longer rests",
     "review": "a person clears a breached scope; all amounts are 0",
-    "realise": "the result of positions that were closed is taken over from one scope to another",
+    "realise": "the result of a flat market moves into the result of its day, or leaves the scope with its day",
 }
 _EXAMPLES_OF: Final = re.compile(r"<!-- begin ([a-z ]+) -->\n(.*?)<!-- end \1 -->\n", re.DOTALL)
 

@@ -27,7 +27,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
 )
 
 #: SHA-256 of the fixed session's audit log. It may change only with the log's form, together with ``BODY_VERSION``.
-GOLDEN: Final = "a1aa9ddcaa9ded35798f84051bf5bfe2e9589da33cad871056109f677198e267"
+GOLDEN: Final = "b9915f8eb741610b70dbc2fe250d54dc5a700201f1ea66fe4e1c434d48d3823a"
 
 
 def audit_of_a_session(url: str) -> str:

@@ -79,35 +79,52 @@ def _within(kind: ScopeKind, have: int, cap: int) -> None:
 
 
 def ledger_is_the_truth(reading: JournalReading, exchange: ModelExchange) -> None:
-    """Check a reconciled ledger: positions and costs equal the fills, and reserved counts equal the resting orders."""
+    """Check a reconciled ledger: positions and costs equal the fills, and reserved counts equal the resting orders.
+
+    The account's spent amount is the cost of its fills without the payouts, whether it was realised already or not.
+    """
     counted = {market.ticker: market for market in reading.ledger.markets(ACCOUNT)}
-    resting = exchange.resting()
+    resting, realised = exchange.resting(), _realised(reading)
     for ticker in exchange.tickers():
         have = counted.get(ticker) or MarketStanding(ticker, 0, 0, 0, 0, 0, 0)
-        expected = (0, 0) if ticker in exchange.payoffs() else exchange.held(ticker)
-        assert (have.position_centicontracts, have.spent_microdollars) == expected
+        position, spent = exchange.held(ticker)
+        payoff = exchange.payoffs().get(ticker)
+        expected = (position, spent) if payoff is None else (0, spent - position * payoff)
+        assert (have.position_centicontracts, have.spent_microdollars + realised[ticker]) == expected
+        assert have.is_outstanding or have.spent_microdollars == 0, "the result of a flat market is realised"
         rests = sum(order.remaining_centicontracts for order in resting if order.ticker == ticker)
         assert have.open_bids_centicontracts + have.open_asks_centicontracts == rests
 
 
+def _realised(reading: JournalReading) -> Counter[str]:
+    """Return the micro-dollars that the account's scope has moved from each market into the results of days."""
+    found = (
+        sa.select(postings.c.ticker, postings.c.d_spent_microdollars)
+        .join(scopes, scopes.c.scope_id == postings.c.scope_id)
+        .where(postings.c.kind == "realise", scopes.c.kind == ScopeKind.ACCOUNT.value)
+    )
+    moved: Counter[str] = Counter()
+    for ticker, spent in reading.ledger._connection.execute(found):
+        moved[ticker] -= spent
+    return moved
+
+
 def what_ended_is_what_was_won(engine: sa.Engine, exchange: ModelExchange) -> None:
-    """Check that a settled market counts its realized loss in the day's scope, and nothing in event and account."""
+    """Check that no scope that still counts has a position or a loss in a settled market of its own."""
     newest = max((row["key"] for row in _scope_rows(engine, ScopeKind.DAY)), default="")
-    for ticker, payoff in exchange.payoffs().items():
-        position, spent = exchange.held(ticker)
-        forgotten = _scope_rows(engine, ScopeKind.ACCOUNT, ticker) + _scope_rows(engine, ScopeKind.EVENT, ticker)
-        kept = [row for row in _scope_rows(engine, ScopeKind.DAY, ticker) if row["key"] == newest]
-        for rows, lost in ((forgotten, 0), (kept, spent - position * payoff)):
-            for row in rows:
-                assert row["position_centicontracts"] == 0
-                assert (row["if_no_microdollars"], row["if_yes_microdollars"]) == (lost, lost)
+    for ticker in exchange.payoffs():
+        rows = _scope_rows(engine, ScopeKind.ACCOUNT, ticker) + _scope_rows(engine, ScopeKind.EVENT, ticker)
+        rows += [row for row in _scope_rows(engine, ScopeKind.DAY, ticker) if row["key"] == newest]
+        for row in rows:
+            assert row["position_centicontracts"] == 0
+            assert (row["if_no_microdollars"], row["if_yes_microdollars"]) == (0, 0)
 
 
 def the_day_has_all_that_is_outstanding(reading: JournalReading, now_us: int) -> None:
     """Check that the day's worst loss includes everything that the account can still lose."""
-    keys = {ScopeKind.DAY: trading_day(now_us).isoformat(), ScopeKind.ACCOUNT: "account"}
-    worst = {each.kind: each.worst_microdollars for each in reading.ledger.standings(ACCOUNT, Mode.LIVE, keys)}
-    assert worst[ScopeKind.DAY] >= worst[ScopeKind.ACCOUNT]
+    (day,) = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.DAY: trading_day(now_us).isoformat()})
+    held = [market for market in reading.ledger.markets(ACCOUNT) if market.is_outstanding]
+    assert day.worst_microdollars >= sum(worst_of(market) for market in held)
 
 
 def worst_of(market: MarketStanding) -> int:

@@ -23,7 +23,7 @@ from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, Simulated
 from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import AlreadyPlanned, IdempotencyConflict
-from kalshi_pipelines.execution.journal.records import Intent, Mode, NewIntent, Sent
+from kalshi_pipelines.execution.journal.records import Intent, Mode, NewIntent, ScopeKind, Sent
 from kalshi_pipelines.execution.journal.tables import audit_log
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile
 from kalshi_pipelines.execution.kill.halt import Halt
@@ -443,7 +443,8 @@ class Trading(RuleBasedStateMachine):
 
     def _account_worst(self) -> int:
         with self.steps.journal.reading() as reading:
-            return sum(invariants.worst_of(market) for market in reading.ledger.markets(ACCOUNT))
+            found = reading.ledger.standings(ACCOUNT, Mode.LIVE, {ScopeKind.ACCOUNT: "account"})
+        return found[0].worst_microdollars if found else 0
 
     def _told_in_any_order(self) -> None:
         """Check that a record's text does not depend on the order of its members."""

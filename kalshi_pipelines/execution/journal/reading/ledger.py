@@ -12,7 +12,7 @@ from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
 from kalshi_pipelines.execution.journal.reading.rows import Row, all_rows
 from kalshi_pipelines.execution.journal.reading.sessions import SessionReading
 from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, ScopeKind, ScopeStanding
-from kalshi_pipelines.execution.journal.tables import scope_markets, scopes
+from kalshi_pipelines.execution.journal.tables import REALISED, scope_markets, scopes
 from kalshi_pipelines.execution.orders.account import Account
 
 
@@ -115,6 +115,7 @@ class LedgerReading:
                 scopes.c.subaccount == account.subaccount,
                 scopes.c.mode == Mode.LIVE.value,
                 scopes.c.key == key,
+                sa.not_(table.ticker.startswith(REALISED)),
                 sa.or_(
                     table.position_centicontracts != 0,
                     table.spent_microdollars != 0,

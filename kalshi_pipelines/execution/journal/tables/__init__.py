@@ -34,6 +34,7 @@ from kalshi_pipelines.execution.journal.tables.halting import (
 )
 from kalshi_pipelines.execution.journal.tables.ledger import (
     POSTING_KINDS,
+    REALISED,
     fills,
     foreign_orders,
     postings,
@@ -120,6 +121,7 @@ __all__ = [
     "MOST_POSITION_CENTICONTRACTS",
     "ORIGINS",
     "POSTING_KINDS",
+    "REALISED",
     "SCOPE_KINDS",
     "UNCAPPED",
     "acknowledged_items",

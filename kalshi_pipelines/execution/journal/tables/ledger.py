@@ -27,6 +27,9 @@ from kalshi_pipelines.execution.journal.tables.sessions import SCOPE_KINDS
 from kalshi_pipelines.execution.orders.terms import Side
 
 POSTING_KINDS: Final = ("reserve", "fill", "release", "settle", "opening", "foreign", "review", "realise")
+#: The beginning of the name under which a scope counts the realised results of a day, such as ``realised 2026-11-30``.
+#: The ticker of a market has no space, so no market has such a name.
+REALISED: Final = "realised "
 #: Final order states. When an order reaches one of these states, its remaining reservation is released.
 RELEASING_STATES: Final = ("abandoned", "rejected", "absent", "canceled", "executed")
 

@@ -1,5 +1,7 @@
 """Recording settlements of markets, and recording positions that no recorded fill explains."""
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY
@@ -73,18 +75,23 @@ class SettlementWriter:
     ) -> bool:
         """Record that a market has paid out. Return False if the settlement was recorded before.
 
-        The scopes of the event and the account count possible losses, so they stop counting the market. Session, day
-        and rolling scopes keep the realized loss or gain. Open orders of the market keep their reservation.
+        Every scope keeps the loss or gain of the market, as if the position had been sold for its payout. Open orders
+        of the market keep their reservation.
+
+        A session or an hour may still count contracts that were sold elsewhere. They were sold for an unknown price, so
+        they count as if they had paid out nothing.
         """
         dedupe = f"settle:{dedupe}"
         if is_stored(self._connection, postings.c.dedupe, dedupe):
             return False
         session_id = self._sessions.newest_live_session(account)
         rows: list[NewRow] = []
-        for scope in self._holding(account, ticker, event_ticker):
-            spent, position = scope["spent_microdollars"], scope["position_centicontracts"]
-            forgets = scope["kind"] in {ScopeKind.EVENT.value, ScopeKind.ACCOUNT.value}
-            paid = spent if forgets else position * payoff_centicents
+        holding = self._holding(account, ticker, event_ticker)
+        held = _still_held(holding)
+        for scope in holding:
+            position, paying = scope["position_centicontracts"], held[scope["scope_id"]]
+            sold_elsewhere = position - paying
+            paid = paying * payoff_centicents + min(0, sold_elsewhere) * DOLLAR_CENTICENTS
             change = Change(Exposure(-paid, DOLLAR_CENTICENTS * position - paid), -paid, -position)
             rows += self._postings.make([scope["scope_id"]], session_id, ticker, "settle", dedupe, change)
         if not rows:
@@ -99,11 +106,11 @@ class SettlementWriter:
             leases.c.environment == account.environment, leases.c.subaccount == account.subaccount
         )
         found = (
-            sa.select(scopes.c.scope_id, scopes.c.kind, scope_markets)
+            sa.select(scopes.c.scope_id, scopes.c.kind, scopes.c.hour, scope_markets)
             .join(scope_markets, scope_markets.c.scope_id == scopes.c.scope_id)
             .where(
                 scope_markets.c.ticker == ticker,
-                sa.or_(scope_markets.c.position_centicontracts != 0, scope_markets.c.spent_microdollars != 0),
+                scope_markets.c.position_centicontracts != 0,
                 scopes.c.environment == account.environment,
                 scopes.c.subaccount == account.subaccount,
                 scopes.c.mode == Mode.LIVE.value,
@@ -118,3 +125,30 @@ class SettlementWriter:
             .order_by(scopes.c.scope_id)
         )
         return all_rows(self._connection, found)
+
+
+def _still_held(holding: Sequence[Row]) -> dict[int, int]:
+    """Return how many signed centi-contracts of each scope's position the account still holds, by scope.
+
+    The hours share the account's position, the newest hour first.
+    """
+    kinds = {scope["kind"]: scope["position_centicontracts"] for scope in holding}
+    account = left = kinds.get(ScopeKind.ACCOUNT.value, 0)
+    held = {}
+    for scope in sorted(holding, key=lambda scope: scope["hour"] or 0, reverse=True):
+        position = scope["position_centicontracts"]
+        if scope["kind"] == ScopeKind.ROLLING.value:
+            held[scope["scope_id"]] = _common(position, left)
+            left -= held[scope["scope_id"]]
+        elif scope["kind"] == ScopeKind.SESSION.value:
+            held[scope["scope_id"]] = _common(position, account)
+        else:
+            held[scope["scope_id"]] = position
+    return held
+
+
+def _common(position: int, other: int) -> int:
+    """Return the signed contracts that two positions have in common; 0 if they are on opposite sides."""
+    if position * other <= 0:
+        return 0
+    return min(position, other) if position > 0 else max(position, other)

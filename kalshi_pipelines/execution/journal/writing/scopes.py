@@ -174,10 +174,14 @@ class ScopeWriter:
         return scope_id
 
     def _carry_over(self, account: Account, session_id: str, scope_id: int, day: str) -> None:
-        """Post every open reservation and position of the account to the scope of a new day."""
+        """Post every open reservation and position of the account to the scope of a new day.
+
+        The results of markets that are flat belong to an earlier day.
+        """
         rows = [
             row
             for market in self._reading.ledger.markets(account)
+            if market.is_outstanding
             for row in self._postings.make(
                 [scope_id],
                 session_id,
