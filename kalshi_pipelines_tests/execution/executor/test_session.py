@@ -331,3 +331,42 @@ def test_late_answer_does_not_overrule_a_resolved_order(
     assert decision.intent.state is OrderState.UNKNOWN
     with trader.journal.reading() as reading:
         assert [record.kind for record in reading.audit_log.newest(1)] == ["answer"]
+
+
+def test_journal_with_two_hard_links_opens_no_live_session(
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    journal, file = ready_journal(sqlite_journal), Path(str(sqlite_journal.url.database))
+    (tmp_path / "second.db").hardlink_to(file)
+    with pytest.raises(SessionRefused) as caught:
+        _open(member, journal)
+    assert caught.value.reason is DenialReason.JOURNAL_HAS_TWO_PATHS
+    assert str(file) in caught.value.detail
+    assert str(tmp_path / "second.db") in caught.value.detail
+    with journal.writing() as transaction:
+        transaction.halts.engage(1, "operator", "bob", "a kill needs no claim")
+    with journal.reading() as reading:
+        assert reading.halts.kill_state().engaged
+
+
+def test_session_whose_anchor_fails_sends_no_further_order(
+    member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
+) -> None:
+    anchors = tmp_path / "disk" / "anchors"
+    ready_journal(sqlite_journal)
+    journal = Journal(sqlite_journal, "sandbox", anchor_file=anchors)
+    trader = live_trader(member, journal)
+    market = member.tradable()
+    before = len(member.orders_on_exchange())
+    assert trader.executor.decide(proposed(market), None).outcome is DecisionOutcome.PLACED
+    anchors.rename(tmp_path / "kept")
+    while anchors.parent.exists():
+        anchors.parent.rmdir()
+    with journal.writing() as transaction:
+        for number in range(100):
+            transaction.audit.append("note", {"number": number})
+    denied = trader.executor.decide(proposed(market), None)
+    assert (denied.outcome, denied.reason) == (DecisionOutcome.DENIED, DenialReason.SESSION_CLOSED)
+    assert len(member.orders_on_exchange()) == before + 1
+    with journal.reading() as reading:
+        assert reading.ledger.markets(ACCOUNT), "the facts of the session stay"
