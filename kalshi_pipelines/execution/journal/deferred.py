@@ -16,16 +16,19 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.postgres_pipeline import Statement, run_together
 
 _WAITING: Final = "journal_insertions"
+#: The number of savepoints that are open.
+_SAVEPOINTS: Final = "journal_savepoints"
 
 
 def defer(connection: sa.Connection, statements: Sequence[Statement]) -> None:
     """Run insertions before the next statement of the transaction, or with its commit.
 
     They run at once on a connection whose engine does not share round trips, because nothing would send them later.
+    They also run at once after a savepoint, so that a refused row raises its error before the savepoint is left.
     """
     waiting = connection.info.get(_WAITING)
-    if waiting is None:
-        run_together(_driver(connection), statements)
+    if waiting is None or connection.info[_SAVEPOINTS]:
+        run_now(connection, statements)
     else:
         waiting.extend(statements)
 
@@ -47,12 +50,15 @@ def share_round_trips(engine: sa.Engine) -> None:
     sa.event.listen(engine, "connect", _begin_waiting)
     sa.event.listen(engine, "before_cursor_execute", _before_statement)
     sa.event.listen(engine, "commit", _before_commit)
-    sa.event.listen(engine, "rollback", _take)
+    sa.event.listen(engine, "rollback", _forget)
+    sa.event.listen(engine, "savepoint", _enter_savepoint)
+    sa.event.listen(engine, "release_savepoint", _leave_savepoint)
+    sa.event.listen(engine, "rollback_savepoint", _leave_savepoint)
     sa.event.listen(engine, "checkin", _begin_waiting)
 
 
 def _begin_waiting(_driver: object, record: Any) -> None:  # noqa: ANN401
-    record.info[_WAITING] = []
+    record.info |= {_WAITING: [], _SAVEPOINTS: 0}
 
 
 def _take(connection: sa.Connection) -> list[Statement]:
@@ -63,12 +69,26 @@ def _take(connection: sa.Connection) -> list[Statement]:
     return taken
 
 
+def _forget(connection: sa.Connection) -> None:
+    _take(connection)
+    connection.info[_SAVEPOINTS] = 0
+
+
+def _enter_savepoint(connection: sa.Connection, *_: object) -> None:
+    connection.info[_SAVEPOINTS] += 1
+
+
+def _leave_savepoint(connection: sa.Connection, *_: object) -> None:
+    connection.info[_SAVEPOINTS] -= 1
+
+
 def _before_statement(connection: sa.Connection, *_: object) -> None:
     run_now(connection)
 
 
 def _before_commit(connection: sa.Connection) -> None:
     waiting = _take(connection)
+    connection.info[_SAVEPOINTS] = 0
     if waiting:
         run_together(_driver(connection), waiting, commits=True)
 

@@ -26,6 +26,11 @@ def insert(connection: sa.Connection, *numbers: int) -> None:
     defer(connection, [Statement("INSERT INTO kept VALUES ($1)", [number]) for number in numbers])
 
 
+def refuse_after_inserting(connection: sa.Connection, *numbers: int) -> None:
+    insert(connection, *numbers)
+    raise ZeroDivisionError
+
+
 def fail_after_inserting(engine: sa.Engine, *numbers: int) -> None:
     with engine.begin() as connection:
         insert(connection, *numbers)
@@ -83,6 +88,20 @@ def test_refused_insertion_fails_the_commit_and_nothing_is_stored(engine: sa.Eng
     with engine.begin() as connection:
         insert(connection, 5)
     assert stored(engine) == [5]
+
+
+def test_savepoint_that_is_rolled_back_takes_only_its_own_insertions(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        insert(connection, 1)
+        with pytest.raises(ZeroDivisionError), connection.begin_nested():
+            refuse_after_inserting(connection, 2)
+        insert(connection, 3)
+        with connection.begin_nested():
+            insert(connection, 4)
+        with pytest.raises(psycopg.errors.UniqueViolation), connection.begin_nested():
+            insert(connection, 5, 5)
+        insert(connection, 6)
+    assert stored(engine) == [1, 3, 4, 6]
 
 
 def test_insertions_on_another_engine_do_not_wait(engine: sa.Engine) -> None:
