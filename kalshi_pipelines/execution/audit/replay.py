@@ -119,8 +119,17 @@ class _Books:
     caps: dict[tuple[str, str], sa.RowMapping]
     positions: dict[str, int]
     realised: RealisedReplay = field(default_factory=RealisedReplay)
+    live_accounts: dict[tuple[str, int], _Scope] = field(init=False)
+    """The scopes of live accounts, by environment and sub-account."""
     _reserved: str = ""
     _in_account: CountedMarket = NOTHING_COUNTED
+
+    def __post_init__(self) -> None:
+        self.live_accounts = {
+            (scope.row["environment"], scope.row["subaccount"]): scope
+            for scope in self.scopes.values()
+            if (scope.row["kind"], scope.row["mode"]) == ("account", "live")
+        }
 
     def post(self, row: sa.RowMapping) -> Iterator[str]:
         """Add a posting to the recomputed counters. If the posting is a reservation, yield the caps that it exceeds."""
@@ -146,14 +155,9 @@ class _Books:
         """Return the counts of the live account's market before an order was reserved."""
         if self._reserved != row["dedupe"]:
             self._reserved = row["dedupe"]
-            of = (row["environment"], row["subaccount"])
-            numbers = [
-                scope.markets[row["ticker"]].numbers if row["ticker"] in scope.markets else [0] * len(_NUMBERS)
-                for scope in self.scopes.values()
-                if (scope.row["kind"], scope.row["mode"]) == ("account", "live")
-                and (scope.row["environment"], scope.row["subaccount"]) == of
-            ]
-            self._in_account = CountedMarket.from_numbers(numbers[0]) if numbers else NOTHING_COUNTED
+            account = self.live_accounts.get((row["environment"], row["subaccount"]))
+            market = None if account is None else account.markets.get(row["ticker"])
+            self._in_account = NOTHING_COUNTED if market is None else CountedMarket.from_numbers(market.numbers)
         return self._in_account
 
     def _beyond(self, row: sa.RowMapping, scope: _Scope, market: _Market) -> Iterator[str]:

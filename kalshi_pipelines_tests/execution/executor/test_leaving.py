@@ -39,7 +39,7 @@ def holding(made: ScriptedSession, contracts: int) -> ScriptedSession:
 
 
 @pytest.mark.parametrize(("held", "leg"), [(5, SALE), (-5, SALE_OF_NO)])
-def test_reduce_only_order_beyond_the_position_is_sent_for_the_position(
+def test_F34_reduce_only_order_beyond_the_position_is_sent_for_the_position(
     journal_engine: sa.Engine, held: int, leg: Leg
 ) -> None:
     made = holding(scripted_session(journal_engine, ScriptedExchange(answer=accepted("5.00"))), held)
@@ -70,7 +70,7 @@ def test_reduce_only_order_without_a_position_is_denied_and_not_sent(
 
 
 @pytest.mark.parametrize(("held", "leg"), [(5, SALE), (-5, SALE_OF_NO)])
-def test_sale_beyond_the_position_needs_open_short(journal_engine: sa.Engine, held: int, leg: Leg) -> None:
+def test_F34_sale_beyond_the_position_needs_open_short(journal_engine: sa.Engine, held: int, leg: Leg) -> None:
     made = holding(scripted_session(journal_engine, ScriptedExchange(answer=accepted("8.00"))), held)
     order = made.order(leg=leg, count=Contracts(800))
     denied = made.executor.decide(order)

@@ -140,7 +140,8 @@ THREATS: Final[Mapping[int, Threat]] = {
         "A new order is compared with our own open orders. The exchange prevents self-trades too.",
     ),
     34: Threat(
-        "A closing order turns the position around", "Both outcomes are counted, and a reduce-only order never rests."
+        "A closing order turns the position around",
+        "A sale beyond the position needs `open_short`. Both outcomes count, and a reduce-only order never rests.",
     ),
     35: Threat(
         "An amendment raises the risk",
