@@ -77,6 +77,8 @@ class ExecutorInputs:
     kill: KillReader
     balance: BalanceReader | None = None
     """The reader of the balance. It is None in a dry run, which has no key for reading the balance."""
+    used_elsewhere: frozenset[str] = frozenset()
+    """Client order ids of orders that another journal placed. The exchange may accept such an id a second time."""
 
 
 class TradeExecutor:
@@ -174,6 +176,10 @@ class TradeExecutor:
         often = self._check_attempt_rate()
         if often is not None:
             return self._deny(order, proposal_id, often)
+        client_id = client_order_id(idempotency_key(self._session.account, order.proposer, order.signal))
+        if str(client_id) in self._read.used_elsewhere:
+            detail = f"another journal placed order {client_id} for this signal"
+            return self._deny(order, proposal_id, Denial(DenialReason.IDEMPOTENCY_CONFLICT, detail))
         try:
             market = self._read.markets(order.ticker)
             group = self._dispatch.ensure_group(market.exchange_index)
@@ -182,7 +188,7 @@ class TradeExecutor:
         self._checkpoint(Checkpoint.INPUTS_READ)
         bound, fee_check = fee_bound_check(order, order.count, market, self._settings)
         request = OrderRequest(
-            client_order_id=client_order_id(idempotency_key(self._session.account, order.proposer, order.signal)),
+            client_order_id=client_id,
             ticker=order.ticker,
             side=order.leg.side,
             price=order.leg.yes_price,

@@ -18,7 +18,8 @@ from kalshi_pipelines.execution.reconciliation.other_journals import ORDER_GROUP
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
-from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account
+from kalshi_pipelines.execution.service.live_account import live_account
+from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.execution.text import safe_line
 
 #: The exit status if the evidence still needs a signature.
@@ -48,7 +49,9 @@ def _run(context: CommandContext, given: argparse.Namespace, action: str) -> int
         reconciler = account.reconciler(journal)
         # The reconciliation resolves unknown orders and records new facts, so that persons see only what is left.
         reconciler.reconcile()
-        history = (*_unexplained(journal, account), *_anchor_items(journal)) if action == ADOPT else ()
+        history: tuple[EvidenceItem, ...] = ()
+        if action == ADOPT:
+            history = (*unexplained_items(journal, account.other_traders(journal)), *anchor_items(journal))
         try:
             if given.digest is None:
                 evidence = reconciler.show_evidence(action, history)
@@ -97,9 +100,8 @@ def _sign(
     return report
 
 
-def _unexplained(journal: Journal, account: LiveAccount) -> tuple[EvidenceItem, ...]:
+def unexplained_items(journal: Journal, others: OtherTraders) -> tuple[EvidenceItem, ...]:
     """Return the orders and order groups that the journal does not know and for which nobody took responsibility."""
-    others = account.other_traders(journal)
     with journal.reading() as reading:
         orders = reading.acknowledgements.orders(others.account)
         groups = reading.acknowledgements.subjects(others.account, ORDER_GROUP)
@@ -110,7 +112,7 @@ def _unexplained(journal: Journal, account: LiveAccount) -> tuple[EvidenceItem, 
     )
 
 
-def _anchor_items(journal: Journal) -> tuple[EvidenceItem, ...]:
+def anchor_items(journal: Journal) -> tuple[EvidenceItem, ...]:
     """Return what the anchors say against the journal, as evidence of an adoption."""
     found = journal.anchor_report()
     if found is None or found.is_good:

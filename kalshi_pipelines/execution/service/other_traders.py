@@ -43,6 +43,11 @@ class OtherTraders:
         observed = safe_line(str(self.found), _LONGEST_TEXT) if self.found.live else "none"
         return check(DenialReason.ANOTHER_JOURNAL_TRADES, not self.found.live, "no live order of others", observed)
 
+    @property
+    def client_order_ids(self) -> frozenset[str]:
+        """The client order ids of the orders that the journal does not know."""
+        return frozenset(order.client_order_id for order in self.found.orders)
+
     def count(self, say: Callable[[str], None]) -> None:
         """Count in the caps what the account did elsewhere. The account must have a live session.
 

@@ -178,7 +178,10 @@ def _trade_live(
     )
     registration.record_id(session.session_id)
     inputs = ExecutorInputs(
-        ExchangeMarkets(account.client, context.clock_us), lambda: _kill_reason(context), account.available_balance
+        ExchangeMarkets(account.client, context.clock_us),
+        lambda: _kill_reason(context),
+        account.available_balance,
+        others.client_order_ids,
     )
     dispatch = LiveDispatch(context.journal, session, account.transport, newcomer=others.newcomer)
     run = _run_session(context, session, inputs, dispatch, reconciler, lambda: others.count(context.say))

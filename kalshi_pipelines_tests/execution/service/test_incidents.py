@@ -21,6 +21,7 @@ from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.cli import main
+from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -264,7 +265,7 @@ def breached(shell: Shell) -> str:
     return shell.type("reconcile")[1] + shell.type("reconcile")[1]
 
 
-def earlier_journal(shell: Shell) -> str:
+def signal_of_another_journal(shell: Shell) -> str:
     shell.propose("--signal", "the same", market=shell.places[0])
     status, said = shell.trade()
     assert status == 0, said
@@ -275,6 +276,12 @@ def earlier_journal(shell: Shell) -> str:
     shell.follow("the journal is lost")
     shell.propose("--signal", "the same", market=shell.places[0])
     return shell.trade()[1]
+
+
+def earlier_journal(shell: Shell) -> str:
+    """Cause the refusal of an order that is older than the days which a session reads before it opens."""
+    shell.monkeypatch.setattr(OtherTraders, "client_order_ids", frozenset())
+    return signal_of_another_journal(shell)
 
 
 def restored(shell: Shell) -> str:
@@ -387,6 +394,7 @@ INCIDENTS: dict[str, Callable[[Shell], str]] = {
     "a foreign trade": foreign_trade,
     "the position differs": drifted,
     "recorded facts exceed": breached,
+    "a fresh journal was given": signal_of_another_journal,
     "a fresh journal met": earlier_journal,
     "the journal was restored": restored,
     "the journal is lost": lost_journal,

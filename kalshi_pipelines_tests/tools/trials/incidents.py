@@ -1,6 +1,9 @@
 """Incidents between two trading processes: acts of a person on the exchange's page, and lost journals."""
 
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand
@@ -71,3 +74,17 @@ BY_HAND: Final[Mapping[Incident, Callable[[SandboxMember, Mapping[str, TruthOrde
     Incident.FOREIGN_ORDER: _rest,
     Incident.FOREIGN_TRADE: _trade,
 }
+
+
+def copy_journal(file: Path, copy: Path) -> None:
+    """Copy a SQLite journal with its newest commits, as a backup program does."""
+    copy.unlink(missing_ok=True)
+    with closing(sqlite3.connect(file)) as journal, closing(sqlite3.connect(copy)) as other:
+        journal.backup(other)
+
+
+def replace_journal(file: Path, by: Path) -> None:
+    """Replace a SQLite journal that no process uses by another file."""
+    for suffix in ("-wal", "-shm"):
+        file.with_name(file.name + suffix).unlink(missing_ok=True)
+    file.write_bytes(by.read_bytes())

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,16 +92,22 @@ def read_journal(engine: sa.Engine) -> JournalRows:
     return JournalRows(states, sendings, audited, groups, kills, positions, held)
 
 
-def judge(engine: sa.Engine, truth: TruthReader, member: str, plan: Plan) -> TrialVerdict:
-    """Compare a journal with the exchange's log, and both with the caps of the plan."""
+def judge(
+    engine: sa.Engine, truth: TruthReader, member: str, plan: Plan, lost: Sequence[sa.Engine] = ()
+) -> TrialVerdict:
+    """Compare a journal and the journals lost before it with the exchange's log, and all with the caps of the plan."""
     journal, verdict = read_journal(engine), TrialVerdict()
+    before = [read_journal(each) for each in lost]
     orders = truth.orders(member)
-    verdict.orders, verdict.sent = len(orders), len(journal.sendings)
+    verdict.orders = len(orders)
+    verdict.sent = len({client for each in (journal, *before) for client in each.sendings})
     _check_duplicates(orders, verdict)
-    _check_sendings(journal, orders, verdict)
-    _check_caps(journal, truth, member, plan, verdict)
+    _check_sendings([journal, *before], orders, verdict)
+    groups = {group: session for each in (*before, journal) for group, session in each.groups.items()}
+    _check_caps(groups, truth, member, plan, verdict)
     _check_states(journal, orders, verdict)
-    _check_kills(journal, verdict)
+    for each in (journal, *before):
+        _check_kills(each, verdict)
     audit = verify(engine)
     if not audit.ok:
         verdict.wrong.append(f"the audit does not verify: {audit}")
@@ -115,32 +121,33 @@ def _check_duplicates(orders: dict[str, TruthOrder], verdict: TrialVerdict) -> N
     verdict.wrong += [f"{number} orders for {client!r}" for client, number in twice.items()]
 
 
-def _check_sendings(journal: JournalRows, orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
+def _check_sendings(journals: Sequence[JournalRows], orders: dict[str, TruthOrder], verdict: TrialVerdict) -> None:
     """Check that each order has an audit record of its sending, made before the exchange accepted the order."""
     for order in (order for order in orders.values() if order.is_ours):
-        record = journal.sendings.get(order.client_order_id)
-        why = None
-        if record is None:
-            why = "was never recorded as being sent"
-        else:
-            seq, at_us = record
-            kind, body = journal.audited.get(seq, ("", "{}"))
-            record_body: dict[str, Any] = json.loads(body)
-            if kind != "send" or record_body.get("client_order_id") != order.client_order_id:
-                why = "has no audit record of being sent"
-            elif at_us > order.at_us:
-                why = "was accepted before it was recorded"
-        if why is not None:
+        problems = [_sending_problem(journal, order) for journal in journals]
+        if all(problems):
             verdict.unrecorded += 1
-            verdict.wrong.append(f"order {order.client_order_id} {why}")
+            verdict.wrong.append(f"order {order.client_order_id} {problems[0]}")
 
 
-def _check_caps(journal: JournalRows, truth: TruthReader, member: str, plan: Plan, verdict: TrialVerdict) -> None:
+def _sending_problem(journal: JournalRows, order: TruthOrder) -> str | None:
+    record = journal.sendings.get(order.client_order_id)
+    if record is None:
+        return "was never recorded as being sent"
+    seq, at_us = record
+    kind, body = journal.audited.get(seq, ("", "{}"))
+    record_body: dict[str, Any] = json.loads(body)
+    if kind != "send" or record_body.get("client_order_id") != order.client_order_id:
+        return "has no audit record of being sent"
+    return "was accepted before it was recorded" if at_us > order.at_us else None
+
+
+def _check_caps(groups: Mapping[str, str], truth: TruthReader, member: str, plan: Plan, verdict: TrialVerdict) -> None:
     """Check after each event of the exchange that account, sessions and events are within their caps.
 
     A person's acts on the exchange's page may exceed a cap. From then on, the executor must not exceed it further.
     """
-    risk, excused = RiskTaken(journal.groups), Counter[str]()
+    risk, excused = RiskTaken(groups), Counter[str]()
     for event, orders in truth.states(member):
         risk.take(event, orders)
         by_person = any(not orders[each].is_ours or orders[each].is_amended for each in _orders_of(event, orders))

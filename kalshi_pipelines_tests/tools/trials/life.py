@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -36,6 +36,7 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
+from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.rate_budget import documented_rates
@@ -63,6 +64,15 @@ class TrialContext:
     journal_url: str
     markets: tuple[Row, ...]
     folder: Path
+
+    @property
+    def journal_file(self) -> Path:
+        """The file of a SQLite journal."""
+        return Path(self.journal_url.removeprefix("sqlite:///"))
+
+    def lost_journals(self) -> list[Path]:
+        """Return copies of journals as they were before they were lost, the oldest first."""
+        return sorted(self.folder.glob("lost *.db"))
 
 
 @dataclass
@@ -220,9 +230,11 @@ def _trade_session(
     except SessionRefused:
         return False
     dispatch = LiveDispatch(journal, session, transport, killer)
-    inputs = member.inputs(switch_of(context, journal).why_engaged)
+    others = OtherTraders.detect(journal, ACCOUNT, ExchangeAccount(member.client, 0))
+    inputs = replace(member.inputs(switch_of(context, journal).why_engaged), used_elsewhere=others.client_order_ids)
     executor = TradeExecutor(session, journal, settings, inputs, dispatch, checkpoint=killer)
     work.reconcile(own_session=session.session_id)
+    others.count(lambda _: None)
     decisions = [
         executor.decide(order_of(plan, wanted, context.markets[wanted.market % len(context.markets)]))
         for wanted in plan.orders

@@ -98,6 +98,8 @@ class Incident(StrEnum):
     CANCELED = "order canceled by hand"
     FOREIGN_ORDER = "foreign order"
     FOREIGN_TRADE = "foreign trade"
+    RESTORED = "journal restored"
+    LOST = "journal lost"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The documented ways back to trading, walked by persons after each incident, and the way out of every position."""
 
 import datetime as dt
+from collections.abc import Sequence
 from contextlib import ExitStack
 from itertools import count
 
@@ -10,12 +11,16 @@ from kalshi_pipelines.execution.executor.dispatch import LiveDispatch
 from kalshi_pipelines.execution.executor.executor import TradeExecutor
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.journal.records import Origin, Signature
+from kalshi_pipelines.execution.journal.records import EvidenceItem, Origin, Signature
 from kalshi_pipelines.execution.kill.switch import NotReleased
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder, Signal
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, YesPrice
+from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.reconciliation.acknowledgement import ACKNOWLEDGE, ADOPT
 from kalshi_pipelines.execution.reconciliation.evidence import NothingToAcknowledge
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
+from kalshi_pipelines.execution.service.evidence_commands import anchor_items, unexplained_items
+from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, SandboxMember, proposed
@@ -49,20 +54,39 @@ def recover(context: TrialContext) -> list[str]:
             report = work.reconcile()
             if report.clean:
                 break
-            _acknowledge(work)
+            _sign(work, ACKNOWLEDGE)
         if not report.clean:
             return [f"no procedure led back: {report}"]
-        return _release(context, journal)
+        return _adopt(member, journal, work) + _release(context, journal)
 
 
-def _acknowledge(work: Reconciler) -> None:
+def _sign(work: Reconciler, action: str, history: Sequence[EvidenceItem] = ()) -> None:
     try:
-        digest = work.show_evidence().sha256
+        digest = work.show_evidence(action, history).sha256
         for person in ("carol", "dave"):
-            if work.acknowledge(digest, Signature(person, "it was seen on the exchange's page")).number is not None:
+            signature = Signature(person, "it was seen on the exchange's page")
+            if work.acknowledge(digest, signature, action, history).number is not None:
                 return
     except NothingToAcknowledge:
         return
+
+
+def _adopt(member: SandboxMember, journal: Journal, work: Reconciler) -> list[str]:
+    """Adopt the account if another journal has traded it or the anchors are not the journal's own."""
+    others = OtherTraders.detect(journal, ACCOUNT, ExchangeAccount(member.client, 0))
+    found = journal.anchor_report()
+    if others.check().ok and (found is None or found.is_good):
+        return []
+    history = (*unexplained_items(journal, others), *anchor_items(journal))
+    _sign(work, ADOPT, history)
+    report = work.reconcile()
+    if not report.clean or report.reconciliation_id is None:
+        return [f"the adopted account differs: {report}"]
+    found = journal.anchor_report()
+    if found is not None and not found.is_good:
+        journal.re_anchor("carol", "the journal's disk broke", report.reconciliation_id, adopted=True)
+    again = OtherTraders.detect(journal, ACCOUNT, ExchangeAccount(member.client, 0)).check()
+    return [] if again.ok else [f"the adopted account is still traded elsewhere: {again.observed}"]
 
 
 def _release(context: TrialContext, journal: Journal) -> list[str]:

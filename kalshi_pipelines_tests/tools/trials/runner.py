@@ -26,10 +26,10 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, join_sandbox
-from kalshi_pipelines_tests.tools.trials.incidents import BY_HAND
+from kalshi_pipelines_tests.tools.trials.incidents import BY_HAND, copy_journal, replace_journal
 from kalshi_pipelines_tests.tools.trials.invariants import judge
 from kalshi_pipelines_tests.tools.trials.life import TrialContext, halt_later, member_of, run_life, settle
-from kalshi_pipelines_tests.tools.trials.plans import Life, Plan, plan_of
+from kalshi_pipelines_tests.tools.trials.plans import Incident, Life, Plan, plan_of
 from kalshi_pipelines_tests.tools.trials.recovery import leave, recover, supply
 from kalshi_pipelines_tests.tools.trials.truth import TruthOrder, TruthReader
 
@@ -81,6 +81,11 @@ class Templates:
             engine = open_journal(self._url(self._database))
             upgrade_journal(engine)
             engine.dispose()
+
+    @property
+    def empty_file(self) -> Path:
+        """The file of an empty SQLite journal."""
+        return self._file
 
     def sqlite(self, name: str) -> str:
         path = self._folder / f"{name}.db"
@@ -157,11 +162,15 @@ class Runner:
         with self.new_trial(plan, f"trial_{os.getpid()}_{seed}") as context:
             delayed = 0.0
             for life in plan.lives:
+                self._back_up(context, life)
                 delayed = max(delayed, self._live(context, plan, life, outcome))
                 self._meet_incident(context, plan, life, outcome)
             self._steer("DELETE", "/faults")
             time.sleep(delayed)
             self._live(context, plan, Life(()), outcome)
+            if outcome.incidents:
+                # The last process may have proposed a signal again that only a lost journal knows.
+                outcome.wrong += self._run_in_fork("recovered", lambda: recover(context))
             self._settle(context, outcome)
             self._leave(context, plan, outcome)
             self._judge(context, plan, outcome)
@@ -224,15 +233,35 @@ class Runner:
         if life.incident is None:
             return
         self._steer("DELETE", "/faults")
-        market = context.markets[plan.seed % len(context.markets)]
-        with ExitStack() as stack:
-            member = member_of(context, stack)
-            if not BY_HAND[life.incident](member, self.truth_of(context.member), market):
-                return
+        if not self._happens(context, plan, life.incident):
+            return
         outcome.incidents.append(life.incident.value)
         wrong = self._run_in_fork("recovered", lambda: recover(context))
         outcome.recovered += not wrong
         outcome.wrong += [f"after an incident ({life.incident.value}): {each}" for each in wrong]
+
+    def _happens(self, context: TrialContext, plan: Plan, incident: Incident) -> bool:
+        """Let an incident happen. Return False if there was nothing to which it could happen."""
+        if incident in BY_HAND:
+            market = context.markets[plan.seed % len(context.markets)]
+            with ExitStack() as stack:
+                return BY_HAND[incident](member_of(context, stack), self.truth_of(context.member), market)
+        if plan.database != "sqlite":
+            return False
+        copy_journal(context.journal_file, context.folder / f"lost {len(context.lost_journals())}.db")
+        replace_journal(context.journal_file, context.folder / f"{incident.name}.backup")
+        return True
+
+    def _back_up(self, context: TrialContext, life: Life) -> None:
+        """Make the file that takes the journal's place after a life whose incident is a restored or lost journal."""
+        if life.incident is Incident.RESTORED and context.journal_url.startswith("sqlite"):
+            copy_journal(context.journal_file, context.folder / f"{Incident.RESTORED.name}.backup")
+        if life.incident is Incident.LOST and context.journal_url.startswith("sqlite"):
+            fresh = context.folder / f"{Incident.LOST.name}.backup"
+            shutil.copy(self._templates.empty_file, fresh)
+            engine = open_journal(f"sqlite:///{fresh}")
+            initialise(engine, "sandbox")
+            engine.dispose()
 
     def _settle(self, context: TrialContext, outcome: TrialOutcome) -> None:
         outcome.wrong += self._run_in_fork("settled", lambda: settle(context))
@@ -256,8 +285,10 @@ class Runner:
     def _judge(self, context: TrialContext, plan: Plan, outcome: TrialOutcome) -> None:
         self._truth.refresh()
         engine = open_journal(context.journal_url)
-        verdict = judge(engine, self._truth, context.member, plan)
-        engine.dispose()
+        lost = [open_journal(f"sqlite:///{file}") for file in context.lost_journals()]
+        verdict = judge(engine, self._truth, context.member, plan, lost)
+        for opened in (engine, *lost):
+            opened.dispose()
         for each, value in asdict(verdict).items():
             setattr(outcome, each, outcome.wrong + value if each == "wrong" else value)
         self._truth.members.pop(context.member, None)
