@@ -76,6 +76,14 @@ BY_HAND: Final[Mapping[Incident, Callable[[SandboxMember, Mapping[str, TruthOrde
 }
 
 
+def cancel_by_hand(member: SandboxMember) -> None:
+    """Cancel every resting order of the member, as a person does on the exchange's page."""
+    orders = by_hand(member, "GET", "/portfolio/orders?status=resting").json()["orders"]
+    for order in orders:
+        path = f"{_ORDERS}/{order['order_id']}?market_ticker={order['ticker']}"
+        by_hand(member, "DELETE", path).raise_for_status()
+
+
 def copy_journal(file: Path, copy: Path) -> None:
     """Copy a SQLite journal with its newest commits, as a backup program does."""
     copy.unlink(missing_ok=True)

@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, SandboxMember, proposed
+from kalshi_pipelines_tests.tools.trials.incidents import cancel_by_hand
 from kalshi_pipelines_tests.tools.trials.life import (
     TrialContext,
     end_dead_session,
@@ -113,6 +114,8 @@ def leave(context: TrialContext, plan: Plan) -> list[str]:
     with ExitStack() as stack:
         member, journal = member_of(context, stack), journal_of(context)
         work = reconciler_of(member, journal, lambda _: None)
+        # An order of our own that rests could trade with the orders that leave, which the executor denies.
+        cancel_by_hand(member)
         with journal.writing() as transaction:
             if transaction.reading.halts.kill_state().engaged:
                 transaction.halts.release("henry", "to leave every position")
