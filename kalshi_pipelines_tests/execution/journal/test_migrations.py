@@ -34,7 +34,7 @@ from kalshi_pipelines.execution.journal.tables import (
 )
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS
-from kalshi_pipelines.execution.orders.terms import ClientOrderId
+from kalshi_pipelines.execution.orders.terms import ClientOrderId, Side
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.execution.older_journal import fill_older_journal
 from kalshi_pipelines_tests.support.execution.order_steps import HOUR, NOON, Clock, OrderSteps
@@ -210,6 +210,8 @@ def test_journal_of_revision_0002_is_upgraded_without_loss_and_verifies(empty: s
     steps = OrderSteps(journal, Clock(NOON + 25 * HOUR), "session-0002", "9b2f2c4e-0000-4000-8000-000000000002")
     steps.release_kill_switch() if _is_engaged(journal) else None
     steps.reserve(idempotency_key="f" * 64, client_order_id=ClientOrderId("kx1-after-the-upgrade"))
+    terms = {"idempotency_key": "e" * 64, "client_order_id": ClientOrderId("kx1-close-after-it"), "side": Side.ASK}
+    assert steps.reserve(**terms, count_centicontracts=300).only_closes, "the 3 contracts that are held"
     report = verify(empty)
     assert report.ok, str(report)
 
