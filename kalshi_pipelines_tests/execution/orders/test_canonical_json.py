@@ -33,6 +33,15 @@ def test_canonical_json_equals_rfc_8785_byte_for_byte(record: dict[str, Any]) ->
     assert is_canonical(text)
 
 
+def test_value_that_is_nested_too_deeply_is_refused() -> None:
+    value: Any = "the end"
+    for _ in range(300):
+        value = [value]
+    with pytest.raises(NotCanonical, match="cannot be written as JSON"):
+        canonical_json({"at": value})
+    assert not is_canonical('{"at":' + "[" * 300 + "1" + "]" * 300 + "}")
+
+
 @given(records, st.randoms())
 def test_canonical_json_does_not_depend_on_the_order_of_keys(record: dict[str, Any], order: random.Random) -> None:
     pairs = list(record.items())

@@ -58,6 +58,7 @@ class AuditWriter:
         # The clock is read only after the lock is granted. Otherwise the transaction's time would be the time before
         # the wait for the lock.
         self._now_us = clock_us()
+        self._at = timestamp(self._now_us)
         self._seq: int = head[0]["seq"]
         self._hash: str = head[0]["hash"]
 
@@ -99,7 +100,7 @@ class AuditWriter:
         body = canonical_json(
             {
                 **facts,
-                "at": timestamp(self._now_us),
+                "at": self._at,
                 "kind": kind,
                 "rows": rows_in_body(stored),
                 "v": BODY_VERSION,
