@@ -63,7 +63,7 @@ COLUMNS = {
 
 def test_proposed_order_is_stored_as_the_columns_of_its_table() -> None:
     assert to_columns(ORDER) == COLUMNS
-    assert {*COLUMNS, "proposal_id", "proposed_us", "source"} == set(proposals.c.keys())
+    assert {*COLUMNS, "proposal_id", "proposed_us", "source", "login"} == set(proposals.c.keys())
 
 
 def test_proposed_order_from_its_columns_is_the_same_order() -> None:
