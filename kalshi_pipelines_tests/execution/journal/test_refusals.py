@@ -255,6 +255,8 @@ def fill_every_table(steps: OrderSteps) -> None:
         )
         former = {"mode": "live", "idempotency_key": "f" * 64, "intent_id": unknown.intent_id}
         transaction._connection.execute(metadata.tables["former_keys"].insert(), former)
+        used = {"arming_sha256": "a" * 64, "kind": "token", "session_id": "session-0001", "audit_seq": 1}
+        transaction._connection.execute(metadata.tables["used_armings"].insert(), used)
     steps.journal.anchor("test")
 
 
