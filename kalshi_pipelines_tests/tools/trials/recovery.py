@@ -51,14 +51,16 @@ def recover(context: TrialContext) -> list[str]:
         member, journal = member_of(context, stack), journal_of(context)
         end_dead_session(journal)
         work = reconciler_of(member, journal, lambda _: None)
+        work.reconcile()
+        wrong = _adopt(member, journal, work)
         for _ in range(_MOST_SIGNATURES):
             report = work.reconcile()
             if report.clean:
                 break
             _sign(work, ACKNOWLEDGE)
         if not report.clean:
-            return [f"no procedure led back: {report}"]
-        return _adopt(member, journal, work) + _release(context, journal)
+            return [*wrong, f"no procedure led back: {report}"]
+        return wrong + _release(context, journal)
 
 
 def _sign(work: Reconciler, action: str, history: Sequence[EvidenceItem] = ()) -> None:
