@@ -70,7 +70,7 @@ class SettlementRecord(Struct, frozen=True, gc=False):
     exchange_index: Integer | None = None
 
 
-class ShardBalance(Struct, frozen=True, gc=False):
+class ShardBalanceRecord(Struct, frozen=True, gc=False):
     """The money on one shard, in dollars."""
 
     exchange_index: Integer
@@ -85,7 +85,7 @@ class Balance(Struct, frozen=True):
 
     balance_dollars: str
     updated_ts: Integer
-    balance_breakdown: list[ShardBalance] | None = None
+    balance_breakdown: list[ShardBalanceRecord] | None = None
 
 
 class SubaccountBalance(Struct, frozen=True, gc=False):

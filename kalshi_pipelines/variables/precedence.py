@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.variables.env_file import EnvFile, env_files, read_env_file
-from kalshi_pipelines.variables.process_tree import Process, read_process, shell_environment
+from kalshi_pipelines.variables.process_tree import StartedProcess, read_process, shell_environment
 from kalshi_pipelines.variables.spelling import name_problems, setting_of, value_problems
 
 _PREFIX_OF_TRADING: Final = "KALSHI_TRADE_"
@@ -109,7 +109,7 @@ def _shell_values() -> dict[str, str]:
 
 
 @cache
-def _start_of(number: int) -> Process | None:
+def _start_of(number: int) -> StartedProcess | None:
     """Return this process with its first environment, which never changes. A forked process has another number."""
     return read_process(number)
 

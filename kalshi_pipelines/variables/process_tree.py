@@ -26,7 +26,7 @@ _WORKER_MARK: Final = "from multiprocessing."
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class StartedProcess:
     """A process: its command line, its parent, and the environment with which it was started, if it can be read."""
 
     arguments: tuple[str, ...]
@@ -67,11 +67,11 @@ def shell_environment() -> ShellEnvironment | None:
     """
     own = read_process(os.getpid())
     if own is None:
-        own = Process(tuple(sys.orig_argv), 0, None)
+        own = StartedProcess(tuple(sys.orig_argv), 0, None)
     return trace_shell(own, read_process)
 
 
-def trace_shell(own: Process, read: Callable[[int], Process | None]) -> ShellEnvironment | None:
+def trace_shell(own: StartedProcess, read: Callable[[int], StartedProcess | None]) -> ShellEnvironment | None:
     """Follow the processes of Dagster upwards from ``own``, and return the environment of the topmost one."""
     top, has_command, is_complete = own, own.is_dagster, True
     if not (own.is_dagster or own.is_worker):
@@ -91,7 +91,7 @@ def trace_shell(own: Process, read: Callable[[int], Process | None]) -> ShellEnv
     return ShellEnvironment(top.environment, is_known=True)
 
 
-def read_process(number: int) -> Process | None:
+def read_process(number: int) -> StartedProcess | None:
     """Return a running process, or None if it cannot be read. Only Linux has the files that describe it."""
     folder = Path("/proc") / str(number)
     try:
@@ -102,8 +102,8 @@ def read_process(number: int) -> Process | None:
     try:
         pairs = os.fsdecode((folder / "environ").read_bytes()).split("\0")
     except OSError:
-        return Process(tuple(arguments), parent, None)
-    return Process(tuple(arguments), parent, dict(_split(pair) for pair in pairs if "=" in pair))
+        return StartedProcess(tuple(arguments), parent, None)
+    return StartedProcess(tuple(arguments), parent, dict(_split(pair) for pair in pairs if "=" in pair))
 
 
 def is_dagster_command(arguments: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from kalshi_pipelines.variables.process_tree import Process, ShellEnvironment, is_dagster_command, trace_shell
+from kalshi_pipelines.variables.process_tree import ShellEnvironment, StartedProcess, is_dagster_command, trace_shell
 
 PYTHON = "/venv/bin/python3.11"
 DEV = (PYTHON, "/venv/bin/dagster", "dev")
@@ -41,7 +41,7 @@ def test_commands_of_dagster_are_recognised(line: str, is_dagster: bool) -> None
 def _trace(*chain: tuple[tuple[str, ...], Mapping[str, str] | None] | None) -> ShellEnvironment | None:
     """Trace a chain of processes, this one first. None stands for a process that cannot be read."""
     processes = {
-        number: None if each is None else Process(each[0], number + 1 if number < len(chain) else 0, each[1])
+        number: None if each is None else StartedProcess(each[0], number + 1 if number < len(chain) else 0, each[1])
         for number, each in enumerate(chain, 1)
     }
     own = processes[1]

@@ -8,7 +8,7 @@ import pytest
 from kalshi_pipelines.execution.gates.key import available_balance, key_checks
 from kalshi_pipelines.kalshi.errors import Forbidden, KalshiError, NotFound, RequestLine, Unauthorized, VendorError
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
-from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance, ShardBalance, SubaccountBalance
+from kalshi_pipelines.kalshi.portfolio_records import ApiKeyRecord, Balance, ShardBalanceRecord, SubaccountBalance
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
 
 TRADES = ["write::trade", "read"]
@@ -32,7 +32,7 @@ class _Account:
     failure: Exception | None = None
     lists_keys: bool = True
     rows: list[int] = field(default_factory=lambda: [3])
-    breakdown: list[ShardBalance] | None = None
+    breakdown: list[ShardBalanceRecord] | None = None
     other: KalshiError | None = field(default_factory=forbidden)
 
     def balance(self, subaccount: int, exchange_index: int | None = None) -> Balance:
@@ -94,7 +94,7 @@ def test_F27_key_of_the_main_account_may_have_no_lock() -> None:
         ({"rows": [0, 3]}, False),
         ({"rows": [4]}, False),
         ({"breakdown": []}, False),
-        ({"breakdown": [ShardBalance(0, "1.00")]}, False),
+        ({"breakdown": [ShardBalanceRecord(0, "1.00")]}, False),
         ({"other": None}, False),
         ({"other": KalshiError("no answer", "Wait.")}, False),
         ({"other": Unauthorized(RequestLine("/portfolio/balance"), 401, VendorError())}, False),
