@@ -52,7 +52,7 @@ def test_file_of_its_owner_only_is_not_exposed(
         (0o660, "can be read and changed by group"),
     ],
 )
-def test_file_that_others_can_read_or_change_is_exposed(tmp_path: Path, mode: int, how: str) -> None:
+def test_F80_file_that_others_can_read_or_change_is_exposed(tmp_path: Path, mode: int, how: str) -> None:
     file = tmp_path / "key.pem"
     file.write_text("key")
     os.chown(file, os.geteuid(), os.getegid() or GROUP)
@@ -87,7 +87,7 @@ def test_group_may_only_read_a_file_that_root_hands_over(
     assert (exposure_of(file) is not None) is is_exposed
 
 
-def test_file_in_a_folder_that_everyone_can_write_to_is_exposed(tmp_path: Path) -> None:
+def test_F80_file_in_a_folder_that_everyone_can_write_to_is_exposed(tmp_path: Path) -> None:
     folder = tmp_path / "open" / "inner"
     folder.mkdir(parents=True)
     (folder / "key.pem").write_text("key")

@@ -61,7 +61,7 @@ def _execute(folder: Path, *command: str, job: str = "probe", **shell: str) -> d
         ({"KALSHI_TRADE_SESSION_ORDERS": "2"}, {"mode": "live", "killed": False, "orders": 2}),
     ],
 )
-def test_shell_beats_the_env_file_in_a_job_of_dagster(
+def test_F78_shell_beats_the_env_file_in_a_job_of_dagster(
     folder: Path, shell: dict[str, str], seen: dict[str, Any]
 ) -> None:
     assert _execute(folder, **shell) == seen
@@ -72,12 +72,12 @@ def test_shell_beats_the_env_file_if_a_program_runs_dagster_s_command_line(folde
     assert _execute(folder, *command, KALSHI_TRADE_MODE="dry_run")["mode"] == "dry_run"
 
 
-def test_shell_beats_the_env_file_in_a_step_process(folder: Path) -> None:
+def test_F78_shell_beats_the_env_file_in_a_step_process(folder: Path) -> None:
     seen = _execute(folder, job="probe_in_a_step_process", KALSHI_TRADE_MODE="dry_run", KALSHI_TRADE_KILL="1")
     assert (seen["mode"], seen["killed"]) == ("dry_run", True)
 
 
-def test_kill_in_the_env_file_counts_although_the_shell_is_clear(folder: Path) -> None:
+def test_F78_kill_in_the_env_file_counts_although_the_shell_is_clear(folder: Path) -> None:
     (folder / ".env").write_text(LIVE.replace("KILL=0", "KILL=stop"))
     assert _execute(folder, KALSHI_TRADE_KILL="0")["killed"]
 
@@ -89,7 +89,7 @@ def test_kill_in_the_env_file_counts_although_the_shell_is_clear(folder: Path) -
         (LIVE, {"kalshi_trade_mode": "dry_run"}, "KALSHI_TRADE_MODE and kalshi_trade_mode are the same setting"),
     ],
 )
-def test_dagster_refuses_settings_that_are_ambiguous(
+def test_F79_dagster_refuses_settings_that_are_ambiguous(
     folder: Path, env_file: str, shell: dict[str, str], problem: str
 ) -> None:
     (folder / ".env").write_text(env_file)
@@ -119,7 +119,7 @@ def _dagster_dev(folder: Path, **shell: str) -> Iterator[None]:
 
 
 @pytest.mark.timeout(180)
-def test_shell_beats_the_env_file_in_code_server_and_run_worker(folder: Path) -> None:
+def test_F78_shell_beats_the_env_file_in_code_server_and_run_worker(folder: Path) -> None:
     with _dagster_dev(folder, KALSHI_TRADE_MODE="dry_run", KALSHI_TRADE_KILL="1"):
         ends = time.monotonic() + 120
         while not (folder / "run.json").exists() and time.monotonic() < ends:
@@ -129,7 +129,7 @@ def test_shell_beats_the_env_file_in_code_server_and_run_worker(folder: Path) ->
 
 
 @pytest.mark.timeout(120)
-def test_process_of_a_dagster_that_is_gone_opens_no_live_session(folder: Path) -> None:
+def test_F78_process_of_a_dagster_that_is_gone_opens_no_live_session(folder: Path) -> None:
     """The child looks like a step process of Dagster, and the process above it is no Dagster."""
     code = (
         "import os, sys; sys.path.insert(0, os.environ['PYTHONPATH']);"

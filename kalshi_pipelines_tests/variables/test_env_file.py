@@ -25,7 +25,7 @@ from kalshi_pipelines.variables.env_file import env_files, read_env_file
         ("KALSHI_TRADE_MODE=live\u00a0\n", "The value of KALSHI_TRADE_MODE in line 1 of FILE begins or ends"),
     ],
 )
-def test_env_file_that_is_ambiguous_is_refused(
+def test_F79_env_file_that_is_ambiguous_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str, problem: str
 ) -> None:
     monkeypatch.setattr(os, "environ", dict(os.environ))

@@ -35,7 +35,7 @@ def test_odd_numbers_are_no_plain_numbers(given: str) -> None:
         "KALSHI_SETTLED_LOOKBACK_HOURS",
     ],
 )
-def test_odd_number_is_refused_by_every_setting(monkeypatch: pytest.MonkeyPatch, variable: str, given: str) -> None:
+def test_F79_odd_number_is_refused_by_every_setting(monkeypatch: pytest.MonkeyPatch, variable: str, given: str) -> None:
     if variable == "KALSHI_EXA_DAILY_PROBE_DOLLARS":
         variable = "EXA_DAILY_PROBE_DOLLARS"
         monkeypatch.setenv(f"KALSHI_{variable}", given)
@@ -64,7 +64,7 @@ def test_odd_number_is_refused_by_every_setting(monkeypatch: pytest.MonkeyPatch,
         ("KALSHI_TRADE_ORDER_DOLLARS", " "),
     ],
 )
-def test_value_with_invisible_ends_is_refused_and_not_shown(
+def test_F79_value_with_invisible_ends_is_refused_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -86,7 +86,7 @@ def test_value_with_invisible_ends_is_refused_and_not_shown(
         ("EXA_API_KEY", "exa_api_key", Settings),
     ],
 )
-def test_setting_with_two_spellings_is_refused(
+def test_F79_setting_with_two_spellings_is_refused(
     monkeypatch: pytest.MonkeyPatch, first: str, second: str, reader: type[Settings] | type[TradeSettings]
 ) -> None:
     monkeypatch.setenv(first, "")

@@ -44,7 +44,7 @@ def test_honest_journal_is_not_corrupt(file: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_forgery_makes_a_journal_corrupt(name: str, file: Path) -> None:
+def test_F25_forgery_makes_a_journal_corrupt(name: str, file: Path) -> None:
     FORGERIES[name](file)
     report = verified(file)
     assert report.verdict is AuditVerdict.CORRUPT, name

@@ -90,7 +90,7 @@ def test_purchase_of_the_other_outcome_needs_no_open_short(sqlite_journal: sa.En
 
 
 @pytest.mark.parametrize("available", [0, None])
-def test_close_needs_neither_money_nor_approval(sqlite_journal: sa.Engine, available: int | None) -> None:
+def test_F72_close_needs_neither_money_nor_approval(sqlite_journal: sa.Engine, available: int | None) -> None:
     exchange = ScriptedExchange(answer=accepted("5.00"))
     made = holding(scripted_session(sqlite_journal, exchange, approval_dollars=0), 5)
     made.available = available
@@ -98,7 +98,7 @@ def test_close_needs_neither_money_nor_approval(sqlite_journal: sa.Engine, avail
     assert made.decide(leg=SALE, open_short=True).reason is DenialReason.INSUFFICIENT_BALANCE
 
 
-def test_close_of_an_agent_needs_approval(sqlite_journal: sa.Engine) -> None:
+def test_F39_close_of_an_agent_needs_approval(sqlite_journal: sa.Engine) -> None:
     made = holding(scripted_session(sqlite_journal), 5)
     waiting = made.wait(leg=SALE, count=Contracts(500))
     assert made.executor.decide_again(made.approve(waiting)).outcome is DecisionOutcome.PLACED

@@ -54,7 +54,7 @@ def _refusal(made: ScriptedSession, **opening: Any) -> SessionRefused:
     return refused.value
 
 
-def test_token_opens_one_session_whatever_happens_to_the_session(made: ScriptedSession) -> None:
+def test_F64_token_opens_one_session_whatever_happens_to_the_session(made: ScriptedSession) -> None:
     first = _open(made)
     assert _refusal(made).reason is DenialReason.ARMING_USED
     sessions.close(made.journal, first, "failed: KalshiError")
@@ -67,7 +67,7 @@ def test_token_opens_one_session_whatever_happens_to_the_session(made: ScriptedS
     assert verify(made.journal._engine).verdict is AuditVerdict.CLEAN
 
 
-def test_armed_run_opens_one_session_even_with_a_new_token(made: ScriptedSession) -> None:
+def test_F64_armed_run_opens_one_session_even_with_a_new_token(made: ScriptedSession) -> None:
     sessions.close(made.journal, _open(made, armed_run=RUN), "over")
     made.settings = armed(made.settings)
     assert _refusal(made, armed_run=RUN).reason is DenialReason.ARMING_USED
@@ -75,7 +75,7 @@ def test_armed_run_opens_one_session_even_with_a_new_token(made: ScriptedSession
     _open(made, armed_run=other)
 
 
-def test_denied_opening_uses_no_arming_up(made: ScriptedSession) -> None:
+def test_F64_denied_opening_uses_no_arming_up(made: ScriptedSession) -> None:
     with pytest.raises(SessionRefused):
         _open(made, passes=False, armed_run=RUN)
     made.engage_kill()
@@ -99,7 +99,7 @@ def test_dry_run_uses_no_arming_up(made: ScriptedSession) -> None:
     _open(made, armed_run=RUN)
 
 
-def test_database_itself_refuses_a_used_arming(steps: OrderSteps) -> None:
+def test_F64_database_itself_refuses_a_used_arming(steps: OrderSteps) -> None:
     arming = (Arming(ArmingKind.TOKEN, "a" * 64),)
     with steps.journal.writing() as transaction:
         transaction.sessions.end(steps.session_id, "over")
@@ -114,7 +114,7 @@ def test_database_itself_refuses_a_used_arming(steps: OrderSteps) -> None:
     assert session["session_id"] == "session-0002"
 
 
-def test_verification_finds_an_arming_that_was_changed(journal_engine: sa.Engine, steps: OrderSteps) -> None:
+def test_F64_verification_finds_an_arming_that_was_changed(journal_engine: sa.Engine, steps: OrderSteps) -> None:
     with steps.journal.writing() as transaction:
         transaction.sessions.end(steps.session_id, "over")
         armings = (Arming(ArmingKind.TOKEN, "a" * 64), Arming(ArmingKind.RUN, "b" * 64))
@@ -145,7 +145,7 @@ def _race(url: str, settings: TradeSettings, start: Any, results: Any) -> None:
     engine.dispose()
 
 
-def test_one_of_many_processes_opens_the_session(made: ScriptedSession, journal_url: str) -> None:
+def test_F64_one_of_many_processes_opens_the_session(made: ScriptedSession, journal_url: str) -> None:
     context = multiprocessing.get_context("fork")
     start, results = context.Event(), context.Queue()
     made.journal._engine.dispose()

@@ -333,7 +333,7 @@ def test_late_answer_does_not_overrule_a_resolved_order(
         assert [record.kind for record in reading.audit_log.newest(1)] == ["answer"]
 
 
-def test_journal_with_two_hard_links_opens_no_live_session(
+def test_F67_journal_with_two_hard_links_opens_no_live_session(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal, file = ready_journal(sqlite_journal), Path(str(sqlite_journal.url.database))
@@ -349,7 +349,7 @@ def test_journal_with_two_hard_links_opens_no_live_session(
         assert reading.halts.kill_state().engaged
 
 
-def test_session_whose_anchor_fails_sends_no_further_order(
+def test_F66_session_whose_anchor_fails_sends_no_further_order(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     anchors = tmp_path / "disk" / "anchors"

@@ -149,7 +149,7 @@ def test_F14_F27_second_session_and_other_key_have_their_own_denials(sqlite_jour
     assert _open(sqlite_journal, subaccount=1) is DenialReason.ENVIRONMENT_MISMATCH
 
 
-def test_F22_unfulfilled_or_unreadable_anchors_open_no_session(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
+def test_F22_F66_unfulfilled_or_unreadable_anchors_open_no_session(sqlite_journal: sa.Engine, tmp_path: Path) -> None:
     anchors = tmp_path / "anchors"
     assert _open(sqlite_journal, anchors=anchors) is None
     journal = Journal(sqlite_journal, "sandbox", clock_us=lambda: NOW_US)

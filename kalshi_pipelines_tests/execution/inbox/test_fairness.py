@@ -50,7 +50,7 @@ def holder(engine: sa.Engine, contracts: int = 5) -> ScriptedSession:
 
 
 @pytest.mark.parametrize("kind", [ActorKind.AGENT, ActorKind.STRATEGY])
-def test_person_behind_a_thousand_proposals_is_served_first(journal_engine: sa.Engine, kind: ActorKind) -> None:
+def test_F69_person_behind_a_thousand_proposals_is_served_first(journal_engine: sa.Engine, kind: ActorKind) -> None:
     made = scripted_session(journal_engine)
     put_in(made, *(made.order(actor=kind, actor_name="flood") for _ in range(1_000)))
     (person,) = put_in(made, made.order(**PERSON))
@@ -58,13 +58,13 @@ def test_person_behind_a_thousand_proposals_is_served_first(journal_engine: sa.E
     assert turns(made)[0] == person
 
 
-def test_persons_come_before_strategies_before_agents(journal_engine: sa.Engine) -> None:
+def test_F69_persons_come_before_strategies_before_agents(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine)
     agent, strategy, person = put_in(made, made.order(**AGENT), made.order(**STRATEGY), made.order(**PERSON))
     assert turns(made) == [person, strategy, agent]
 
 
-def test_proposers_of_one_kind_take_turns(journal_engine: sa.Engine) -> None:
+def test_F69_proposers_of_one_kind_take_turns(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine)
     flood = put_in(made, *(made.order(**STRATEGY) for _ in range(150)))
     few = put_in(made, *(made.order(actor=ActorKind.STRATEGY, actor_name="value") for _ in range(2)))
@@ -121,7 +121,7 @@ def test_flag_alone_gives_an_agent_no_priority_over_another(journal_engine: sa.E
     ("kind", "opening", "closing"),
     [(ActorKind.PERSON, 7, 8), (ActorKind.STRATEGY, 6, 8), (ActorKind.AGENT, 4, 7)],
 )
-def test_attempts_are_kept_for_closing_orders_and_for_persons(
+def test_F69_attempts_are_kept_for_closing_orders_and_for_persons(
     journal_engine: sa.Engine, kind: ActorKind, opening: int, closing: int
 ) -> None:
     made = holder(journal_engine)
@@ -154,7 +154,7 @@ def test_every_kind_of_proposer_can_trade_with_the_smallest_caps(sqlite_journal:
         made.clock.now_us += MINUTE_US
 
 
-def test_denied_junk_of_an_agent_leaves_attempts_for_a_person(journal_engine: sa.Engine) -> None:
+def test_F69_denied_junk_of_an_agent_leaves_attempts_for_a_person(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine, attempts_per_minute=20)
     put_in(made, *(made.order(**AGENT, ticker=MarketTicker("KXB-26-B")) for _ in range(100)))
     for _ in range(3):
@@ -171,7 +171,7 @@ def deny_selected(made: ScriptedSession) -> None:
         deny(made, number)
 
 
-def test_what_is_left_undecided_is_counted_by_proposer(journal_engine: sa.Engine) -> None:
+def test_F69_what_is_left_undecided_is_counted_by_proposer(journal_engine: sa.Engine) -> None:
     made, said = scripted_session(journal_engine, attempts_per_minute=4), list[str]()
     put_in(made, *(made.order(**STRATEGY) for _ in range(1_000)))
     put_in(made, made.order(**PERSON))
@@ -219,7 +219,7 @@ def test_person_s_new_order_is_decided_while_an_agent_s_waits(journal_engine: sa
     assert run.left == (PendingCount("agent", "reader", 1),)
 
 
-def test_agent_with_many_names_fills_only_the_agents_share(journal_engine: sa.Engine) -> None:
+def test_F69_agent_with_many_names_fills_only_the_agents_share(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine)
     put_in(made, *(made.order(actor=ActorKind.AGENT, actor_name=f"a{number % 50}") for number in range(5_000)))
     assert len(selected(made)) == 30

@@ -34,7 +34,7 @@ def insert(engine: sa.Engine, **changes: Any) -> sa.RowMapping:
 
 
 @pytest.mark.parametrize("number", [2**63 - 1, 7, 0, -5])
-def test_number_that_a_proposer_chose_is_refused(journal_engine: sa.Engine, number: int) -> None:
+def test_F70_number_that_a_proposer_chose_is_refused(journal_engine: sa.Engine, number: int) -> None:
     (first,) = propose(journal_engine, [order()], "a test")
     with pytest.raises(JournalRefused) as refused:
         insert(journal_engine, proposal_id=number)
@@ -43,7 +43,7 @@ def test_number_that_a_proposer_chose_is_refused(journal_engine: sa.Engine, numb
 
 
 @pytest.mark.parametrize("shift", [-HOUR_US, 6 * MINUTE_US])
-def test_time_far_from_the_clock_is_refused_or_replaced(journal_engine: sa.Engine, shift: int) -> None:
+def test_F70_time_far_from_the_clock_is_refused_or_replaced(journal_engine: sa.Engine, shift: int) -> None:
     propose(journal_engine, [order()], "a test")
     if journal_engine.dialect.name == "sqlite":
         with pytest.raises(JournalRefused) as refused:
@@ -53,7 +53,7 @@ def test_time_far_from_the_clock_is_refused_or_replaced(journal_engine: sa.Engin
         assert abs(insert(journal_engine, proposed_us=now_us() + shift)["proposed_us"] - now_us()) < MINUTE_US
 
 
-def test_login_that_a_proposer_names_is_refused_or_replaced(journal_engine: sa.Engine) -> None:
+def test_F70_login_that_a_proposer_names_is_refused_or_replaced(journal_engine: sa.Engine) -> None:
     propose(journal_engine, [order()], "a test")
     if journal_engine.dialect.name == "sqlite":
         with pytest.raises(JournalRefused) as refused:
@@ -64,7 +64,7 @@ def test_login_that_a_proposer_names_is_refused_or_replaced(journal_engine: sa.E
 
 
 @pytest.mark.parametrize("kind", [ActorKind.AGENT, ActorKind.STRATEGY])
-def test_full_inbox_refuses_one_proposer_and_no_other(journal_engine: sa.Engine, kind: ActorKind) -> None:
+def test_F70_full_inbox_refuses_one_proposer_and_no_other(journal_engine: sa.Engine, kind: ActorKind) -> None:
     for _ in range(2):
         propose(journal_engine, [order(kind)] * (INBOX_MOST_IN_SHORT // 2 - 1), "a test")
     with pytest.raises(InboxFull, match="it stored 1,000 in the last 10 minutes"):

@@ -90,7 +90,9 @@ ENTRANCES = (from_command, from_json, from_csv, from_program)
 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
-def test_signal_in_any_spelling_and_way_is_one_order(journal_engine: sa.Engine, tmp_path: Path, entrance: Any) -> None:
+def test_F71_signal_in_any_spelling_and_way_is_one_order(
+    journal_engine: sa.Engine, tmp_path: Path, entrance: Any
+) -> None:
     made = scripted_session(journal_engine)
     put_in(made, from_command(SPELLINGS[0], tmp_path), *(entrance(text, tmp_path) for text in SPELLINGS))
     with journal_engine.connect() as connection:
@@ -103,7 +105,7 @@ def test_signal_in_any_spelling_and_way_is_one_order(journal_engine: sa.Engine, 
 
 @pytest.mark.parametrize("entrance", ENTRANCES)
 @pytest.mark.parametrize("hidden", HIDDEN)
-def test_hidden_character_in_a_signal_is_refused_at_each_entrance(
+def test_F71_hidden_character_in_a_signal_is_refused_at_each_entrance(
     sqlite_journal: sa.Engine, tmp_path: Path, entrance: Any, hidden: str
 ) -> None:
     with pytest.raises(InvalidProposals, match=r"characters that cannot be printed|not valid JSON|line 2"):
@@ -126,7 +128,7 @@ def test_file_with_two_spellings_of_one_signal_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", IDENTITY)
 @pytest.mark.parametrize("text", ["cafe\u0301", " cafe", "cafe\u200b"])
-def test_row_in_another_form_is_denied_and_not_traded(journal_engine: sa.Engine, name: str, text: str) -> None:
+def test_F71_row_in_another_form_is_denied_and_not_traded(journal_engine: sa.Engine, name: str, text: str) -> None:
     made = scripted_session(journal_engine)
     row = stored_row(made)
     with journal_engine.execution_options(kalshi_writes=True).begin() as connection:
@@ -164,7 +166,7 @@ def plan_as_before(made: ScriptedSession, order: ProposedOrder, number: int | No
     tamper(made.journal._engine, f"UPDATE intents SET {changes} WHERE intent_id = {intent.intent_id}")
 
 
-def test_signal_planned_before_the_upgrade_is_found_for_every_proposer(journal_engine: sa.Engine) -> None:
+def test_F71_signal_planned_before_the_upgrade_is_found_for_every_proposer(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine)
     order = made.order(actor_name="ann")
     plan_as_before(made, order)
@@ -205,7 +207,7 @@ def test_upgrade_keeps_orders_whose_signal_had_another_spelling(empty_database_u
     engine.dispose()
 
 
-def test_agent_cannot_take_the_name_of_a_person_s_order(journal_engine: sa.Engine) -> None:
+def test_F71_agent_cannot_take_the_name_of_a_person_s_order(journal_engine: sa.Engine) -> None:
     made = scripted_session(journal_engine)
     order = made.order(actor=ActorKind.PERSON, actor_name="ann")
     dearer = made.order(signal=order.signal, actor=ActorKind.AGENT, actor_name="ann", count=order.count)

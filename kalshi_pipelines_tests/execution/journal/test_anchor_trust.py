@@ -105,7 +105,7 @@ LOST: dict[str, tuple[Callable[[Path], None], AnchorFinding]] = {
 
 
 @pytest.mark.parametrize("case", LOST)
-def test_F22_lost_anchors_open_no_live_session_until_a_person_re_anchors(
+def test_F22_F66_lost_anchors_open_no_live_session_until_a_person_re_anchors(
     journal_engine: sa.Engine, tmp_path: Path, case: str
 ) -> None:
     file = tmp_path / "disk" / "anchors"
@@ -139,7 +139,7 @@ def test_F22_disk_that_is_mounted_again_needs_no_person(journal_engine: sa.Engin
     steps.journal.require_trusted_anchors()
 
 
-def test_anchor_never_creates_a_file_where_anchors_existed(journal_engine: sa.Engine, tmp_path: Path) -> None:
+def test_F66_anchor_never_creates_a_file_where_anchors_existed(journal_engine: sa.Engine, tmp_path: Path) -> None:
     file = tmp_path / "disk" / "anchors"
     steps = _steps(journal_engine, file)
     _unmount(file)
@@ -149,7 +149,7 @@ def test_anchor_never_creates_a_file_where_anchors_existed(journal_engine: sa.En
 
 
 @pytest.mark.parametrize("is_halt", [False, True])
-def test_failed_anchor_ends_the_session_and_keeps_the_facts(
+def test_F66_failed_anchor_ends_the_session_and_keeps_the_facts(
     journal_engine: sa.Engine, tmp_path: Path, is_halt: bool
 ) -> None:
     file = tmp_path / "disk" / "anchors"
@@ -192,7 +192,7 @@ def test_failure_is_recorded_once_for_each_path(sqlite_journal: sa.Engine, tmp_p
     steps.journal.require_trusted_anchors()
 
 
-def test_append_only_file_is_refused(tmp_path: Path, sqlite_journal: sa.Engine) -> None:
+def test_F66_append_only_file_is_refused(tmp_path: Path, sqlite_journal: sa.Engine) -> None:
     file = tmp_path / "anchors"
     steps = _steps(sqlite_journal, file)
     if subprocess.run(["chattr", "+a", file], capture_output=True, check=False).returncode:
@@ -204,7 +204,9 @@ def test_append_only_file_is_refused(tmp_path: Path, sqlite_journal: sa.Engine) 
         subprocess.run(["chattr", "-a", file], check=True)
 
 
-def test_file_that_is_exchanged_while_it_is_written_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F66_file_that_is_exchanged_while_it_is_written_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file, anchor = AnchorFile(tmp_path / "anchors"), Anchor("mine", 1, "a" * 64, 5)
     file.append(anchor)
     really = os.fsync
@@ -285,7 +287,7 @@ def test_journal_without_any_anchor_is_anchored_by_its_first_session(sqlite_jour
     assert len(AnchorFile(tmp_path / "new" / "anchors").all_anchors()) == 1
 
 
-def test_kill_without_a_writable_anchor_file_is_engaged(journal_engine: sa.Engine, tmp_path: Path) -> None:
+def test_F63_kill_without_a_writable_anchor_file_is_engaged(journal_engine: sa.Engine, tmp_path: Path) -> None:
     file = tmp_path / "disk" / "anchors"
     steps = _steps(journal_engine, file)
     with file.open("ab") as other:

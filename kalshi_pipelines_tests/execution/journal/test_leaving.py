@@ -89,7 +89,7 @@ def refusal_of(steps: OrderSteps, intent: Intent) -> DenialReason | None:
     return None if refused is None else refused.reason
 
 
-def test_whole_position_is_sold_at_a_loss_although_it_used_up_every_cap(journal_engine: sa.Engine) -> None:
+def test_F72_whole_position_is_sold_at_a_loss_although_it_used_up_every_cap(journal_engine: sa.Engine) -> None:
     steps = order_steps(journal_engine, TIGHT)
     hold(steps, 300, 160_000)
     sale = steps.plan(side=Side.ASK, price_centicents=200, count_centicontracts=160_000)
@@ -107,7 +107,7 @@ def test_whole_position_is_sold_at_a_loss_although_it_used_up_every_cap(journal_
 
 
 @pytest.mark.parametrize(("held", "side", "price"), [(Side.BID, Side.ASK, 200), (Side.ASK, Side.BID, 9_800)])
-def test_close_of_an_older_position_charges_session_and_hour_nothing(
+def test_F72_close_of_an_older_position_charges_session_and_hour_nothing(
     steps: OrderSteps, held: Side, side: Side, price: int
 ) -> None:
     hold(steps, side=held)
@@ -164,21 +164,21 @@ def test_order_that_ends_without_a_fill_returns_what_each_scope_counted(steps: O
 SCOPES = {ScopeKind.DAY: "2026-11-23", ScopeKind.EVENT: EVENT, ScopeKind.ACCOUNT: "account"}
 
 
-def test_second_close_of_the_same_contracts_opens_a_position(steps: OrderSteps) -> None:
+def test_F73_second_close_of_the_same_contracts_opens_a_position(steps: OrderSteps) -> None:
     hold(steps)
     first, second = (steps.reserve(side=Side.ASK, count_centicontracts=count) for count in (700, 700))
     assert (first.closing_centicontracts, second.closing_centicontracts) == (700, 300)
     assert [charged(steps, each)["account"][3] for each in (first, second)] == [0, 1]
 
 
-def test_foreign_resting_order_uses_up_what_can_be_closed(steps: OrderSteps) -> None:
+def test_F73_foreign_resting_order_uses_up_what_can_be_closed(steps: OrderSteps) -> None:
     hold(steps)
     with steps.journal.writing() as transaction:
         transaction.foreign_orders.record(ACCOUNT, ForeignOrder("o-1", TICKER, Side.ASK, 6_000, 900, "by hand"), EVENT)
     assert steps.plan(side=Side.ASK).closing_centicontracts == 100
 
 
-def test_database_refuses_an_order_that_claims_to_close_too_much(
+def test_F73_database_refuses_an_order_that_claims_to_close_too_much(
     journal_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = order_steps(journal_engine)
@@ -202,7 +202,7 @@ def order_steps_of_no(steps: OrderSteps) -> dict[str, object]:
     return {"side": Side.BID, "ticker": other}
 
 
-def test_breach_stops_even_an_order_that_only_closes(steps: OrderSteps) -> None:
+def test_F73_breach_stops_even_an_order_that_only_closes(steps: OrderSteps) -> None:
     hold(steps)
     huge = Fill("f-1", "foreign-1", "KXOTHER-1", Side.BID, 9_000, 200_000, 0, NOON)
     with steps.journal.writing() as transaction:

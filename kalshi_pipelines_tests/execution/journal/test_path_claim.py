@@ -73,7 +73,7 @@ def _bind_mount(file: Path, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", target], check=True)
 
 
-def test_second_path_of_a_mounted_journal_is_refused_and_both_are_named(file: Path, tmp_path: Path) -> None:
+def test_F67_second_path_of_a_mounted_journal_is_refused_and_both_are_named(file: Path, tmp_path: Path) -> None:
     with _bind_mount(file, tmp_path / "other") as target:
         claim = claim_path(file)
         with _claimed_elsewhere(target) as printed:
@@ -124,7 +124,7 @@ def test_mount_of_the_whole_folder_is_the_same_path(file: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("is_same_folder", [True, False])
-def test_hard_link_of_the_journal_is_refused_and_named(file: Path, tmp_path: Path, is_same_folder: bool) -> None:
+def test_F67_hard_link_of_the_journal_is_refused_and_named(file: Path, tmp_path: Path, is_same_folder: bool) -> None:
     other = (file.parent if is_same_folder else tmp_path / "far") / "second.db"
     other.parent.mkdir(exist_ok=True)
     other.hardlink_to(file)
@@ -147,7 +147,7 @@ def test_claim_ends_with_its_process(file: Path, tmp_path: Path) -> None:
         claim_path(file).release()
 
 
-def test_race_of_two_paths_never_grants_both(file: Path, tmp_path: Path) -> None:
+def test_F67_race_of_two_paths_never_grants_both(file: Path, tmp_path: Path) -> None:
     with _bind_mount(file, tmp_path / "other") as target:
         for _ in range(3):
             racers = [_process(path, "wait") for path in (file, target)]

@@ -68,7 +68,7 @@ def worst(steps: OrderSteps) -> dict[str, int]:
     return {each.kind.value: each.worst_microdollars for each in found}
 
 
-def test_losses_of_several_days_do_not_lock_the_account(journal_engine: sa.Engine) -> None:
+def test_F74_losses_of_several_days_do_not_lock_the_account(journal_engine: sa.Engine) -> None:
     """Each day loses $40.00 of an account that may lose $100.00 at a time."""
     steps = order_steps(journal_engine)
     most = 0
@@ -104,7 +104,7 @@ def test_profits_and_losses_of_a_day_count_against_each_other(steps: OrderSteps)
     assert verify(steps.journal._engine).ok
 
 
-def test_profit_of_an_old_day_leaves_like_a_loss(steps: OrderSteps) -> None:
+def test_F74_profit_of_an_old_day_leaves_like_a_loss(steps: OrderSteps) -> None:
     round_trip(steps, 4_000, 9_000)
     realise(steps)
     steps.clock.now_us += 49 * HOUR
@@ -150,7 +150,7 @@ def test_payout_of_contracts_that_were_sold_elsewhere_hides_no_loss(steps: Order
     assert verify(steps.journal._engine).ok
 
 
-def test_loss_at_settlement_counts_as_long_as_any_other(steps: OrderSteps) -> None:
+def test_F74_loss_at_settlement_counts_as_long_as_any_other(steps: OrderSteps) -> None:
     trade(steps, Side.BID, 5_000)
     settle(steps, 0)
     realise(steps)
@@ -183,7 +183,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize(("statements", "problem"), FORGED)
-def test_verification_names_a_result_that_was_not_realised(
+def test_F74_verification_names_a_result_that_was_not_realised(
     sqlite_journal: sa.Engine, statements: list[str], problem: str
 ) -> None:
     steps = order_steps(sqlite_journal)
@@ -195,7 +195,7 @@ def test_verification_names_a_result_that_was_not_realised(
     assert any(problem in each for each in problems), problems
 
 
-def test_verification_names_a_result_that_left_too_early(sqlite_journal: sa.Engine) -> None:
+def test_F74_verification_names_a_result_that_left_too_early(sqlite_journal: sa.Engine) -> None:
     steps = order_steps(sqlite_journal)
     round_trip(steps, 5_000, 2_000)
     realise(steps)

@@ -483,7 +483,9 @@ def last_line(said: str) -> str:
 
 
 @pytest.mark.parametrize(("provoke", "beginning", "status"), [each[1:] for each in CASES], ids=[c[0] for c in CASES])
-def test_kill_stops_trading_or_fails_loudly(room: KillRoom, provoke: Provoke, beginning: str, status: int) -> None:
+def test_F61_F63_kill_stops_trading_or_fails_loudly(
+    room: KillRoom, provoke: Provoke, beginning: str, status: int
+) -> None:
     before = room.why_stopped()
     assert before is None
     provoke(room)
@@ -512,7 +514,7 @@ def test_kill_stops_trading_or_fails_loudly(room: KillRoom, provoke: Provoke, be
     ],
     ids=lambda provoke: provoke.__name__,
 )
-def test_kill_that_is_not_proved_everywhere_still_stops_what_it_finds(room: KillRoom, provoke: Provoke) -> None:
+def test_F61_kill_that_is_not_proved_everywhere_still_stops_what_it_finds(room: KillRoom, provoke: Provoke) -> None:
     provoke(room)
     assert room.run().returncode == 1
     assert "panic" in str(room.why_stopped())
@@ -574,7 +576,7 @@ def set_key(room: KillRoom, member: SandboxMember) -> None:
         (no_variables_and_running_session, ["--level", "2"], FLAT),
     ],
 )
-def test_kill_with_a_trade_key_cancels_when_it_must(
+def test_F63_kill_with_a_trade_key_cancels_when_it_must(
     exchange: SandboxMember, room: KillRoom, provoke: Provoke, arguments: list[str], beginning: str
 ) -> None:
     rest_an_order(exchange)

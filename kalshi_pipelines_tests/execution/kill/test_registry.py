@@ -24,7 +24,7 @@ from kalshi_pipelines.execution.kill.registry import (
 PLACE = JournalEntry("prod", "sqlite:////x/prod/journal.db", "/x/prod", "/y/anchors", "/home/ann")
 
 
-def test_session_is_read_from_any_folder_until_it_is_removed(tmp_path: Path) -> None:
+def test_F61_session_is_read_from_any_folder_until_it_is_removed(tmp_path: Path) -> None:
     folders = (tmp_path / "a" / "active", tmp_path / "b")
     entry = register_session(folders, PLACE, 7, "live")
     assert read_registry(folders) == RegistryReading((PLACE,), (entry,))
@@ -45,7 +45,7 @@ def test_entries_can_be_read_by_their_user_alone(tmp_path: Path) -> None:
     assert [each.stat().st_mode & 0o777 for each in folder.iterdir()] == [0o600, 0o600]
 
 
-def test_one_writable_folder_is_enough_and_none_is_refused(tmp_path: Path) -> None:
+def test_F61_one_writable_folder_is_enough_and_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     broken = tmp_path / "file" / "active"
     register_journal((broken, tmp_path / "good"), PLACE)
@@ -72,7 +72,7 @@ def test_symbolic_links_and_other_users_folders_are_not_used(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
-def test_folder_of_another_user_is_never_used(tmp_path: Path) -> None:
+def test_F61_folder_of_another_user_is_never_used(tmp_path: Path) -> None:
     register_journal((tmp_path / "theirs",), PLACE)
     os.chown(tmp_path / "theirs", 12345, 12345)
     assert read_registry((tmp_path / "theirs",)) == RegistryReading()

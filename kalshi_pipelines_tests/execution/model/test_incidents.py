@@ -15,7 +15,7 @@ def _template(migrated_journal_file: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_documented_procedure_leads_back_to_trading_from_every_state() -> None:
+def test_F76_documented_procedure_leads_back_to_trading_from_every_state() -> None:
     run_state_machine_as_test(
         ComingBack,
         settings=settings(

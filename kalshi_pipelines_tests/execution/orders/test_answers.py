@@ -151,7 +151,7 @@ UNDOCUMENTED = (
 
 
 @pytest.mark.parametrize("status", range(100, 600))
-def test_F11_only_documented_refusals_of_the_exchange_are_rejections(status: int) -> None:
+def test_F11_F65_only_documented_refusals_of_the_exchange_are_rejections(status: int) -> None:
     for body in DOCUMENTED:
         state = judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state
         assert state is (OrderState.REJECTED if status in (400, 401, 403, 404, 410) else OrderState.UNKNOWN)
@@ -171,7 +171,7 @@ def test_F11_only_documented_refusals_of_the_exchange_are_rejections(status: int
         ("application/problem+json", OrderState.UNKNOWN),
     ],
 )
-def test_F11_refusal_of_another_content_type_is_unknown(content_type: str, state: OrderState) -> None:
+def test_F11_F65_refusal_of_another_content_type_is_unknown(content_type: str, state: OrderState) -> None:
     for body in DOCUMENTED:
         assert judge_answer(OrderAnswer(403, body, content_type=content_type), REQUEST).state is state
 
@@ -191,7 +191,7 @@ def test_F11_every_recorded_error_of_the_exchange_is_recognised(recordings: Path
 @given(
     st.binary(max_size=300) | st.recursive(st.none() | st.text(), st.lists).map(lambda made: json.dumps(made).encode())
 )
-def test_F11_any_other_error_body_never_rejects_an_order(body: bytes) -> None:
+def test_F11_F65_any_other_error_body_never_rejects_an_order(body: bytes) -> None:
     for status in REFUSING_STATUSES:
         assert judge_answer(OrderAnswer(status, body, content_type=JSON), REQUEST).state is OrderState.UNKNOWN
 

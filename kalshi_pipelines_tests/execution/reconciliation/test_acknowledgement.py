@@ -125,7 +125,7 @@ def acknowledge(work: Reconciler, *, second: bool) -> None:
 
 
 @pytest.mark.parametrize("worse", ["price", "count", "client order id"])
-def test_order_amended_elsewhere_trades_again_after_acknowledge(
+def test_F75_order_amended_elsewhere_trades_again_after_acknowledge(
     member: SandboxMember, journal_engine: sa.Engine, tmp_path: Path, worse: str
 ) -> None:
     journal, (market, other) = ready_journal(journal_engine), markets(member, 2)
@@ -153,7 +153,7 @@ def test_order_amended_elsewhere_trades_again_after_acknowledge(
     assert "acknowledged by ann: moved on the web page" in str(found)
 
 
-def test_order_reduced_or_canceled_elsewhere_needs_no_acknowledgement(
+def test_F75_order_reduced_or_canceled_elsewhere_needs_no_acknowledgement(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal, (first, second, other) = ready_journal(sqlite_journal), markets(member, 3)
@@ -217,7 +217,7 @@ def test_acknowledged_foreign_order_rests_trades_and_ends_without_a_difference(
     assert "not acknowledged" not in str(found)
 
 
-def test_acknowledged_foreign_order_that_grows_is_reported_again(
+def test_F75_acknowledged_foreign_order_that_grows_is_reported_again(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal, (market, other) = ready_journal(sqlite_journal), markets(member, 2)
@@ -238,7 +238,7 @@ def test_acknowledged_foreign_order_that_grows_is_reported_again(
     trades_again(member, journal, work, tmp_path, other)
 
 
-def test_foreign_trade_is_explained_only_after_a_person_acknowledged_it(
+def test_F75_foreign_trade_is_explained_only_after_a_person_acknowledged_it(
     member: SandboxMember, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     journal, (market, other) = ready_journal(sqlite_journal), markets(member, 2)
@@ -257,7 +257,7 @@ def test_foreign_trade_is_explained_only_after_a_person_acknowledged_it(
     assert "not acknowledged" not in str(found)
 
 
-def test_signal_of_an_earlier_journal_is_acknowledged_and_never_traded_twice(
+def test_F68_signal_of_an_earlier_journal_is_acknowledged_and_never_traded_twice(
     member: SandboxMember, journal_engine: sa.Engine, sqlite_journal_url: str, tmp_path: Path
 ) -> None:
     """A fresh journal meets 409, because an earlier journal used the client order id of the signal."""
@@ -313,7 +313,7 @@ def goes_on(bench: Bench, *, second: bool) -> None:
     assert found.verdict is AuditVerdict.EXPLAINED, str(found)
 
 
-def test_missing_order_is_closed_by_two_persons_and_reported_if_it_appears(bench: Bench) -> None:
+def test_F75_missing_order_is_closed_by_two_persons_and_reported_if_it_appears(bench: Bench) -> None:
     intent, order = bench.resting()
     bench.account.listed = []
     assert bench.kinds() == [DifferenceKind.ORDER_MISSING]
@@ -341,7 +341,7 @@ def test_missing_fills_are_acknowledged_as_a_position(bench: Bench, resting: boo
 
 
 @pytest.mark.parametrize("ended", [CANCELED, EXECUTED, RESTING])
-def test_ended_order_that_does_something_else_is_taken_over(bench: Bench, ended: OrderStatus) -> None:
+def test_F75_ended_order_that_does_something_else_is_taken_over(bench: Bench, ended: OrderStatus) -> None:
     intent, order = bench.resting()
     with bench.steps.journal.writing() as transaction:
         transaction.orders.record_answer(intent, OrderState.CANCELED, filled_centicontracts=0)
@@ -378,7 +378,7 @@ def test_absent_order_that_was_filled_is_taken_over_and_not_tried_again(bench: B
 
 
 @pytest.mark.parametrize("rests", [True, False])
-def test_unknown_order_whose_fence_is_never_confirmed_is_closed_by_two_persons(bench: Bench, rests: bool) -> None:
+def test_F77_unknown_order_whose_fence_is_never_confirmed_is_closed_by_two_persons(bench: Bench, rests: bool) -> None:
     intent = bench.unknown()
     bench.account.answers = [LOST] * 100
     bench.account.listed = [order_of(intent)] if rests else []
@@ -412,7 +412,7 @@ def test_twin_of_an_order_is_taken_over_and_the_order_is_kept(bench: Bench) -> N
     assert bench.state(intent) is OrderState.CANCELED
 
 
-def test_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
+def test_F50_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
     _, order = bench.resting()
     bench.account.listed = [replace(order, filled_centicontracts=1, remaining_centicontracts=999)]
     bench.account.made = [fill_of(order, 1, NOON, fee_microdollars=1_000_000)]
@@ -423,7 +423,7 @@ def test_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
     goes_on(bench, second=False)
 
 
-def test_one_person_cannot_sign_twice_and_a_signature_expires(bench: Bench) -> None:
+def test_F77_one_person_cannot_sign_twice_and_a_signature_expires(bench: Bench) -> None:
     bench.resting()
     bench.account.listed = []
     bench.reconcile()

@@ -914,7 +914,7 @@ def test_F54_adopted_position_has_the_highest_possible_cost(
 # --- differences that a person accepts, and reports of a reconciliation
 
 
-def test_F54_evidence_that_changed_is_not_acknowledged(bench: Bench) -> None:
+def test_F54_F77_evidence_that_changed_is_not_acknowledged(bench: Bench) -> None:
     work, account = bench.work, bench.account
     assert bench.reconcile().clean
     with pytest.raises(NotAcknowledged, match="may still send orders"):

@@ -21,7 +21,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 )
 
 
-def test_reduce_only_sale_of_more_than_is_held_leaves_a_clean_account(
+def test_F72_reduce_only_sale_of_more_than_is_held_leaves_a_clean_account(
     journal_engine: sa.Engine, tmp_path: Path
 ) -> None:
     """The account holds 5 contracts and sells 8 reduce-only: the exchange sells 5, and nothing diverges."""

@@ -100,7 +100,7 @@ def test_fresh_account_has_no_other_traders(member: SandboxMember, tmp_path: Pat
         assert _scope(journal, ScopeKind.DAY) == before
 
 
-def test_second_journal_is_denied_while_the_first_may_trade(member: SandboxMember, tmp_path: Path) -> None:
+def test_F68_second_journal_is_denied_while_the_first_may_trade(member: SandboxMember, tmp_path: Path) -> None:
     with _journal(tmp_path, "a") as first, _journal(tmp_path, "b") as second:
         trader = live_trader(member, first)
         _buy(trader, markets(member, 1)[0])
@@ -113,7 +113,7 @@ def test_second_journal_is_denied_while_the_first_may_trade(member: SandboxMembe
         assert not _others(member, second).check().ok, "the exchange does not tell that the session ended"
 
 
-def test_second_journal_is_denied_while_an_order_of_the_first_rests(member: SandboxMember, tmp_path: Path) -> None:
+def test_F68_second_journal_is_denied_while_an_order_of_the_first_rests(member: SandboxMember, tmp_path: Path) -> None:
     with _journal(tmp_path, "a") as first, _journal(tmp_path, "b") as second:
         trader = live_trader(member, first)
         market = markets(member, 1)[0]
@@ -125,7 +125,7 @@ def test_second_journal_is_denied_while_an_order_of_the_first_rests(member: Sand
         assert [item.kind for item in found.evidence()] == [ORDER_GROUP, "foreign_order"]
 
 
-def test_restored_journal_is_found_by_its_missing_orders(member: SandboxMember, tmp_path: Path) -> None:
+def test_F68_restored_journal_is_found_by_its_missing_orders(member: SandboxMember, tmp_path: Path) -> None:
     """Journal and anchors were restored together, so only the exchange knows the lost order."""
     with _journal(tmp_path, "a") as journal:
         first, second = markets(member, 2)
@@ -160,7 +160,7 @@ def _by_hand(member: SandboxMember, market: Row, count: str = "3.00") -> None:
     assert answer.status_code == 201, answer.text
 
 
-def test_caps_begin_with_what_the_account_did_by_hand(member: SandboxMember, tmp_path: Path) -> None:
+def test_F68_caps_begin_with_what_the_account_did_by_hand(member: SandboxMember, tmp_path: Path) -> None:
     first, second = markets(member, 2)
     for market in (first, second):
         _by_hand(member, market)
@@ -183,7 +183,7 @@ def test_caps_begin_with_what_the_account_did_by_hand(member: SandboxMember, tmp
         assert verify(journal._engine).ok
 
 
-def test_losses_of_closed_positions_are_counted_exactly(member: SandboxMember, tmp_path: Path) -> None:
+def test_F68_losses_of_closed_positions_are_counted_exactly(member: SandboxMember, tmp_path: Path) -> None:
     market = markets(member, 1)[0]
     _by_hand(member, market)
     answer = by_hand(
@@ -233,7 +233,7 @@ def test_caps_that_are_used_up_elsewhere_admit_no_order(member: SandboxMember, t
         assert [each.outcome for each in decisions] == [DecisionOutcome.PLACED, DecisionOutcome.DENIED]
 
 
-def test_session_that_begins_at_the_same_time_ends_before_its_first_order(
+def test_F68_session_that_begins_at_the_same_time_ends_before_its_first_order(
     member: SandboxMember, tmp_path: Path
 ) -> None:
     with _journal(tmp_path, "a") as first, _journal(tmp_path, "b") as second:

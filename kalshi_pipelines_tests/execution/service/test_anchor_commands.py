@@ -83,7 +83,7 @@ def test_re_anchor_asks_to_move_an_unreadable_file_away(made: Made) -> None:
         re_anchor(context, given())
 
 
-def test_re_anchor_needs_a_clean_reconciliation(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F66_re_anchor_needs_a_clean_reconciliation(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     context, file, _ = made
     file.unlink()
     monkeypatch.setattr(anchor_commands, "_reconcile", _reconciled(clean=False))
@@ -92,7 +92,7 @@ def test_re_anchor_needs_a_clean_reconciliation(made: Made, monkeypatch: pytest.
     assert not file.exists()
 
 
-def test_re_anchor_needs_a_clean_audit(made: Made, journal_engine: sa.Engine) -> None:
+def test_F66_re_anchor_needs_a_clean_audit(made: Made, journal_engine: sa.Engine) -> None:
     context, file, _ = made
     file.unlink()
     tamper(journal_engine, "UPDATE audit_log SET body = replace(body, 'journal', 'somebody') WHERE seq = 1")

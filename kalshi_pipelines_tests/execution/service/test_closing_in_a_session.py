@@ -21,7 +21,9 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 )
 
 
-def test_sale_in_the_session_of_its_purchase_closes_what_was_bought(journal_engine: sa.Engine, tmp_path: Path) -> None:
+def test_F72_sale_in_the_session_of_its_purchase_closes_what_was_bought(
+    journal_engine: sa.Engine, tmp_path: Path
+) -> None:
     journal, said, nothing = ready_journal(journal_engine), list[str](), None
     with sandbox_with_member(tmp_path) as member:
         market = member.tradable()

@@ -87,7 +87,7 @@ def fill_inbox(made: ScriptedSession) -> None:
     put_in(made, again, again)
 
 
-def test_dry_run_changes_nothing_that_a_live_session_needs(journal_engine: sa.Engine) -> None:
+def test_F81_dry_run_changes_nothing_that_a_live_session_needs(journal_engine: sa.Engine) -> None:
     made = first_session(journal_engine, lambda *_: None)
     hold(made, 5)
     fill_inbox(made)
@@ -99,7 +99,7 @@ def test_dry_run_changes_nothing_that_a_live_session_needs(journal_engine: sa.En
     assert live_figures(made) == before
 
 
-def test_dry_run_leaves_every_proposal_to_a_live_session(journal_engine: sa.Engine) -> None:
+def test_F81_dry_run_leaves_every_proposal_to_a_live_session(journal_engine: sa.Engine) -> None:
     made = first_session(journal_engine, lambda *_: None)
     hold(made, 5)
     numbers = put_in(made, *(made.order(actor=ActorKind.PERSON) for _ in range(10)))
@@ -109,7 +109,7 @@ def test_dry_run_leaves_every_proposal_to_a_live_session(journal_engine: sa.Engi
     assert [each.proposal_id for each in run.decisions if each.outcome is DecisionOutcome.PLACED] == list(numbers)
 
 
-def test_dry_run_uses_up_no_attempt_of_the_minute(sqlite_journal: sa.Engine) -> None:
+def test_F81_dry_run_uses_up_no_attempt_of_the_minute(sqlite_journal: sa.Engine) -> None:
     made = first_session(sqlite_journal, lambda *_: None)
     hold(made, 5)
     put_in(made, *(made.order(actor=ActorKind.PERSON, ticker=OTHER) for _ in range(60)))
@@ -131,7 +131,7 @@ def member(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxM
 
 
 @pytest.mark.parametrize("reads_with_the_trade_key", [False, True])
-def test_dry_run_spends_no_read_budget_of_the_trade_key(
+def test_F81_dry_run_spends_no_read_budget_of_the_trade_key(
     member: SandboxMember, monkeypatch: pytest.MonkeyPatch, reads_with_the_trade_key: bool
 ) -> None:
     if reads_with_the_trade_key:

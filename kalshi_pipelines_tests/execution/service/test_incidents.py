@@ -411,13 +411,13 @@ INCIDENTS: dict[str, Callable[[Shell], str]] = {
 }
 
 
-def test_every_incident_of_the_page_is_caused_by_this_test() -> None:
+def test_F76_every_incident_of_the_page_is_caused_by_this_test() -> None:
     assert len(INCIDENTS) == len(TABLE)
     assert all(sum(row.startswith(begin) for row in TABLE) == 1 for begin in INCIDENTS)
 
 
 @pytest.mark.parametrize("begin", INCIDENTS)
-def test_incident_ends_with_a_placed_order_after_the_typed_row(shell: Shell, begin: str) -> None:
+def test_F76_incident_ends_with_a_placed_order_after_the_typed_row(shell: Shell, begin: str) -> None:
     seen, _ = row_of(begin)
     said = INCIDENTS[begin](shell)
     assert seen in said, said

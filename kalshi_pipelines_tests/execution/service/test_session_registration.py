@@ -39,7 +39,7 @@ def test_entry_is_removed_when_the_session_fails(tmp_path: Path) -> None:
     assert read_registry((tmp_path / "registry",)).sessions == ()
 
 
-def test_live_session_without_an_entry_is_refused_and_a_dry_run_goes_on(tmp_path: Path) -> None:
+def test_F61_live_session_without_an_entry_is_refused_and_a_dry_run_goes_on(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     settings, said = Settings(data_dir=tmp_path, sessions_dir=tmp_path / "file" / "registry"), list[str]()
     with pytest.raises(NotRegistered), registered_session(settings, 0, Mode.LIVE, said.append):

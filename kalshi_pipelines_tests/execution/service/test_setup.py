@@ -116,7 +116,7 @@ def test_setup_takes_an_operator_to_the_first_session(
     assert "has already opened a live session" in checked(capsys, 1)["arming"]
 
 
-def test_setup_calls_a_key_file_that_others_can_read_wrong(
+def test_F80_setup_calls_a_key_file_that_others_can_read_wrong(
     member: SandboxMember, capsys: pytest.CaptureFixture[str]
 ) -> None:
     member.key_file.chmod(0o644)

@@ -41,7 +41,7 @@ def test_stop_shows_the_session_that_holds_the_lease(
     assert (done.under_way, done.ended) == (0, frozenset())
 
 
-def test_stop_waits_for_the_answer_of_an_order_that_was_sent(
+def test_F62_stop_waits_for_the_answer_of_an_order_that_was_sent(
     steps: OrderSteps, sqlite_journal: sa.Engine, tmp_path: Path
 ) -> None:
     intent = steps.record_sent()
@@ -62,7 +62,7 @@ def test_stop_waits_for_the_answer_of_an_order_that_was_sent(
 
 
 @pytest.mark.parametrize(("age_us", "under_way"), [(0, 1), (59_000_000, 1), (61_000_000, 0)])
-def test_order_without_an_answer_is_under_way_for_a_minute(
+def test_F62_order_without_an_answer_is_under_way_for_a_minute(
     steps: OrderSteps,
     sqlite_journal: sa.Engine,
     tmp_path: Path,

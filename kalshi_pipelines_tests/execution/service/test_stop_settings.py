@@ -33,7 +33,7 @@ def test_targets_without_variables_are_in_the_current_folder(tmp_path: Path) -> 
     assert (settings.problems, settings.notes) == ((), ())
 
 
-def test_unusable_environment_means_every_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F63_unusable_environment_means_every_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read(monkeypatch, ENVIRONMENT="Sandbox")
     assert [target.environment for target in settings.targets] == ["sandbox", "demo", "prod"]
     assert settings.notes == ("KALSHI_ENVIRONMENT cannot be used, so the journals of all environments are stopped.",)
@@ -55,7 +55,7 @@ def test_env_file_fills_in_what_the_process_does_not_set(monkeypatch: pytest.Mon
     assert (target.environment, target.folder) == ("demo", Path("/x/demo"))
 
 
-def test_unreadable_env_file_makes_the_place_uncertain(tmp_path: Path) -> None:
+def test_F63_unreadable_env_file_makes_the_place_uncertain(tmp_path: Path) -> None:
     (tmp_path / ".env").mkdir()
     (problem,) = StopSettings.from_environment().problems
     assert problem == "the file .env cannot be read (Is a directory), so it is not known which journal it names"
@@ -98,7 +98,7 @@ def test_password_of_a_registered_journal_is_read_where_its_session_started(
     assert read(monkeypatch, JOURNAL_URL=SERVER_URL).target_of(entry).journal == SERVER_URL
 
 
-def test_key_is_read_without_the_other_settings_of_trading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_F63_key_is_read_without_the_other_settings_of_trading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     wrong = {"TRADE_ORDER_DOLLARS": "500", "TRADE_MODE": "Live", "TRADE_NO_SUCH": "1", "TRADE_SUBACCOUNT": "64"}
     settings = read(
         monkeypatch, TRADE_API_KEY_ID="k", TRADE_PRIVATE_KEY_FILE="key.pem", TRADE_URL="http://127.0.0.1:1", **wrong
@@ -195,7 +195,7 @@ AGAIN = "Run the command again, or delete the trade key on the exchange's page."
         ),
     ],
 )
-def test_last_line_tells_what_was_proved(report: StopReport, succeeded: bool, last: str) -> None:
+def test_F61_last_line_tells_what_was_proved(report: StopReport, succeeded: bool, last: str) -> None:
     assert report.last_line == last
     assert report.succeeded is succeeded
     assert [*report.lines()][-1] == last

@@ -208,7 +208,7 @@ def test_waiting_order_is_sent_after_approval_and_denied_after_expiry(
 
 
 @pytest.mark.parametrize("seconds", [2, 14, 44])
-def test_minutes_of_denials_do_not_lose_the_lease(sqlite_journal: sa.Engine, seconds: int) -> None:
+def test_F14_minutes_of_denials_do_not_lose_the_lease(sqlite_journal: sa.Engine, seconds: int) -> None:
     made = scripted_session(sqlite_journal, attempts_per_minute=60)
     far = {"as_of": NOW, "valid_until": NOW + 10 * MINUTE}
     number = 180 // seconds
@@ -498,7 +498,7 @@ def test_failed_session_still_reconciles(sqlite_journal: sa.Engine) -> None:
     assert ended(made) == "failed: ZeroDivisionError"
 
 
-def test_live_session_stays_closed_if_the_shell_s_variables_are_unknown(
+def test_F78_live_session_stays_closed_if_the_shell_s_variables_are_unknown(
     sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

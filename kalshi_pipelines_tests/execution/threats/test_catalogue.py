@@ -4,9 +4,9 @@ from kalshi_pipelines_tests.support.documents import documents
 from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_tests
 
 
-def test_every_threat_from_F01_to_F60_has_a_test() -> None:
+def test_every_threat_from_F01_to_F81_has_a_test() -> None:
     tests = threat_tests()
-    assert sorted(THREATS) == list(range(1, 61))
+    assert sorted(THREATS) == list(range(1, 82))
     assert sorted(tests) == sorted(THREATS)
     assert [f"F{number:02}" for number, found in tests.items() if not found] == []
 

@@ -100,7 +100,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> SlowConnections:
 
 @pytest.mark.parametrize("given", ["file", "journal", "variable"])
 @pytest.mark.parametrize("number", [1, 2])
-def test_F41_kill_while_connecting_stops_the_order(
+def test_F41_F62_kill_while_connecting_stops_the_order(
     sqlite_journal: sa.Engine,
     connections: SlowConnections,
     tmp_path: Path,
@@ -157,7 +157,7 @@ def test_F52_tokens_spent_while_connecting_stop_the_order(connections: SlowConne
     assert server.requests in ([], [b""])
 
 
-def test_order_cannot_leave_without_a_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_F62_order_cannot_leave_without_a_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_look, "_BEFORE_THE_FIRST_BYTE", "an event that httpcore no longer reports")
     with (
         raw_server(http("201 Created", "{}")) as server,
@@ -212,7 +212,7 @@ def tls_server(folder: Path, before_handshake: Callable[[], object]) -> Iterator
 
 
 @pytest.mark.parametrize("killed", [True, False])
-def test_F41_kill_during_the_tls_handshake_stops_the_order(
+def test_F41_F62_kill_during_the_tls_handshake_stops_the_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
 ) -> None:
     file = tmp_path / "KILL"

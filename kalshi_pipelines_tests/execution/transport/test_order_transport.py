@@ -183,7 +183,7 @@ def test_F08_refused_order_is_not_sent_again(status: str) -> None:
         ("", "Content-Type: application/json"),
     ],
 )
-def test_F11_answer_of_a_proxy_leaves_the_order_unknown(status: str, body: str, header: str) -> None:
+def test_F11_F65_answer_of_a_proxy_leaves_the_order_unknown(status: str, body: str, header: str) -> None:
     answer, server = _placed(http(status, body, header))
     assert len(server.requests) == 1
     assert judge_answer(answer, REQUEST).state is OrderState.UNKNOWN

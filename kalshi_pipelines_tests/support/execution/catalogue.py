@@ -101,7 +101,7 @@ THREATS: Final[Mapping[int, Threat]] = {
     ),
     22: Threat(
         "The journal was restored from an old backup",
-        "Anchors outside the database are ahead of the journal, so the journal cannot be armed.",
+        "Anchors outside the database are ahead of the journal: `journal_restored`. Two persons can `adopt` it.",
     ),
     23: Threat(
         "A connection switched constraints off", "Guards refuse its writes. The verification recomputes everything."
@@ -211,6 +211,89 @@ THREATS: Final[Mapping[int, Threat]] = {
     ),
     60: Threat(
         "Markets of one event move together", "The event has a cap of its own, without credit between its markets."
+    ),
+    61: Threat(
+        "`kill` runs in a wrong folder or without variables, and sessions go on",
+        "A registry leads `kill` to every session of the user. Its last line and exit status say what was proved.",
+    ),
+    62: Threat(
+        "An order arrives although `kill` was given before its connection was made",
+        "The last look comes after connecting. `kill` waits for orders sent before it, or reports them as under way.",
+    ),
+    63: Threat(
+        "`kill` fails because of something that it does not need",
+        "It reads the settings of stopping only, and falls back to the exchange's cancel-all with the trade key.",
+    ),
+    64: Threat(
+        "One arming opens several sessions, each with fresh caps",
+        "The transaction that opens a session uses its token and its run up: `arming_used`.",
+    ),
+    65: Threat(
+        "A proxy's error page is taken for a refusal",
+        "Only a documented JSON error body proves a refusal. After any other error the order is unknown.",
+    ),
+    66: Threat(
+        "Anchors are missing, older, unreadable or not kept",
+        "No live session opens until a person re-anchors: `anchors_not_trusted`. A failed anchor ends the session.",
+    ),
+    67: Threat(
+        "One journal is reached by two paths",
+        "A live session locks the file for its path: `journal_has_two_paths`.",
+    ),
+    68: Threat(
+        "A second journal trades the same sub-account, or traded it today",
+        "The exchange's orders and order groups are read first: `another_journal_trades`, or they count in the caps.",
+    ),
+    69: Threat(
+        "A flood of an agent's proposals hides a person's",
+        "Persons and closing orders come first, proposers take turns, and some attempts are kept for them.",
+    ),
+    70: Threat(
+        "A proposer chooses a proposal's number, time or login, or fills the disk",
+        "The journal sets or refuses them, and limits what one proposer can store.",
+    ),
+    71: Threat(
+        "One signal in two spellings becomes two orders, or takes another proposer's name",
+        "Texts have one normal form at every entrance. The proposer is part of the idempotency key.",
+    ),
+    72: Threat(
+        "A position cannot be left because caps, money or approval are used up",
+        "An order that only closes adds no risk except its fees, and no cap refuses it.",
+    ),
+    73: Threat(
+        "An order that opens a position passes as one that closes",
+        "The closing part is counted from the live position and all open orders; guards count it again.",
+    ),
+    74: Threat(
+        "Realised losses lock an account, or are forgotten",
+        "A day's net result leaves 24 hours after the day has ended, gains like losses, settlements included.",
+    ),
+    75: Threat(
+        "A person amends, cancels or trades on the web page",
+        "Less risk is only noted. Anything else stops trading until a person acknowledges the evidence.",
+    ),
+    76: Threat(
+        "An incident has no way back to trading", "A table names the commands for each incident, and a test types them."
+    ),
+    77: Threat(
+        "A person signs for evidence that has changed, or for two",
+        "The digest of the evidence is part of the signature. If caps would grow, a second name has to sign.",
+    ),
+    78: Threat(
+        "A `.env` file overrules the shell that says dry run",
+        "The process environment beats the file, for `dagster`, too. If it is not known, no live session opens.",
+    ),
+    79: Threat(
+        "A setting is given twice, or in a form that readers understand differently",
+        "Two spellings, repeated lines, white space at the ends and odd numbers are refused.",
+    ),
+    80: Threat(
+        "Another user reads or replaces the trade key's file",
+        "Live trading refuses such a file; stopping still uses it.",
+    ),
+    81: Threat(
+        "A dry run uses up what a live session needs",
+        "Its attempts, orders and caps are counted apart, and it never reads with the trade key.",
     ),
 }
 
