@@ -50,7 +50,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("subaccount", [0, 1, 63])
-def test_key_locked_to_its_sub_account_trades_a_whole_day(
+def test_F80_key_locked_to_its_sub_account_trades_a_whole_day(
     subaccount: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
