@@ -123,16 +123,20 @@ class DenialReason(Enum):
     )
     WOULD_OPEN_SHORT = Explanation(
         "The sale is for more contracts than are held and free to sell, so it would turn the position around.",
-        "Sell fewer contracts, or allow it with `--open-short` (`open_short` in a file).",
+        "Sell fewer contracts, `cancel` a resting sale, or allow it with `--open-short` (`open_short` in a file).",
     )
     NOTHING_TO_REDUCE = Explanation(
         "The order is reduce-only, but the account holds nothing that it could close.",
-        "Run `status` to see positions and open orders. Propose the order without reduce-only to open a position.",
+        "Run `status` to see positions and open orders, and `cancel` an order that already closes the position. "
+        "Propose without reduce-only to open a position.",
     )
     FEE_UNKNOWN = Explanation(
         "This version knows no bound for the market's fee.", "Update kalshi_pipelines, or choose another market."
     )
-    SELF_CROSS = Explanation("The order would trade with an order of our own.", "Cancel that order first.")
+    SELF_CROSS = Explanation(
+        "The order would trade with an order of our own.",
+        "Cancel that order first: `status` shows its number, and `cancel NUMBER` cancels it.",
+    )
     INSUFFICIENT_BALANCE = Explanation(
         "The balance on the market's shard does not cover the worst case.",
         "Move money to that shard, or order fewer contracts.",

@@ -5,8 +5,8 @@ Environment variables that are not set are read from the file ``.env`` in the cu
 Exit statuses:
 
 - 0: the command succeeded.
-- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, orders may still rest, a step of
-  ``setup`` is left, or ``kill`` did not stop everything.
+- 1: an order was denied, the audit is corrupt, the reconciliation is not clean, orders may still rest, a named order
+  is not proved ended, a step of ``setup`` is left, or ``kill`` did not stop everything.
 - 2: the command could not be carried out.
 - 130: the command was interrupted by Ctrl-C.
 """
@@ -22,6 +22,7 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ActorKind
 from kalshi_pipelines.execution.service import (
     anchor_commands,
+    cancel_command,
     evidence_commands,
     inbox_commands,
     inspection_commands,
@@ -164,6 +165,18 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
         help="show the kill switch, session, open orders, last reconciliation, and how much of each cap is used",
     )
     status.set_defaults(do=inspection_commands.status)
+
+    cancel = add("cancel", help=cancel_command.HELP)
+    cancel.add_argument(
+        "intents",
+        nargs="*",
+        type=_whole(1, _LARGEST),
+        metavar="INTENT",
+        help="the number of an order, as shown by `status`",
+    )
+    cancel.add_argument("--all", action="store_true", help="cancel every resting order of the sub-account")
+    _by_and_why(cancel, user)
+    cancel.set_defaults(do=cancel_command.cancel)
 
     # `main` usually runs this command before it builds this parser, which lists it.
     kill = add(kill_command.NAME, help=kill_command.HELP)

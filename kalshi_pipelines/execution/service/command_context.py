@@ -125,9 +125,12 @@ class CommandContext:
         """Open the transport that can send orders with the trade key. It is closed after the command."""
         return self._open.enter_context(live_transport(self.settings, self.trade))
 
-    def live_account(self, warehouse: sa.Engine) -> LiveAccount:
-        """Open the traded account with the trade key. It is closed after the command."""
-        return self._open.enter_context(live_account(self.settings, self.trade, warehouse))
+    def live_account(self, warehouse: sa.Engine, trade: TradeSettings | None = None) -> LiveAccount:
+        """Open the traded account with the trade key. It is closed after the command.
+
+        ``trade`` replaces the settings of trading, for commands that also work if some of these are wrong.
+        """
+        return self._open.enter_context(live_account(self.settings, trade or self.trade, warehouse))
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.service import (
+    cancel_command,
     evidence_commands,
     inbox_commands,
     inspection_commands,
@@ -58,6 +59,8 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
         {"minutes": 5, "run": Path("run.yaml"), "by": "bob", "why": "try"},
     ),
     ("status", "status", {}),
+    ("cancel 7 9 --why try", "cancel", {"intents": [7, 9], "all": False, "by": "ann", "why": "try"}),
+    ("cancel --all --by bob --why try", "cancel", {"intents": [], "all": True, "by": "bob", "why": "try"}),
     ("drill --why try", "drill", {"patience": 300, "by": "ann", "why": "try"}),
     ("drill --patience 9.5 --by bob --why try", "drill", {"patience": 9.5, "by": "bob", "why": "try"}),
     ("release --why try", "release", {"by": "ann", "why": "try"}),
@@ -70,7 +73,14 @@ TAKEN: list[tuple[str, str, dict[str, Any]]] = [
     ("verify-audit", "verify_audit", {}),
 ]  # fmt: skip
 
-COMMAND_MODULES = (evidence_commands, inbox_commands, inspection_commands, session_commands, stop_commands)
+COMMAND_MODULES = (
+    cancel_command,
+    evidence_commands,
+    inbox_commands,
+    inspection_commands,
+    session_commands,
+    stop_commands,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +124,7 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
         ("propose short yes KXA-1 10 0.56 --signal s", "invalid choice: 'short'"),
         ("propose buy maybe KXA-1 10 0.56 --signal s", "invalid choice: 'maybe'"),
         ("propose buy yes KXA-1 10 0.56 --signal s --as nobody", "invalid choice: 'nobody'"),
-        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "drill", "release")),
+        *((f"{command} --by ann", "--why") for command in ("trade", "arm", "cancel 7", "drill", "release")),
         ("close-session --by ann", "--why"),
         ("approve seven 0123456789ab", "'seven' is not a whole number from 1 to 9,223,372,036,854,775,807"),
         ("approve 0 0123456789ab", "'0' is not a whole number"),
@@ -131,6 +141,7 @@ def test_command_line_of_each_command_is_parsed_into_its_arguments(
             )
             for number in numbers
         ),
+        ("cancel 0 --why try", "'0' is not a whole number"),
         ("arm --why try --minutes 1441", "'1441' is not a whole number from 1 to 1,440"),
     ],
 )
