@@ -318,6 +318,7 @@ def test_live_session_opens_only_if_vendor_key_and_kill_switch_pass(
         check=lambda: check(DenialReason.ANOTHER_JOURNAL_TRADES, alone, "", ""),
         count=lambda say: say("counted"),
         newcomer=lambda: None,
+        client_order_ids=frozenset(),
     )
     made.settings = armed(made.settings)
     if killed:
