@@ -28,11 +28,11 @@ from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
-from kalshi_pipelines.execution.service.audit import verify_or_stop
-from kalshi_pipelines.execution.service.decision_text import format_decision
-from kalshi_pipelines.execution.service.kill_switch import halt
-from kalshi_pipelines.execution.service.live_account import live_transport
-from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, trade
+from kalshi_pipelines.execution.service.account.audit import verify_or_stop
+from kalshi_pipelines.execution.service.account.kill_switch import halt
+from kalshi_pipelines.execution.service.account.live_account import live_transport
+from kalshi_pipelines.execution.service.sessions.decision_text import format_decision
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, TradingRun, trade
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.sandbox import create_key
 from kalshi_pipelines.sandbox.process import SandboxDidNotStart, SandboxOptions, SandboxProcess, running_sandbox

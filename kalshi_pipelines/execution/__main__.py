@@ -9,7 +9,7 @@ import sys
 def run() -> int:
     """Run one command, and return its exit status."""
     if sys.argv[1:2] == ["kill"]:
-        from kalshi_pipelines.execution.service.kill_command import main as kill  # noqa: PLC0415
+        from kalshi_pipelines.execution.service.stopping.kill_command import main as kill  # noqa: PLC0415
 
         return kill(sys.argv[2:])
     from kalshi_pipelines.execution.service.cli import main  # noqa: PLC0415

@@ -1,7 +1,7 @@
 """Permissions of a key file: whether anybody except its owner can read or change it.
 
 Belongs here: looking at the file's owner and mode. Does not belong here: what follows from an exposed file. Reads of
-the exchange only warn (``signing``), and live trading refuses it (``execution.service.live_account``).
+the exchange only warn (``signing``), and live trading refuses it (``execution.service.account.live_account``).
 """
 
 import os

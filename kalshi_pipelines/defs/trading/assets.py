@@ -24,9 +24,9 @@ from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.records import Origin
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
-from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
-from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
-from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, trade
+from kalshi_pipelines.execution.service.account.live_account import has_trade_key, live_account
+from kalshi_pipelines.execution.service.sessions.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, TradingRun, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.units import instant, now_us
 from kalshi_pipelines.warehouse.migrations import require_head

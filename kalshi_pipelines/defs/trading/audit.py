@@ -12,7 +12,7 @@ from kalshi_pipelines.defs.schema.requirement import JOURNAL_SCHEMA
 from kalshi_pipelines.defs.trading.metadata import audit_metadata
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.account.audit import verify_or_stop
 
 _MOST_TEXT: Final = 2_000
 

@@ -10,7 +10,7 @@ from kalshi_pipelines.defs.trading.audit import verify_audit
 from kalshi_pipelines.defs.trading.kill_switch import halt_trading, halted_sensor
 from kalshi_pipelines.defs.trading.tags import NO_RETRY, TRADES
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.service.live_account import has_trade_key
+from kalshi_pipelines.execution.service.account.live_account import has_trade_key
 from kalshi_pipelines.settings import InvalidSettings
 
 trade_job: Final = dg.define_asset_job(

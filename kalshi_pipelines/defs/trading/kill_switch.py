@@ -16,8 +16,8 @@ from kalshi_pipelines.execution.journal.errors import (
     JournalOutdated,
     JournalUnavailable,
 )
-from kalshi_pipelines.execution.service.stop_settings import StopSettings
-from kalshi_pipelines.execution.service.stopping import StopRequest, stop
+from kalshi_pipelines.execution.service.stopping.stop import StopRequest, stop
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
 from kalshi_pipelines.settings import AlertSeverity, InvalidSettings
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing

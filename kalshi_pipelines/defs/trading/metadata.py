@@ -11,10 +11,10 @@ from kalshi_pipelines.execution.audit.verification import AuditReport
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
 from kalshi_pipelines.execution.journal.records import KillState
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
-from kalshi_pipelines.execution.service.decision_text import decision_rows
-from kalshi_pipelines.execution.service.inbox_selection import describe_left
-from kalshi_pipelines.execution.service.stop_report import StopReport
-from kalshi_pipelines.execution.service.trading_session import TradingRun
+from kalshi_pipelines.execution.service.sessions.decision_text import decision_rows
+from kalshi_pipelines.execution.service.sessions.inbox_selection import describe_left
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingRun
+from kalshi_pipelines.execution.service.stopping.stop_report import StopReport
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import instant
 

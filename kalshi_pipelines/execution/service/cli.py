@@ -20,18 +20,18 @@ from pathlib import Path
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ActorKind
-from kalshi_pipelines.execution.service import (
+from kalshi_pipelines.execution.service.command_context import CommandContext
+from kalshi_pipelines.execution.service.commands import (
     anchor_commands,
     cancel_command,
     evidence_commands,
     inbox_commands,
     inspection_commands,
-    kill_command,
     session_commands,
-    setup_commands,
     stop_commands,
 )
-from kalshi_pipelines.execution.service.command_context import CommandContext
+from kalshi_pipelines.execution.service.setup import setup_commands
+from kalshi_pipelines.execution.service.stopping import kill_command
 from kalshi_pipelines.settings import InvalidSettings, take_env_file
 
 #: The largest integer that a column of the database can store.

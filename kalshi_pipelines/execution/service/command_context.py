@@ -14,7 +14,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
-from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, live_transport
+from kalshi_pipelines.execution.service.account.live_account import LiveAccount, live_account, live_transport
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import InvalidSettings, Settings

@@ -31,8 +31,8 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
-from kalshi_pipelines.execution.service.stop_report import StopReport, TargetStop
-from kalshi_pipelines.execution.service.stop_settings import StopTarget
+from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, TargetStop
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopTarget
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import alerts

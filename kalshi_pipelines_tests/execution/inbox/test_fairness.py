@@ -15,7 +15,7 @@ from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, Outcome, YesPrice
-from kalshi_pipelines.execution.service.inbox_selection import MOST_PROPOSALS, describe_left, select_proposals
+from kalshi_pipelines.execution.service.sessions.inbox_selection import MOST_PROPOSALS, describe_left, select_proposals
 from kalshi_pipelines_tests.support.execution.inbox_sessions import context_of, hold, put_in, traded
 from kalshi_pipelines_tests.support.execution.instants import INSTANT, MINUTE, NOW
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT

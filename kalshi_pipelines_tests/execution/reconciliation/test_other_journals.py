@@ -20,7 +20,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.other_journals import ORDER_GROUP
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines.units import HOUR_US, now_us, trading_day
 from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler

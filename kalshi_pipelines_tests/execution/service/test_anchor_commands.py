@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.anchors import Anchor, AnchorFile
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.service import anchor_commands
-from kalshi_pipelines.execution.service.anchor_commands import anchor_lines, re_anchor
 from kalshi_pipelines.execution.service.command_context import CommandRefused
+from kalshi_pipelines.execution.service.commands import anchor_commands
+from kalshi_pipelines.execution.service.commands.anchor_commands import anchor_lines, re_anchor
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT, NOON
 from kalshi_pipelines_tests.support.execution.tampering import tamper
 

@@ -11,7 +11,9 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.service import (
+from kalshi_pipelines.execution.service.cli import main
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.commands import (
     cancel_command,
     evidence_commands,
     inbox_commands,
@@ -19,8 +21,6 @@ from kalshi_pipelines.execution.service import (
     session_commands,
     stop_commands,
 )
-from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 
 WHY = {"by": "ann", "why": "a try"}
 ORDER = {

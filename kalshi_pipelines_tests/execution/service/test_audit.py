@@ -13,8 +13,8 @@ from kalshi_pipelines.execution.audit.verification import AuditReport, AuditVerd
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.service import audit as auditing
-from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.account import audit as auditing
+from kalshi_pipelines.execution.service.account.audit import verify_or_stop
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead

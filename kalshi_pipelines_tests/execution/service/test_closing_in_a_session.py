@@ -10,7 +10,7 @@ from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.tables import intents
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, YesPrice
-from kalshi_pipelines.execution.service.trading_session import TradingContext, _decide_inbox
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, _decide_inbox
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.execution.member_reconciler import reconciler
 from kalshi_pipelines_tests.support.execution.sandbox_member import (

@@ -35,17 +35,17 @@ from kalshi_pipelines.execution.kill.switch import EngagementRecord, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.service import (
+from kalshi_pipelines.execution.service.account.audit import _without_exchange
+from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.commands import (
     evidence_commands,
     inbox_commands,
     inspection_commands,
     session_commands,
     stop_commands,
 )
-from kalshi_pipelines.execution.service.audit import _without_exchange
-from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
-from kalshi_pipelines.execution.service.decision_text import decision_rows
-from kalshi_pipelines.execution.service.trading_session import TradingRun
+from kalshi_pipelines.execution.service.sessions.decision_text import decision_rows
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingRun
 from kalshi_pipelines.execution.text import cap_lines, format_instant, position_lines
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch, UnusableKey
 from kalshi_pipelines.settings import Environment, Settings

@@ -20,8 +20,8 @@ from kalshi_pipelines.execution.journal.journal import initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine

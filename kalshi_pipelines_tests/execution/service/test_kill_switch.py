@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.records import Mode
-from kalshi_pipelines.execution.service.kill_switch import emergency_file, halt, kill_file, kill_switch
+from kalshi_pipelines.execution.service.account.kill_switch import emergency_file, halt, kill_file, kill_switch
 from kalshi_pipelines.kalshi.transport import Transport
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines_tests.support.execution.sandbox_member import ready_journal, sandbox_with_member

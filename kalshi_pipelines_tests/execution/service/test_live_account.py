@@ -10,7 +10,12 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.service.live_account import LiveAccount, has_trade_key, live_account, live_transport
+from kalshi_pipelines.execution.service.account.live_account import (
+    LiveAccount,
+    has_trade_key,
+    live_account,
+    live_transport,
+)
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.warehouse.engine import open_engine

@@ -11,9 +11,9 @@ from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.service import inbox_commands
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.execution.service.trading_session import _decide_inbox
+from kalshi_pipelines.execution.service.commands import inbox_commands
+from kalshi_pipelines.execution.service.sessions.trading_session import _decide_inbox
 from kalshi_pipelines_tests.support.execution.inbox_sessions import context_of
 from kalshi_pipelines_tests.support.execution.scripted_exchange import ScriptedSession, accepted, scripted_session
 

@@ -6,8 +6,11 @@ import pytest
 
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.kill.registry import NotRegistered, read_registry
-from kalshi_pipelines.execution.service.session_registration import register_released_journal, registered_session
-from kalshi_pipelines.execution.service.stop_settings import StopSettings
+from kalshi_pipelines.execution.service.sessions.session_registration import (
+    register_released_journal,
+    registered_session,
+)
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
 from kalshi_pipelines.settings import Settings
 
 

@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal, initialise
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.execution.service.setup_texts import VARIABLES
+from kalshi_pipelines.execution.service.setup.setup_texts import VARIABLES
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.engine import open_engine

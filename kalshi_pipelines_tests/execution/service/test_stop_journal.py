@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.journal.records import Details
 from kalshi_pipelines.execution.kill.emergency import EmergencyLine
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.service import stop_journal
-from kalshi_pipelines.execution.service.stop_journal import engage_in_journal
-from kalshi_pipelines.execution.service.stop_settings import StopTarget
+from kalshi_pipelines.execution.service.stopping import stop_journal
+from kalshi_pipelines.execution.service.stopping.stop_journal import engage_in_journal
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopTarget
 from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
 
 LINE = EmergencyLine("bob", "panic", 1, "operator", 1)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from kalshi_pipelines.execution.kill.registry import JournalEntry
-from kalshi_pipelines.execution.service.stop_report import StopReport, TargetStop, one_line
-from kalshi_pipelines.execution.service.stop_settings import StopSettings, StopTarget, without_password
+from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, TargetStop, one_line
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings, StopTarget, without_password
 
 SERVER_URL = "postgresql+psycopg://ann:hunter2@db:5432/trading?sslpassword=hunter3&sslmode=require"
 

@@ -31,10 +31,10 @@ from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, Outcome, TimeInForce, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import UnreadableAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.service import trading_session
-from kalshi_pipelines.execution.service.decision_text import format_decision
-from kalshi_pipelines.execution.service.session_registration import Registration
-from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
+from kalshi_pipelines.execution.service.sessions import trading_session
+from kalshi_pipelines.execution.service.sessions.decision_text import format_decision
+from kalshi_pipelines.execution.service.sessions.session_registration import Registration
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import proposal_row
 from kalshi_pipelines.settings import InvalidSettings, Settings
 from kalshi_pipelines.variables import precedence

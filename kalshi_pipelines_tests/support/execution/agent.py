@@ -24,8 +24,8 @@ from kalshi_pipelines.execution.journal.records import Origin, Sent
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Proposer
+from kalshi_pipelines.execution.service.account.live_account import live_account
 from kalshi_pipelines.execution.service.cli import main as command_line
-from kalshi_pipelines.execution.service.live_account import live_account
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.execution.transport.permits import SendPermit
 from kalshi_pipelines.kalshi.signing import Signer

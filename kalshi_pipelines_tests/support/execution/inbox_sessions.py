@@ -7,7 +7,7 @@ from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.service.trading_session import TradingContext, TradingRun, _run_session
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, TradingRun, _run_session
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.scripted_account import ScriptedAccount

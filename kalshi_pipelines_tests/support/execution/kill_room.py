@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.kill.registry import JournalEntry, SessionEntry, register_journal, register_session
-from kalshi_pipelines.execution.service.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
 from kalshi_pipelines.settings import Environment, Settings
 
 _PR_CAPBSET_DROP: Final = 24

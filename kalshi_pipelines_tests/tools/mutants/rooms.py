@@ -104,7 +104,7 @@ ROOMS: Final = {
         ("kill/test_halt_guards.py", "kill/test_registry.py", "kill/test_release.py", "kill/test_switch.py"),
     ),
     "service": Room(
-        ("__main__.py", "service/*", "text.py"),
+        ("__main__.py", "service/*.py", "service/*/*.py", "text.py"),
         tuple(
             f"service/test_{name}.py"
             for name in ("commands", "arguments", "trading_session", "live_account", "audit", "kill_switch")

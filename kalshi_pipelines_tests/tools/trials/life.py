@@ -36,7 +36,7 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.reconciliation.resolution import ReconciliationLimits
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.rate_budget import documented_rates

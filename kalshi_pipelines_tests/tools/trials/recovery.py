@@ -19,8 +19,8 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.acknowledgement import ACKNOWLEDGE, ADOPT
 from kalshi_pipelines.execution.reconciliation.evidence import NothingToAcknowledge
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.service.evidence_commands import anchor_items, unexplained_items
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
+from kalshi_pipelines.execution.service.commands.evidence_commands import anchor_items, unexplained_items
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import Row, SandboxMember, proposed

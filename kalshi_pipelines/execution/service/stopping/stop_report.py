@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from kalshi_pipelines.execution.service.stop_settings import StopTarget
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopTarget
 
 _END_IT: Final = "End the trading processes, or delete the trade key on the exchange's page."
 _AGAIN: Final = "Run the command again, or delete the trade key on the exchange's page."

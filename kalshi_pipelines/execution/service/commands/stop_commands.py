@@ -5,9 +5,9 @@ import sys
 import time
 
 from kalshi_pipelines.execution.kill.switch import NotReleased
+from kalshi_pipelines.execution.service.account.kill_switch import halt, kill_switch
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
-from kalshi_pipelines.execution.service.kill_switch import halt, kill_switch
-from kalshi_pipelines.execution.service.session_registration import register_released_journal
+from kalshi_pipelines.execution.service.sessions.session_registration import register_released_journal
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.settings import Environment
 

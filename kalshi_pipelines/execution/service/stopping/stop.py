@@ -18,8 +18,8 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.registry import RegistryReading, SessionEntry, read_registry, remove_entry
-from kalshi_pipelines.execution.service.stop_report import StopReport, TargetStop
-from kalshi_pipelines.execution.service.stop_settings import ENVIRONMENTS, StopKey, StopSettings, StopTarget
+from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, TargetStop
+from kalshi_pipelines.execution.service.stopping.stop_settings import ENVIRONMENTS, StopKey, StopSettings, StopTarget
 
 #: Level 2 of the kill switch, which also cancels all orders.
 _CANCELS: Final = 2
@@ -31,7 +31,7 @@ _MOST_SECONDS_TO_CANCEL: Final = 20.0
 
 if TYPE_CHECKING:
     from kalshi_pipelines.execution.kill.halt import HaltReport
-    from kalshi_pipelines.execution.service.stop_journal import JournalStop
+    from kalshi_pipelines.execution.service.stopping.stop_journal import JournalStop
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +195,7 @@ def _write_files(work: Sequence[_Work], line: EmergencyLine) -> None:
 
 def _engage(work: _Work, line: EmergencyLine) -> None:
     # The import is here, so that a broken database library does not prevent a stop.
-    from kalshi_pipelines.execution.service.stop_journal import engage_in_journal  # noqa: PLC0415
+    from kalshi_pipelines.execution.service.stopping.stop_journal import engage_in_journal  # noqa: PLC0415
 
     done = engage_in_journal(work.target, line, work.file_problem, _in_question(work))
     _take(work, done)
@@ -257,7 +257,7 @@ def _halt_target(settings: StopSettings, exchange: _Exchange) -> StopTarget | No
         )
         return None
     try:
-        from kalshi_pipelines.execution.service.stop_exchange import environment_of  # noqa: PLC0415
+        from kalshi_pipelines.execution.service.stopping.stop_exchange import environment_of  # noqa: PLC0415
 
         environment = environment_of(settings.key, settings.environments)
     except Exception as error:  # noqa: BLE001  # the kill switch is engaged without the exchange
@@ -271,7 +271,7 @@ def _halt(target: StopTarget, key: StopKey, request: StopRequest, exchange: _Exc
     account = f"{target.environment}, sub-account {key.subaccount}"
 
     def halt() -> "HaltReport":
-        from kalshi_pipelines.execution.service.stop_exchange import cancel_until_flat  # noqa: PLC0415
+        from kalshi_pipelines.execution.service.stopping.stop_exchange import cancel_until_flat  # noqa: PLC0415
 
         return cancel_until_flat(target, key, request.patience_seconds)
 
@@ -293,7 +293,7 @@ def _cancel_all(settings: StopSettings, key: StopKey, exchange: _Exchange) -> No
     """Cancel all orders at the exchange, because no kill switch could be engaged."""
 
     def cancel() -> None:
-        from kalshi_pipelines.execution.service.stop_exchange import cancel_all, environment_of  # noqa: PLC0415
+        from kalshi_pipelines.execution.service.stopping.stop_exchange import cancel_all, environment_of  # noqa: PLC0415
 
         environment = environment_of(key, settings.environments)
         account = f"{environment}, sub-account {key.subaccount}"

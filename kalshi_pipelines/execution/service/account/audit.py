@@ -16,8 +16,8 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE
-from kalshi_pipelines.execution.service.kill_switch import kill_switch
-from kalshi_pipelines.execution.service.live_account import has_trade_key, live_account
+from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.account.live_account import has_trade_key, live_account
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 

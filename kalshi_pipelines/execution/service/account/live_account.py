@@ -16,7 +16,7 @@ from kalshi_pipelines.execution.journal.records import Check
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import UnusableKey

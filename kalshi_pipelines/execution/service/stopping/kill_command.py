@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from kalshi_pipelines.execution.service.stop_report import StopReport, one_line
-from kalshi_pipelines.execution.service.stop_settings import StopSettings
-from kalshi_pipelines.execution.service.stopping import StopRequest, stop
+from kalshi_pipelines.execution.service.stopping.stop import StopRequest, stop
+from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, one_line
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
 
 NAME: Final = "kill"
 HELP: Final = "send no new orders; level 2 also cancels all orders and proves that none rests"

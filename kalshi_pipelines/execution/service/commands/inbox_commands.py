@@ -7,7 +7,7 @@ from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import ProposalTexts, propose, read_proposal
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.command_context import CommandContext
-from kalshi_pipelines.execution.service.next_attempt import next_attempt
+from kalshi_pipelines.execution.service.commands.next_attempt import next_attempt
 from kalshi_pipelines.execution.text import format_count
 from kalshi_pipelines.units import instant, now_us
 

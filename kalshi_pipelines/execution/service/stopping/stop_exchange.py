@@ -6,9 +6,9 @@ It is a module of its own, because it imports the network and database libraries
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.service.kill_switch import halt
-from kalshi_pipelines.execution.service.stop_journal import existing_journal
-from kalshi_pipelines.execution.service.stop_settings import StopKey, StopTarget
+from kalshi_pipelines.execution.service.account.kill_switch import halt
+from kalshi_pipelines.execution.service.stopping.stop_journal import existing_journal
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopKey, StopTarget
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.errors import EnvironmentMismatch

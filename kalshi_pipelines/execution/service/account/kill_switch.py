@@ -19,7 +19,7 @@ from kalshi_pipelines.execution.kill.halt import Halt
 from kalshi_pipelines.execution.kill.sources import EnvironmentSource, FileSource, FolderSource
 from kalshi_pipelines.execution.kill.switch import KillSwitch
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.service.live_account import live_transport
+from kalshi_pipelines.execution.service.account.live_account import live_transport
 from kalshi_pipelines.kalshi import hosts
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.rate_budget import Bucket, RateBudget, documented_rates

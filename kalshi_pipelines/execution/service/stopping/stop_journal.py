@@ -17,7 +17,7 @@ from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLi
 from kalshi_pipelines.execution.kill.switch import EngagementRecord, KillSwitch
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.service.stop_settings import StopTarget
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopTarget
 from kalshi_pipelines.units import MINUTE_US, now_us
 
 _MOST_SECONDS_TO_READ: Final = 5.0

@@ -32,17 +32,17 @@ from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
-from kalshi_pipelines.execution.service.decision_text import format_decision
-from kalshi_pipelines.execution.service.inbox_selection import (
+from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.account.live_account import LiveAccount, live_account, require_private_key_file
+from kalshi_pipelines.execution.service.sessions.decision_text import format_decision
+from kalshi_pipelines.execution.service.sessions.inbox_selection import (
     MOST_PROPOSALS,
     Selection,
     describe_left,
     is_urgent,
     select_proposals,
 )
-from kalshi_pipelines.execution.service.kill_switch import kill_switch
-from kalshi_pipelines.execution.service.live_account import LiveAccount, live_account, require_private_key_file
-from kalshi_pipelines.execution.service.session_registration import Registration, registered_session
+from kalshi_pipelines.execution.service.sessions.session_registration import Registration, registered_session
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import Settings, require_decided_variables

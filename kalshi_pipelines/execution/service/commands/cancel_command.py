@@ -25,9 +25,9 @@ from kalshi_pipelines.execution.reconciliation.cancels import (
     CancelReport,
     cancel_orders,
 )
+from kalshi_pipelines.execution.service.account.live_account import live_transport
 from kalshi_pipelines.execution.service.command_context import LONGEST_TEXT, CommandContext, CommandRefused
-from kalshi_pipelines.execution.service.live_account import live_transport
-from kalshi_pipelines.execution.service.stop_settings import StopSettings
+from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
 from kalshi_pipelines.execution.text import format_count, safe_line
 from kalshi_pipelines.settings import InvalidSettings
 

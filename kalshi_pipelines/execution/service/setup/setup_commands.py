@@ -14,10 +14,10 @@ import msgspec
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import PREFIX
+from kalshi_pipelines.execution.service.account.live_account import has_trade_key
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
-from kalshi_pipelines.execution.service.env_file import add_to_env_file
-from kalshi_pipelines.execution.service.live_account import has_trade_key
-from kalshi_pipelines.execution.service.setup_steps import SetupStep, SetupSteps, Standing
+from kalshi_pipelines.execution.service.setup.env_file import add_to_env_file
+from kalshi_pipelines.execution.service.setup.setup_steps import SetupStep, SetupSteps, Standing
 from kalshi_pipelines.execution.text import format_count
 from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.settings import Environment

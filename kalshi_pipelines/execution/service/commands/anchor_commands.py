@@ -8,8 +8,8 @@ from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.anchor_trust import RE_ANCHORABLE, AnchorFinding, AnchorReport
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.service.account.live_account import live_account
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
-from kalshi_pipelines.execution.service.live_account import live_account
 from kalshi_pipelines.execution.text import safe_line
 
 _MOST_SHOWN = 10

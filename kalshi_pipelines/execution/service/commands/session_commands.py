@@ -18,9 +18,9 @@ from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.signal_text import normalise
 from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.service.account.live_account import live_transport, require_private_key_file
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
-from kalshi_pipelines.execution.service.live_account import live_transport, require_private_key_file
-from kalshi_pipelines.execution.service.trading_session import TradingContext, trade
+from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, trade
 from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 

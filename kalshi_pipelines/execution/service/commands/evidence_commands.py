@@ -17,9 +17,9 @@ from kalshi_pipelines.execution.reconciliation.evidence import (
 from kalshi_pipelines.execution.reconciliation.other_journals import ORDER_GROUP
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
+from kalshi_pipelines.execution.service.account.live_account import live_account
+from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
-from kalshi_pipelines.execution.service.live_account import live_account
-from kalshi_pipelines.execution.service.other_traders import OtherTraders
 from kalshi_pipelines.execution.text import safe_line
 
 #: The exit status if the evidence still needs a signature.

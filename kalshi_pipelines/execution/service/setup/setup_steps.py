@@ -27,10 +27,10 @@ from kalshi_pipelines.execution.journal.tables import CEILINGS, MOST_ORDER_WORST
 from kalshi_pipelines.execution.kill.sources import FolderSource
 from kalshi_pipelines.execution.orders.amounts import money
 from kalshi_pipelines.execution.orders.denials import BY_CODE, DenialReason
+from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.account.live_account import LiveAccount, require_private_key_file
 from kalshi_pipelines.execution.service.command_context import CommandContext
-from kalshi_pipelines.execution.service.kill_switch import kill_switch
-from kalshi_pipelines.execution.service.live_account import LiveAccount, require_private_key_file
-from kalshi_pipelines.execution.service.setup_texts import export_line, missing_texts
+from kalshi_pipelines.execution.service.setup.setup_texts import export_line, missing_texts
 from kalshi_pipelines.execution.text import format_instant, safe_line
 from kalshi_pipelines.settings import Environment
 

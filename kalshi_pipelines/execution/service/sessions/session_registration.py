@@ -18,7 +18,7 @@ from kalshi_pipelines.execution.kill.registry import (
     registry_folders,
     remove_entry,
 )
-from kalshi_pipelines.execution.service.stop_settings import absolute_url, without_password
+from kalshi_pipelines.execution.service.stopping.stop_settings import absolute_url, without_password
 from kalshi_pipelines.settings import Settings
 
 

@@ -8,12 +8,12 @@ from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.writing.admission_figures import WINDOW_HOURS
-from kalshi_pipelines.execution.service.anchor_commands import anchor_lines
-from kalshi_pipelines.execution.service.audit import verify_or_stop
+from kalshi_pipelines.execution.service.account.audit import verify_or_stop
+from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
+from kalshi_pipelines.execution.service.account.live_account import live_account
 from kalshi_pipelines.execution.service.command_context import CommandContext
-from kalshi_pipelines.execution.service.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
-from kalshi_pipelines.execution.service.kill_switch import kill_switch
-from kalshi_pipelines.execution.service.live_account import live_account
+from kalshi_pipelines.execution.service.commands.anchor_commands import anchor_lines
+from kalshi_pipelines.execution.service.sessions.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
 from kalshi_pipelines.execution.text import (
     cap_lines,
     format_count,

@@ -1,0 +1,1 @@
+"""The configured account, opened with the trade key: its orders, other traders, kill switch and audit."""

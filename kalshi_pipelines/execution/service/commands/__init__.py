@@ -1,0 +1,1 @@
+"""The commands of the trading command line, one file a subject."""
