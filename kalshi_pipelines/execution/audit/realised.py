@@ -28,8 +28,8 @@ class RealisedReplay:
         Args:
             row: The posting.
             kind: The kind of its scope.
-            numbers: The numbers of its market in the scope before the posting: the losses if NO and if YES wins, the
-                spent amount, and the counts of position, open bids and open asks.
+            numbers: The numbers of its market in the scope before the posting. They are the losses if NO and if YES
+                wins, the spent amount, and the counts of position, open bids and open asks.
         """
         if row["audit_seq"] != self._audit_seq:
             yield from self.end()

@@ -153,7 +153,7 @@ class LiveDispatch:
         """Return the session's order group on a shard. The group is created when a shard is first used.
 
         Raises:
-            GroupNotMade: The exchange did not confirm the new group, or somebody else trades the sub-account.
+            GroupNotMade: The exchange did not confirm the new group, or another journal or person trades.
         """
         with self._journal.reading() as reading:
             known = reading.sessions.groups(self._session.session_id).get(exchange_index)
@@ -166,13 +166,13 @@ class LiveDispatch:
         return made
 
     def _require_no_newcomer(self) -> None:
-        """End the session if somebody else began to trade the sub-account since the session was opened.
+        """End the session if another journal or person began to trade the sub-account after it was opened.
 
         The session's own order group is listed already. If two sessions begin at once, at least one of them therefore
         sees the other's group before its first order.
 
         Raises:
-            GroupNotMade: Somebody else made an order group, or the order groups cannot be read. The session has ended.
+            GroupNotMade: Another order group exists, or the order groups cannot be read. The session has ended.
         """
         try:
             found = self._newcomer()

@@ -49,8 +49,8 @@ def _judge_entry(found: list[ApiKeyRecord], subaccount: int) -> tuple[bool, str]
 def _prove_lock(portfolio: PortfolioClient, subaccount: int, balance: Balance) -> tuple[bool, str]:
     """Return whether reads prove that the key is locked to a sub-account, and what they show.
 
-    The vendor's document states two facts about locked keys only: their balance has no breakdown by shard, and the list
-    of sub-account balances names no other sub-account. Reads of another sub-account must be refused as well. The lock
+    The vendor's document states two facts about locked keys only. Their balance has no breakdown by shard. The list of
+    sub-account balances names no other sub-account. Reads of another sub-account must be refused as well. The lock
     keeps the money in the sub-account, even if the key has more scopes than it needs.
 
     Raises:

@@ -113,8 +113,8 @@ def newest_review(connection: sa.Connection) -> int:
 def anchors_since_review(connection: sa.Connection, noted: Sequence[Anchor], database_id: str) -> list[Anchor]:
     """Return the anchors in the file that were made since the newest decision to anchor the journal again.
 
-    Without such a decision, return all. The decision's own anchor is the first anchor in the file of the decision's
-    record, or of a later record, that has the hash of the journal's record.
+    Without such a decision, return all. The decision has an anchor of its own: the first in the file of the decision's
+    record or a later one. Its hash must be that of the journal's record.
     """
     review = newest_review(connection)
     if not review:

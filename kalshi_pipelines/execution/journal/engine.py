@@ -93,8 +93,8 @@ def record_hash(seq: int, prev_hash: str | None, body: str) -> str:
 
 
 def _prepare_postgres(connection: psycopg.Connection[Any], _record: object) -> None:
-    # All integers are sent as 8-byte integers. By default psycopg would choose a type by the size of each number, and
-    # each mix of types would be prepared as a statement of its own.
+    # All integers are sent as 8-byte integers. By default psycopg would choose a type by the size of each number. Each
+    # mix of types would then be prepared as a statement of its own.
     connection.adapters.register_dumper(int, Int8BinaryDumper)
 
 

@@ -1,9 +1,9 @@
 """The claim of a live session on the path of its SQLite journal.
 
-SQLite keeps a journal's newest commits in a file beside it, whose name is made from the journal's path. If one journal
-is opened by two paths (two hard links, or a bind mount of the file), each path has its own such file: the processes do
-not see each other's commits, and they damage the journal. A claim is a lock on the journal's own file, so it is seen
-through every path, also from other containers of this computer.
+SQLite keeps a journal's newest commits in a file beside it. The name of that file is made from the journal's path. Two
+hard links or a bind mount of the file give one journal two paths. Each path then has its own file of commits. The
+processes do not see each other's commits, and they damage the journal. A claim is a lock on the journal's own file. It
+is seen through every path, also from other containers of this computer.
 
 The locks are those of Linux that belong to an open file ("open file description locks"), at a place far behind the
 bytes that SQLite locks. Every path locks a byte of its own, computed from its folder and its name. Processes that use

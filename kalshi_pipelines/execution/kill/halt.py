@@ -31,7 +31,7 @@ _MOST_SECONDS_TO_WRITE: Final = 5.0
 
 
 class CancelTransport(Protocol):
-    """The requests that a halt sends, all of which only reduce risk. ``OrderTransport`` implements them."""
+    """The requests that a halt sends. They only reduce risk. ``OrderTransport`` implements them."""
 
     def cancel_all(self) -> OrderAnswer:
         """Cancel all orders of the sub-account."""

@@ -1,8 +1,8 @@
 """Recognition of the exchange's own JSON answers. Only they prove what the exchange did with a request.
 
 A proxy, a CDN or a captive portal can answer in the exchange's place with any status. Such an answer says nothing about
-the request, which the exchange may have received. The JSON formats of errors are from these sources: recordings of the
-demo exchange (June 2026), docs.kalshi.com "Order errors", and the schema ``ErrorResponse`` of OpenAPI 3.34.0.
+the request, which the exchange may have received. Sources of the JSON formats are recordings of the demo exchange (June
+2026), docs.kalshi.com "Order errors", and the schema ``ErrorResponse`` of OpenAPI 3.34.0.
 """
 
 import json

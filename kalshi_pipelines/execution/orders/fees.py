@@ -43,7 +43,7 @@ _TRADE_FEE_UNIT: Final = 100
 #: counts every 0.01 contract as a small fill.
 _FINE_STEP: Final = 100
 #: The small fills of one order that the bound covers if the balance step is a cent. The published rules set no limit:
-#: 10,000 fills of 0.01 contract cost $100 whatever their price. A bound for that many would reserve a dollar for each
+#: 10,000 fills of 0.01 contract cost $100 at any price. A bound for that many would reserve a dollar for each
 #: contract. An order with more small fills than this exceeds its bound, and that engages the kill switch.
 MOST_SMALL_FILLS: Final = 100
 

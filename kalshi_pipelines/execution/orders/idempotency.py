@@ -29,7 +29,7 @@ def idempotency_key(account: Account, proposer: Proposer, signal: Signal) -> str
 def former_idempotency_key(account: Account, signal: Signal) -> str:
     """Return the key that an order with this signal had before the proposer became a part of the key.
 
-    A signal that was planned in those days stays used, whoever proposes it again.
+    A signal that was planned in those days stays used for every proposer.
     """
     return _digest(_FORMER_VERSION, *_account_parts(account), *_signal_parts(signal))
 

@@ -45,7 +45,7 @@ class NotAcknowledged(ExpectedError):
 
 
 class NothingToAcknowledge(NotAcknowledged):
-    """The account matches the journal, and somebody explained every fact."""
+    """The account matches the journal, and every fact is explained."""
 
 
 @dataclass(frozen=True, slots=True)

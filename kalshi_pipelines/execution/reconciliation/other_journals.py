@@ -20,8 +20,8 @@ from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.text import format_count
 from kalshi_pipelines.units import HOUR_US, instant
 
-#: How far back the account is read: the longest session, the rolling window and the longest trading day, which has 25
-#: hours when summer time ends.
+#: How far back the account is read: the longest session, the rolling window and the longest trading day. The day on
+#: which summer time ends has 25 hours.
 LOOK_BACK_US: Final = LONGEST_SESSION_US + 2 * HOUR_US
 #: The kind of evidence under which persons take responsibility for an order group that this journal did not make.
 ORDER_GROUP: Final = "order_group"
@@ -84,8 +84,8 @@ def read_activity(exchange: ExchangeAccount, now_us: int) -> AccountActivity:
 def find_other_activity(reading: JournalReading, account: Account, activity: AccountActivity) -> OtherActivity:
     """Return the activity that a journal does not know.
 
-    An order whose maker may still trade either rests with a client order id of this program, or belongs to an order
-    group that the exchange still lists. The exchange does not tell whether a group was triggered.
+    The maker of an order may still trade in two cases: the order rests with a client order id of this program, or the
+    exchange still lists its order group. The exchange does not tell whether a group was triggered.
     """
     responsible = reading.acknowledgements.orders(account)
     explained = reading.acknowledgements.subjects(account, ORDER_GROUP)

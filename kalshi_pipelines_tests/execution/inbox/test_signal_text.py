@@ -1,4 +1,4 @@
-"""A signal is one order, however its text was written and by whichever way it reached the inbox."""
+"""A signal is one order, in each spelling of its text and through each entrance of the inbox."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Forgeries of a journal by somebody who owns its database: from a changed byte to a chain with new hashes.
+"""Forgeries of a journal by the owner of its database: from a changed byte to a chain with new hashes.
 
 Each forgery changes a SQLite journal whose guards are lowered, and raises the guards again. Some forgers know the
 format: they make all hashes, and the anchors, agree with what they changed. Only the rules of trading reveal them.

@@ -33,7 +33,7 @@ def put_in(made: ScriptedSession, *orders: ProposedOrder) -> tuple[int, ...]:
 
 
 def hold(made: ScriptedSession, contracts: int, ticker: str = "KXA-26-B") -> None:
-    """Let the journal take over a position of so many YES contracts, or of NO contracts if the number is negative."""
+    """Let the journal take over a position: YES contracts, or NO contracts if the number is negative."""
     account = ScriptedAccount(made.clock)
     account.held = {ticker: Holding(ticker, contracts * 100, abs(contracts) * 500_000)}
     reconciler = Reconciler(made.journal, account, account, ACCOUNT, clock_us=made.clock, pause=lambda seconds: None)

@@ -78,7 +78,7 @@ class ComingBack(Trading):
 
     @rule(side=st.sampled_from(Side), price=st.integers(5, 95), contracts=st.integers(1, 5), rests=st.booleans())
     def order_elsewhere(self, side: Side, price: int, contracts: int, rests: bool) -> None:
-        """Let somebody else order in the sub-account."""
+        """Let another program order in the sub-account."""
         self.elsewhere += 1
         order_id, count = f"elsewhere-{self.elsewhere:06}", 100 * contracts
         self.exchange.orders[order_id] = ExchangeOrder(

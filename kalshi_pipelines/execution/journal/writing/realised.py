@@ -1,7 +1,7 @@
 """Realised results: profits and losses of markets in which nothing is held and nothing is open any longer.
 
-Each scope collects the results of a New York day in one row, so that the profits and the losses of that day count
-against each other. A day's result counts in the scopes of account and event until 24 hours after the day has ended.
+Each scope collects the results of a New York day in one row, so that the day's profits and losses count against each
+other. A day's result counts in the scopes of account and event until 24 hours after the day has ended.
 Afterwards profits and losses leave alike. By then, the day, its rolling window and every session of the day are over.
 """
 

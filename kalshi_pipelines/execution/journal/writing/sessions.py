@@ -56,8 +56,8 @@ class SessionWriter:
         first.
 
         Raises:
-            JournalRefused: Another live session holds the sub-account, an arming has opened a session before, a cap is
-                above its ceiling, the key is not bound, or the run may not be live.
+            JournalRefused: Another live session holds the sub-account, or an arming has opened a session before. A cap
+                above its ceiling, a key that is not bound and a run that may not be live are refused, too.
         """
         if new.mode is Mode.LIVE:
             self._end_expired(new.account)

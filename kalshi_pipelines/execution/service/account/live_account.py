@@ -66,7 +66,7 @@ def has_trade_key(settings: TradeSettings) -> bool:
 def require_private_key_file(trade: TradeSettings) -> None:
     """Check that only the owner of the trade key's file can read or change it.
 
-    Sessions that send orders and arm tokens require this. Whatever stops trading never does: a halt works with an
+    Sessions that send orders and arm tokens require this. Commands that stop trading do not: a halt works with an
     exposed file, too.
 
     Raises:
