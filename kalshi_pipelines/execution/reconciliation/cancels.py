@@ -28,7 +28,7 @@ CANCELABLE: Final = frozenset({OrderState.RESTING, OrderState.PENDING_CANCEL})
 _MARGIN_US: Final = 2 * SECOND_US
 
 
-class CancelTransport(Protocol):
+class SingleCancelTransport(Protocol):
     """The only write to the exchange that a cancel makes. ``OrderTransport`` implements it."""
 
     def cancel(self, order_id: OrderId, ticker: MarketTicker) -> OrderAnswer:
@@ -44,7 +44,7 @@ class CancelContext:
     """
 
     journal: Journal
-    transport: CancelTransport
+    transport: SingleCancelTransport
     open_exchange: Callable[[], AccountReader]
     clock_us: Callable[[], int] = now_us
     pause: Callable[[float], None] = time.sleep

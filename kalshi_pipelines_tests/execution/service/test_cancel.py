@@ -126,7 +126,7 @@ def output_of(capsys: pytest.CaptureFixture[str], status: int, *arguments: objec
     return captured.out + captured.err
 
 
-def test_cancel_of_a_resting_order_is_proved_and_recorded(
+def test_F72_cancel_of_a_resting_order_is_proved_and_recorded(
     trader: Trader, capsys: pytest.CaptureFixture[str], journal_engine: sa.Engine
 ) -> None:
     intent, other = rest(trader), rest(trader)
@@ -181,7 +181,7 @@ def test_cancel_of_an_unknown_number_still_cancels_the_other_orders(
     assert "No order is named" in output_of(capsys, 2)
 
 
-def test_cancel_while_the_kill_switch_is_engaged_works(trader: Trader, capsys: pytest.CaptureFixture[str]) -> None:
+def test_F42_cancel_while_the_kill_switch_is_engaged_works(trader: Trader, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = rest(trader), rest(trader)
     with trader.journal.writing() as transaction:
         transaction.halts.engage(1, "bob", "operator", "odd")
@@ -194,7 +194,7 @@ def test_cancel_while_the_kill_switch_is_engaged_works(trader: Trader, capsys: p
     assert output_of(capsys, 0, "--all").endswith("NOTHING TO CANCEL: no order rests in the journal.\n")
 
 
-def test_cancel_while_the_journal_is_locked_is_sent_and_says_so(
+def test_F20_cancel_while_the_journal_is_locked_is_sent_and_says_so(
     trader: Trader, capsys: pytest.CaptureFixture[str], journal_url: str
 ) -> None:
     intent = rest(trader)

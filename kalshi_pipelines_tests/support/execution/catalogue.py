@@ -257,8 +257,8 @@ THREATS: Final[Mapping[int, Threat]] = {
         "Texts have one normal form at every entrance. The proposer is part of the idempotency key.",
     ),
     72: Threat(
-        "A position cannot be left because caps, money or approval are used up",
-        "An order that only closes adds no risk except its fees, and no cap refuses it.",
+        "A position cannot be left: caps or money are used up, or an order stands in the way",
+        "An order that only closes adds no risk except its fees, and no cap refuses it. `cancel` ends single orders.",
     ),
     73: Threat(
         "An order that opens a position passes as one that closes",
