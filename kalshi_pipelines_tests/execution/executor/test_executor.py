@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import DecisionOutcome
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode

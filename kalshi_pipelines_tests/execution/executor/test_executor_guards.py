@@ -17,7 +17,8 @@ from kalshi_pipelines.execution.executor.dispatch import (
     MOST_REFUSALS_IN_A_ROW,
     GroupNotMade,
 )
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable

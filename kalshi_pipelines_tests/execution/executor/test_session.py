@@ -19,7 +19,8 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, DecisionOutcome
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, SessionRefused
 from kalshi_pipelines.execution.gates.key import key_checks
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets, UnreadableMarket

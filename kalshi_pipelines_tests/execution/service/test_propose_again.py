@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.execution.executor.decisions import Decision, DecisionOutcome
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.tables import proposals

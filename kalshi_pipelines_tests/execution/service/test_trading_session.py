@@ -442,7 +442,7 @@ def test_F39_proposal_that_cannot_be_planned_is_denied_with_an_attempt(
             raise NotCanonical("a number\x1b[2J too large")
         return fee_bound_check(order, *parts)
 
-    monkeypatch.setattr("kalshi_pipelines.execution.executor.executor.fee_bound_check", fee)
+    monkeypatch.setattr("kalshi_pipelines.execution.executor.planning.fee_bound_check", fee)
     run = traded(made, context_of(made))
     decided = {each.proposal_id: (each.outcome, each.reason, each.detail) for each in run.decisions}
     why = "the order cannot be planned: NotCanonical: a number [2J too large"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.dispatch import KillReader, LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.gates.key import available_balance

@@ -14,7 +14,8 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening
 from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.gates.market_snapshot import MarketSnapshot

@@ -16,7 +16,8 @@ from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor import session as sessions
 from kalshi_pipelines.execution.executor.decisions import AdmittedOrder, Decision, DecisionOutcome, after_reconciliation
 from kalshi_pipelines.execution.executor.dispatch import LiveDispatch, OrderDispatch, SimulatedDispatch
-from kalshi_pipelines.execution.executor.executor import ExecutorInputs, TradeExecutor
+from kalshi_pipelines.execution.executor.executor import TradeExecutor
+from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.executor.session import Opening, TradeSession
 from kalshi_pipelines.execution.gates.market_snapshot import ExchangeMarkets
 from kalshi_pipelines.execution.gates.order_checks import check
