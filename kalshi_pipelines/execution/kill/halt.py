@@ -30,7 +30,7 @@ _NOT_FOUND: Final = 404
 _MOST_SECONDS_TO_WRITE: Final = 5.0
 
 
-class CancelTransport(Protocol):
+class HaltTransport(Protocol):
     """The requests that a halt sends. They only reduce risk. ``OrderTransport`` implements them."""
 
     def cancel_all(self) -> OrderAnswer:
@@ -88,7 +88,7 @@ class Halt:
         self,
         switch: KillSwitch,
         emergency: EmergencyFile,
-        transport: CancelTransport,
+        transport: HaltTransport,
         account: AccountReader,
         groups: Groups,
         *,

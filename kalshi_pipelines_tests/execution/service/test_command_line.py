@@ -189,7 +189,7 @@ def test_kill_with_wrong_settings_of_trading_engages_the_switch(
 def test_drifted_position_is_acknowledged_by_its_digest(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "Nothing was acknowledged. No live session of the sub-account was ever opened" in output_of(
+    assert "Nothing was recorded. No live session of the sub-account was ever opened" in output_of(
         capsys, 2, "acknowledge"
     )
     output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
@@ -210,7 +210,7 @@ def test_drifted_position_is_acknowledged_by_its_digest(
     assert "another digest now" in output_of(capsys, 2, "acknowledge", "--digest", "0" * 12, *why)
     assert "has 5 digits" in output_of(capsys, 2, "acknowledge", "--digest", digest[1][:5], *why)
     acknowledged = output_of(capsys, 0, "acknowledge", "--digest", digest[1], *why)
-    assert "Acknowledged by ann" in acknowledged
+    assert "Recorded for ann, as record" in acknowledged
     assert "clean: sandbox" in acknowledged
     output_of(capsys, 0, "release", "--by", "bob", "--why", "ann acknowledged it")
     assert "acknowledged by ann: a transfer" in output_of(capsys, 0, "verify-audit")
