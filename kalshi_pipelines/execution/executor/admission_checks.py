@@ -24,6 +24,7 @@ from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.idempotency import former_idempotency_key, idempotency_key
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
 from kalshi_pipelines.execution.orders.states import TRIED_IN_VAIN, OrderState
+from kalshi_pipelines.units import MINUTE_US
 
 
 class AdmissionChecks:
@@ -87,7 +88,7 @@ class AdmissionChecks:
             reading.reconciliations.newest(account),
             reading.reconciliations.has_any_since_first_session(account),
         )
-        limit = self._settings.reconciled_minutes * 60_000_000
+        limit = self._settings.reconciled_minutes * MINUTE_US
         return (
             check(
                 DenialReason.RECONCILIATION_NOT_CLEAN,

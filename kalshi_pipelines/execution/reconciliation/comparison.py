@@ -32,6 +32,7 @@ from kalshi_pipelines.execution.reconciliation.report import (
 from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, ReconciliationContext
 from kalshi_pipelines.execution.reconciliation.snapshot import AccountSnapshot, take_snapshot
 from kalshi_pipelines.execution.text import safe_line
+from kalshi_pipelines.units import MINUTE_US
 
 _RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
@@ -386,7 +387,7 @@ class _SnapshotPosting:
         ):
             age_us = self._transaction.now_us - intent.planned_us
             if age_us > self._too_long_us:
-                detail = f"for {age_us // 60_000_000} minutes"
+                detail = f"for {age_us // MINUTE_US} minutes"
                 self._add_difference(DifferenceKind.UNKNOWN_TOO_LONG, intent.client_order_id, detail, intent)
 
     def _event_of(self, ticker: str) -> str:

@@ -72,8 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
     user = kill_command.user_name()
     _add_setup(add)
-    _add_trading(add, user)
-    _add_watching(add, user)
+    _add_propose(add, user)
+    _add_sessions(add, user)
+    _add_stopping(add, user)
+    _add_reconciling(add, user)
     return parser
 
 
@@ -94,7 +96,7 @@ def _add_setup(add: Callable[..., argparse.ArgumentParser]) -> None:
     setup.set_defaults(do=setup_commands.setup)
 
 
-def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
+def _add_propose(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     propose = add("propose", help="put an order into the inbox, without sending it")
     propose.add_argument("action", choices=("buy", "sell"))
     propose.add_argument("outcome", choices=("yes", "no"))
@@ -135,6 +137,8 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     _who(propose, user)
     propose.set_defaults(do=inbox_commands.propose_order)
 
+
+def _add_sessions(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     imports = add("import", help="put all orders of a .csv or .json file into the inbox, or none")
     imports.add_argument("file", type=Path)
     _who(imports, user)
@@ -159,7 +163,7 @@ def _add_trading(add: Callable[..., argparse.ArgumentParser], user: str) -> None
     arm.set_defaults(do=session_commands.arm)
 
 
-def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
+def _add_stopping(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     status = add(
         "status",
         help="show the kill switch, session, open orders, last reconciliation, and how much of each cap is used",
@@ -194,6 +198,8 @@ def _add_watching(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     _by_and_why(release, user)
     release.set_defaults(do=stop_commands.release)
 
+
+def _add_reconciling(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     reconcile = add(
         "reconcile", help="compare the account with the journal, and resolve orders whose outcome is unknown"
     )
