@@ -5,7 +5,12 @@ rows are completed with the values that the migration stored.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+from kalshi_pipelines.execution.journal.writing.audit_writer import BODY_VERSION
+
+#: The versions of the format in which the bodies of audit records were ever written.
+VERSIONS: Final = range(1, BODY_VERSION + 1)
 
 
 def complete_row(row: Mapping[str, Any], version: object) -> Mapping[str, Any]:

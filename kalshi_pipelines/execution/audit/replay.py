@@ -3,14 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.admissions import find_forbidden_admissions
+from kalshi_pipelines.execution.audit.own_scopes import find_wrong_hours, find_wrong_scope
 from kalshi_pipelines.execution.audit.realised import RealisedReplay
 from kalshi_pipelines.execution.audit.reservations import NOTHING_COUNTED, CountedMarket, find_wrong_amounts
 from kalshi_pipelines.execution.audit.sendings import find_forbidden_sends, find_misused_armings
-from kalshi_pipelines.execution.journal.guards import ACCOUNT_KEY, HOURS_AHEAD
+from kalshi_pipelines.execution.journal.guards import HOURS_AHEAD
 from kalshi_pipelines.execution.journal.tables import (
     acknowledged_items,
     fills,
@@ -26,7 +27,6 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.states import LEGAL_TRANSITIONS, OPEN_STATES, OrderState
-from kalshi_pipelines.units import HOUR_US, instant
 
 _HOURS = 24
 _AT_ONCE = 10_000
@@ -58,12 +58,14 @@ _KINDS = {"session", "day", "rolling", "event", "account"}
 def replay_states(connection: sa.Connection) -> Iterator[str]:
     """Yield the problems of order events: gaps in the sequence, forbidden transitions, a wrong list of open intents."""
     last: dict[int, tuple[int, str]] = {}
+    records: dict[int, int] = {}
+    names = ("intent_id", "seq", "from_state", "to_state", "audit_seq")
     found = connection.execute(
-        sa.select(order_events.c.intent_id, order_events.c.seq, order_events.c.from_state, order_events.c.to_state)
+        sa.select(*[order_events.c[name] for name in names])
         .order_by(order_events.c.intent_id, order_events.c.seq)
         .execution_options(yield_per=_AT_ONCE)
     )
-    for intent_id, seq, before, after in found:
+    for intent_id, seq, before, after, record in found:
         have = last.get(intent_id)
         if have is None:
             legal = seq == 1 and after == OrderState.PLANNED and before is None
@@ -72,6 +74,9 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
         if not legal:
             yield f"intent {intent_id}: event {seq} goes from {before} to {after}, which is not allowed after {have}"
         last[intent_id] = (seq, after)
+        if record <= records.get(intent_id, intent_id - 1):
+            yield f"intent {intent_id}: event {seq} is of record {record}, which is before that of the event before it"
+        records[intent_id] = record
     wanted = {intent_id: state for intent_id, (_, state) in last.items() if state in set(OPEN_STATES)}
     there = {row[0]: row[1] for row in connection.execute(sa.select(open_intents.c.intent_id, open_intents.c.state))}
     yield from (
@@ -85,6 +90,7 @@ def replay_states(connection: sa.Connection) -> Iterator[str]:
         sa.select(intents.c.intent_id).where(~sa.exists().where(order_events.c.intent_id == intents.c.intent_id))
     )
     yield from (f"intent {intent_id} has no event" for (intent_id,) in without)
+    yield from find_forbidden_admissions(connection)
     yield from find_forbidden_sends(connection)
     yield from find_misused_armings(connection)
 
@@ -203,9 +209,14 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
             for row in connection.execute(sa.select(sessions.c.session_id, sessions.c.position_cap_centicontracts))
         },
     )
+    yield from find_wrong_hours([scope.row for scope in books.scopes.values()])
     reserved: defaultdict[int, set[str]] = defaultdict(set)
     ordered = (
-        sa.select(postings, *[intents.c[name] for name in _OF_INTENTS])
+        sa.select(
+            postings,
+            *[intents.c[name] for name in _OF_INTENTS],
+            *[intents.c[name].label(f"of_order_{name}") for name in ("session_id", "ticker")],
+        )
         .outerjoin(intents, intents.c.intent_id == postings.c.intent_id)
         .order_by(postings.c.audit_seq, postings.c.dedupe, postings.c.scope_id)
     )
@@ -217,8 +228,7 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
         if row["kind"] == "reserve":
             scope = books.scopes[row["scope_id"]].row
             reserved[row["intent_id"]].add(scope["kind"])
-            if row["mode"] == "live" and not _is_its_own(row, scope):
-                yield f"{row['dedupe']} is counted in {scope['kind']} {scope['key']}, which is not the order's own"
+            yield from find_wrong_scope(row, scope)
     yield from books.realised.end()
     yield from _counters(connection, books)
     admitted = sa.select(order_events.c.intent_id).where(order_events.c.to_state == OrderState.RESERVED.value)
@@ -226,20 +236,6 @@ def replay_ledger(connection: sa.Connection) -> Iterator[str]:
         if reserved[intent_id] != _KINDS:
             yield f"intent {intent_id} is reserved in {sorted(reserved[intent_id])} only"
     yield from _open_counts(connection, books)
-
-
-def _is_its_own(row: sa.RowMapping, scope: sa.RowMapping) -> bool:
-    """Return whether a scope fits the order whose reservation was posted to it.
-
-    The scope must be of the order's session, event, account, day or hour. The send guard makes a similar check before
-    an order is sent.
-    """
-    keys = {"session": row["session_id"], "event": row["event_ticker"], "account": ACCOUNT_KEY}
-    if scope["kind"] == "day":
-        return abs((date.fromisoformat(scope["key"]) - instant(row["at_us"]).date()).days) <= 1
-    if scope["kind"] == "rolling":
-        return bool(scope["hour"] == row["at_us"] // HOUR_US and scope["key"] == str(scope["hour"]))
-    return bool(scope["key"] == keys[scope["kind"]])
 
 
 def _counters(connection: sa.Connection, books: _Books) -> Iterator[str]:

@@ -31,6 +31,7 @@ _audit_seq: Final = order_events.c.audit_seq
 _APPROVED: Final = sa.exists().where(
     approvals.c.request_sha256 == intents.c.request_sha256,
     approvals.c.approved_by != intents.c.actor_name,
+    approvals.c.approval_id < _audit_seq,
     approvals.c.approved_us <= _at_us,
     approvals.c.expires_us > _at_us,
 )

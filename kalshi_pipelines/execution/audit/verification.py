@@ -16,9 +16,11 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.breaches import check_breaches
 from kalshi_pipelines.execution.audit.elsewhere import Elsewhere
 from kalshi_pipelines.execution.audit.former_keys import check_former_keys
-from kalshi_pipelines.execution.audit.older_records import complete_row
+from kalshi_pipelines.execution.audit.lists import check_lists
+from kalshi_pipelines.execution.audit.older_records import VERSIONS, complete_row
 from kalshi_pipelines.execution.audit.replay import replay_ledger, replay_states
 from kalshi_pipelines.execution.journal.anchor_trust import anchors_on_record, anchors_since_review
 from kalshi_pipelines.execution.journal.anchors import AnchorFile, AnchorsUnreadable
@@ -129,10 +131,12 @@ def verify(
             problems = itertools.chain(
                 _damage(connection),
                 chain.problems(),
+                check_lists(connection),
                 _rows(connection, chain.recorded),
                 _requests(connection),
                 replay_states(connection),
                 replay_ledger(connection),
+                check_breaches(connection),
                 check_former_keys(connection),
                 _anchors(connection, chain, anchor_file),
                 elsewhere.problems(exchange_orders),
@@ -197,6 +201,8 @@ class _Chain:
             yield f"the body of record {seq} is not canonical JSON"
             return
         content = json.loads(body)
+        if content.get("v") not in VERSIONS:
+            yield f"record {seq} has a body of version {content.get('v')}, which does not exist"
         if content.get("kind") != row["kind"]:
             yield f"record {seq} is of kind {content.get('kind')} in its body, but {row['kind']} in its row"
         for listed in content.get("rows", []):

@@ -8,6 +8,7 @@ import sqlite3
 from kalshi_pipelines.execution.audit.verification import AuditVerdict
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN
+from kalshi_pipelines.execution.journal.migrations import VERSION_TABLE
 from kalshi_pipelines.execution.journal.tables import AUDIT_KINDS, metadata
 from kalshi_pipelines_tests.support.execution.audit_page import OTHERS, PAGE, WHEN
 from kalshi_pipelines_tests.support.execution.order_steps import order_steps
@@ -42,9 +43,21 @@ def test_page_explains_every_kind_every_table_and_every_verdict() -> None:
     assert set(AUDIT_KINDS) - WHEN.keys() == set(re.findall(r"`(\w+)`", unused[1]))
     for table in metadata.sorted_tables:
         assert f"| `{table.name}` |" in TEXT
-    assert OTHERS.keys() <= {table.name for table in metadata.sorted_tables}
+    assert OTHERS.keys() <= {VERSION_TABLE, *(table.name for table in metadata.sorted_tables)}
     for verdict in AuditVerdict:
         assert f"| {verdict.value} | {verdict.exit_status} |" in TEXT
+
+
+def test_page_names_every_table_of_a_journal(sqlite_journal_url: str) -> None:
+    connection = sqlite3.connect(sqlite_journal_url.removeprefix("sqlite:///"))
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    connection.close()
+    assert [name for (name,) in names if f"| `{name}` |" not in TEXT and not name.startswith("sqlite_")] == []
+
+
+def test_page_names_the_tables_of_foreign_orders_with_their_kind() -> None:
+    (row,) = re.findall(r"^\| `foreign` \| .* \| (.*`postings`) \|$", TEXT, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", row) == ["fills", "foreign_orders", "foreign_sightings", "postings"]
 
 
 def test_journal_is_readable_as_the_page_says(sqlite_journal_url: str) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.execution.audit.verification import AuditVerdict, verify
 from kalshi_pipelines.execution.journal.guards import lower_guards, raise_guards
 from kalshi_pipelines.execution.journal.records import Intent
-from kalshi_pipelines_tests.support.execution.order_steps import VERSION, OrderSteps, order_steps
+from kalshi_pipelines_tests.support.execution.order_steps import HOUR, VERSION, OrderSteps, order_steps
 from kalshi_pipelines_tests.support.execution.unsendable import SENDING
 
 REPORTED = {
@@ -65,6 +65,18 @@ def test_order_sent_by_another_code_version_is_reported(sqlite_journal: sa.Engin
     assert verify(sqlite_journal).problems == (
         f"intent {intent.intent_id} was sent by another version of the code than its session's",
     )
+
+
+def test_approval_recorded_after_the_sending_is_reported(sqlite_journal: sa.Engine) -> None:
+    steps = order_steps(sqlite_journal)
+    intent = steps.reserve(approval_required=True)
+    planned_us = steps.clock()
+    steps.clock.now_us += 10
+    sent_unguarded(steps, intent)
+    steps.clock.now_us = planned_us
+    with steps.journal.writing() as transaction:
+        transaction.orders.approve(intent.request_sha256, "grace", steps.clock() + HOUR)
+    assert verify(sqlite_journal).problems == (f"intent {intent.intent_id} was sent without the approval it needed",)
 
 
 def test_order_sent_within_the_rules_is_clean(sqlite_journal: sa.Engine) -> None:

@@ -221,7 +221,12 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
     ),
     (
         ["UPDATE scopes SET key='mine' WHERE kind='account'"],
-        [f"reserve:{number} is counted in account mine, which is not the order's own" for number in (6, 16, 28)],
+        [
+            *[f"reserve:{number} is counted in account mine, which is not the order's own" for number in (6, 16, 28)],
+            "scope account mine is marked as breached, but no record since its last review says so",
+            "record 33 says that scope account account is breached, but the scope is not marked and was not reviewed"
+            " since",
+        ],
     ),
     (
         ["DELETE FROM scopes WHERE scope_id=8"],
@@ -248,6 +253,8 @@ TAMPERED: list[tuple[list[str], list[str]]] = [
         ["UPDATE scopes SET breached=0 WHERE scope_id=9"],
         [
             "scope event KXOTHER is above its cap but not marked as breached",
+            "record 33 says that scope event KXOTHER is breached, but the scope is not marked and was not reviewed"
+            " since",
         ],
     ),
     (

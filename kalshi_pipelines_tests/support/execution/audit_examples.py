@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.records import Arming, ArmingKind, EvidenceItem, Fill, Mode, Signature
+from kalshi_pipelines.execution.journal.records import (
+    Arming,
+    ArmingKind,
+    EvidenceItem,
+    Fill,
+    ForeignOrder,
+    Intent,
+    Mode,
+    Signature,
+)
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
@@ -14,6 +23,7 @@ from kalshi_pipelines_tests.support.execution.order_steps import (
     EVENT,
     NOON,
     VERSION,
+    OrderSteps,
     new_session,
     open_session,
     order_steps,
@@ -60,6 +70,7 @@ def write_remaining_kinds(url: str) -> None:
         transaction.acknowledgements.record(
             ACCOUNT, "acknowledge", "e" * 64, [item], signature, None, needs_second=False
         )
+    _write_what_happened_meanwhile(steps, filled)
     with steps.journal.writing() as transaction:
         bought = Fill("f-10", "order-0001", filled.ticker, Side.BID, 5_000, 1_000, 0, NOON)
         transaction.fills.record(bought, transaction.reading.orders.intent(filled.intent_id))
@@ -75,3 +86,12 @@ def write_remaining_kinds(url: str) -> None:
         number = transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=0, clean=True, report="clean")
         transaction.anchor_events.record_review(file, "grace", "the disk was full", number)
     engine.dispose()
+
+
+def _write_what_happened_meanwhile(steps: OrderSteps, sent: Intent) -> None:
+    """Record an order of another program that rests and then ends, and an answer of the exchange that came too late."""
+    order = ForeignOrder("order-0003", f"{EVENT}-T5", Side.ASK, 6_000, 200, "rests, and the journal never sent it")
+    with steps.journal.writing() as transaction:
+        transaction.foreign_orders.record(ACCOUNT, order, EVENT, fee_bound_microdollars=10_000)
+        transaction.foreign_orders.record_end(ACCOUNT, order.order_id, EVENT)
+        transaction.audit.append("answer", {"intent_id": sent.intent_id, "said": "executed", "status": 201})

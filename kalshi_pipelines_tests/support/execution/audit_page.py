@@ -6,6 +6,7 @@ Each part stands on the page between two comments that name it. The text around 
 import json
 import re
 import tempfile
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -14,9 +15,10 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.audit.verification import DERIVED
 from kalshi_pipelines.execution.journal.engine import open_journal
-from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.journal.migrations import VERSION_TABLE, upgrade_journal
 from kalshi_pipelines.execution.journal.tables import AUDIT_KINDS, POSTING_KINDS, audit_log, metadata
 from kalshi_pipelines.execution.journal.writing.audit_writer import audit_column
+from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, LEGAL_TRANSITIONS, OPEN_STATES, OrderState
 from kalshi_pipelines_tests.support.checkout import DOCS
 from kalshi_pipelines_tests.support.execution.audit_examples import write_remaining_kinds
@@ -38,6 +40,7 @@ WHEN: Final = {
     "abandon": "a reserved order is given up, and its reservation released",
     "simulate": "an order of a dry run reaches the point at which a live order is sent",
     "send": "an order is about to be sent",
+    "answer": "a late answer of the exchange to an order whose state a reconciliation had already found",
     "unknown": "it is unknown whether the exchange has the order",
     "resting": "the exchange reports that the order rests",
     "executed": "the exchange reports that the order is filled",
@@ -55,7 +58,7 @@ WHEN: Final = {
     "realise": "results of markets in which nothing is held or open become results of a day, or leave with their day",
     "opening": "a new day takes over positions, or a position without a recorded fill is taken over",
     "breach": "a recorded fact went beyond the cap of a scope",
-    "review": "a person clears breached scopes",
+    "review": "a person clears breached scopes, or the missing fills of an order are written off",
     "kill": "the kill switch is engaged",
     "release": "the kill switch is released",
     "anchor_failed": "an anchor could not be written",
@@ -67,12 +70,14 @@ WHEN: Final = {
 OTHERS: Final = {
     "audit_log": "the chain itself",
     "audit_head": "one row: the chain's last record",
+    VERSION_TABLE: "one row: the version of the tables. With another version, `verify-audit` could not run",
     "anchors": "compared with the chain and with the anchors file",
     "journal_identity": "one row, repeated in the genesis",
-    "audit_kinds": "the list of kinds",
-    "denial_reasons": "the list of codes",
-    "legal_transitions": "the list of transitions",
-    "scopes": "counters, recomputed from the postings",
+    "audit_kinds": 'equal to the kinds under "Kinds of record"',
+    "denial_reasons": 'equal to the codes under "Codes of denials"',
+    "legal_transitions": 'equal to the table under "Order states"',
+    "scopes": "counters, recomputed from the postings; `breached`, from breaches and reviews; `key` and `hour` of "
+    "reservations. Not checked: `opened_us`, `orders_cap` and `notional_cap_microdollars`",
     "scope_markets": "counters, recomputed from the postings",
     "open_intents": "recomputed from the order events",
     "session_caps": "equal to `caps` in the session's record",
@@ -88,9 +93,14 @@ CHANGES: Final = {
     "settle": "a market pays out, and its position becomes 0",
     "opening": "a new day or a new journal takes over a position that exists already",
     "foreign": "an order or fill that the journal did not send is counted, or such an order no longer rests",
-    "review": "a person clears a breached scope; all amounts are 0",
+    "review": "a person clears a breached scope; all amounts are 0, and the ticker is `*`",
     "realise": "the result of a flat market moves into the result of its day, or leaves the scope with its day",
 }
+_KINDS_AS_CHECK: Final = """\
+The table `audit_kinds` has exactly these kinds and those above. The column "rows of" is no check: it tells what the
+program writes.
+A record of a kind that is not written any more is no fault, and no rule says which tables a record of a kind may list.
+Only record 0 has the kind `genesis`."""
 _EXAMPLES_OF: Final = re.compile(r"<!-- begin ([a-z ]+) -->\n(.*?)<!-- end \1 -->\n", re.DOTALL)
 
 
@@ -102,6 +112,7 @@ def audit_page() -> str:
         "tables": _tables,
         "other tables": _other_tables,
         "kinds": lambda: _kinds(records),
+        "codes": _codes,
         "postings": _postings,
         "transitions": _transitions,
         "open": lambda: f"{_listed(OPEN_STATES)}.\n",
@@ -141,22 +152,24 @@ def _tables() -> str:
     for table in metadata.sorted_tables:
         if table.name not in DERIVED:
             column = audit_column(table)
-            others = [
-                f"(`{each.name}`)" if each.nullable else f"`{each.name}`"
-                for each in table.columns
-                if each.name != column
-            ]
-            lines.append(f"| `{table.name}` | `{column}` | {', '.join(others)} |\n")
+            lines.append(f"| `{table.name}` | `{column}` | {_columns(table, without=column)} |\n")
     return "".join(lines)
 
 
 def _other_tables() -> str:
-    lines = ["| table | how it is checked | columns |\n|---|---|---|\n"]
-    for table in metadata.sorted_tables:
-        if table.name in DERIVED:
-            columns = ", ".join(f"`{each.name}`" for each in table.columns)
-            lines.append(f"| `{table.name}` | {OTHERS.get(table.name, table.name)} | {columns} |\n")
+    lines = ["| table | how it is checked | columns; those in parentheses may be NULL |\n|---|---|---|\n"]
+    lines += [
+        f"| `{table.name}` | {OTHERS.get(table.name, table.name)} | {_columns(table)} |\n"
+        for table in metadata.sorted_tables
+        if table.name in DERIVED
+    ]
+    lines.append(f"| `{VERSION_TABLE}` | {OTHERS[VERSION_TABLE]} | `version_num` |\n")
     return "".join(lines)
+
+
+def _columns(table: sa.Table, without: str = "") -> str:
+    there = [each for each in table.columns if each.name != without]
+    return ", ".join(f"(`{each.name}`)" if each.nullable else f"`{each.name}`" for each in there)
 
 
 def _kinds(records: list[tuple[int, str | None, str, str, str]]) -> str:
@@ -171,9 +184,15 @@ def _kinds(records: list[tuple[int, str | None, str, str, str]]) -> str:
         f"| `{kind}` | {WHEN.get(kind, kind)} | {', '.join(sorted(tables[kind])) or 'no table'} |\n" for kind in there
     ]
     unused = ", ".join(f"`{kind}`" for kind in AUDIT_KINDS if kind not in examples)
-    lines.append(f"\nThis version writes no record of kind {unused}.\n\nAn example of the body of each kind:\n\n")
+    lines.append(f"\nThis version writes no record of kind {unused}.\n\n{_KINDS_AS_CHECK}\n\n")
+    lines.append("An example of the body of each kind:\n\n")
     lines += [f"```json\n{examples[kind]}\n```\n\n" for kind in there]
     return "".join(lines)
+
+
+def _codes() -> str:
+    codes = f"{', '.join(f'`{each.code}`' for each in DenialReason)}."
+    return f"{textwrap.fill(codes, 120, break_long_words=False, break_on_hyphens=False)}\n"
 
 
 def _postings() -> str:

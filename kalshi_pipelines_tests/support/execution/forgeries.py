@@ -117,6 +117,10 @@ def _change_reason(row: Row) -> None:
         row["reason"] = "nothing at all"
 
 
+def _newer_version(content: Row) -> None:
+    content["v"] = 3
+
+
 def _engage_instead(content: Row) -> None:
     if content["kind"] == "release":
         content["kind"] = "kill"
@@ -159,6 +163,20 @@ FORGERIES: Final[Mapping[str, Forgery]] = {
     ),
     "an open order": _sql("DELETE FROM open_intents"),
     "a breach": _sql("UPDATE scopes SET breached = 0 WHERE breached = 1"),
+    "a breach without an excess": _sql("UPDATE scopes SET breached = 1 WHERE breached = 0"),
+    "a breach within a raised cap": _sql(
+        "UPDATE scopes SET breached = 0, worst_cap_microdollars = worst_microdollars WHERE breached = 1"
+    ),
+    "an added transition": _sql("INSERT INTO legal_transitions VALUES ('planned', 'sending')"),
+    "a removed transition": _sql("DELETE FROM legal_transitions WHERE from_state = 'pending_cancel'"),
+    "an added kind": _sql("INSERT INTO audit_kinds VALUES ('gift')"),
+    "a removed kind": _sql("DELETE FROM audit_kinds WHERE kind = 'acknowledge'"),
+    "an added code": _sql("INSERT INTO denial_reasons VALUES ('bad_luck')"),
+    "an added former key": _sql(
+        f"INSERT INTO former_keys SELECT mode, '{'0' * 64}', intent_id FROM intents WHERE mode = 'live' LIMIT 1"
+    ),
+    "an hour": _sql("UPDATE scopes SET hour = hour - 30 WHERE kind = 'rolling'"),
+    "a key of a day": _sql("UPDATE scopes SET key = '2026-11-20' WHERE kind = 'day' AND key < '2026-11-24'"),
     "a rewritten chain": _rewritten(
         "UPDATE kill_events SET reason = 'nothing at all' WHERE seq = 1",
         _in_rows("kill_events", _change_reason),
@@ -166,6 +184,7 @@ FORGERIES: Final[Mapping[str, Forgery]] = {
     ),
     "a rewritten cap": _rewritten("UPDATE session_caps SET orders_cap = 0 WHERE kind = 'session'", _lower_caps),
     "a rewritten approval": _rewritten("UPDATE intents SET approval_required = 1", _in_rows("intents", _need_approval)),
+    "a rewritten version": _rewritten("UPDATE audit_head SET seq = seq", _newer_version),
     "a rewritten release": _rewritten(
         "UPDATE kill_events SET engaged = 1, level = 1, released_seq = NULL, engaged_by = NULL, "
         "released_engaged = NULL, reconciliation_id = NULL WHERE engaged = 0",
