@@ -29,6 +29,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMembe
 
 ENGAGED = "ENGAGED: "
 FLAT = "ENGAGED AND FLAT: "
+MAYBE = "ENGAGED, ORDERS MAY BE UNDER WAY: "
 NOT_FLAT = "ENGAGED, NOT FLAT: "
 NOT = "NOT ENGAGED: "
 NOT_EVERYWHERE = "NOT ENGAGED EVERYWHERE: "
@@ -369,6 +370,24 @@ def journal_is_locked_and_the_emergency_file_is_a_folder(room: KillRoom) -> None
 @case(ENGAGED)
 def journal_is_corrupt(room: KillRoom) -> None:
     room.journal.write_bytes(b"not a database " * 1_000)
+
+
+@case(MAYBE)
+def journal_of_a_running_session_is_corrupt(room: KillRoom) -> None:
+    room.register_session()
+    room.journal.write_bytes(b"not a database " * 1_000)
+
+
+@case(ENGAGED)
+def journal_of_a_session_whose_process_is_gone_is_corrupt(room: KillRoom) -> None:
+    session_whose_process_is_gone(room)
+    room.journal.write_bytes(b"not a database " * 1_000)
+
+
+@case(MAYBE)
+def broken_database_library_and_a_running_session(room: KillRoom) -> None:
+    room.register_session()
+    room.break_modules("sqlalchemy")
 
 
 @case(ENGAGED)

@@ -1,7 +1,8 @@
 """The journal's part of a stop: it waits for orders that were sent before, and shows sessions of every computer."""
 
+import time
 from pathlib import Path
-from threading import Timer
+from threading import Event, Timer
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.stopping import stop_journal
 from kalshi_pipelines.execution.service.stopping.stop_journal import engage_in_journal
 from kalshi_pipelines.execution.service.stopping.stop_settings import StopTarget
-from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
+from kalshi_pipelines_tests.support.execution.order_steps import GROUP, OrderSteps, order_steps
 
 LINE = EmergencyLine("bob", "panic", 1, "operator", 1)
 NO_FILE = OSError("no file")
@@ -61,17 +62,59 @@ def test_F62_stop_waits_for_the_answer_of_an_order_that_was_sent(
     assert steps.reload(intent).state is OrderState.REJECTED
 
 
-@pytest.mark.parametrize(("age_us", "under_way"), [(0, 1), (59_000_000, 1), (61_000_000, 0)])
-def test_F62_order_without_an_answer_is_under_way_for_a_minute(
+@pytest.mark.parametrize("age_us", [0, 59_000_000, 61_000_000, 86_400_000_000])
+@pytest.mark.parametrize("is_fenced", [False, True])
+def test_F62_order_without_an_answer_is_under_way_until_its_fence(
     steps: OrderSteps,
     sqlite_journal: sa.Engine,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     age_us: int,
-    under_way: int,
+    is_fenced: bool,
 ) -> None:
     steps.record_sent()
     steps.clock.now_us += age_us
+    if is_fenced:
+        with steps.journal.writing() as transaction:
+            transaction.evidence.record_fence(GROUP, steps.clock.now_us)
     monkeypatch.setattr(stop_journal, "_MOST_SECONDS_UNDER_WAY", 0.1)
     done = engage_in_journal(target_of(sqlite_journal, tmp_path), LINE, NO_FILE, [])
-    assert (done.record.seq is not None, done.under_way) == (True, under_way)
+    assert done.record.seq is not None
+    assert (done.under_way, done.unread) == (0 if is_fenced else 1, "")
+
+
+def test_stop_does_not_wait_for_an_answer_that_is_overdue(
+    steps: OrderSteps, sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.record_sent()
+    steps.clock.now_us += 61_000_000
+    pauses = list[float]()
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    assert engage_in_journal(target_of(sqlite_journal, tmp_path), LINE, NO_FILE, []).under_way == 1
+    assert pauses == []
+
+
+def test_F62_journal_that_fails_after_the_engagement_leaves_orders_unknown(
+    steps: OrderSteps, sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.record_sent()
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is damaged")
+
+    monkeypatch.setattr(stop_journal, "_observe", fail)
+    done = engage_in_journal(target_of(sqlite_journal, tmp_path), LINE, NO_FILE, [])
+    assert (done.record.seq is not None, done.unread) == (True, "the disk is damaged")
+
+
+def test_F62_journal_that_hangs_after_the_engagement_leaves_orders_unknown(
+    steps: OrderSteps, sqlite_journal: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps.record_sent()
+    ended = Event()
+    monkeypatch.setattr(stop_journal, "_observe", lambda *_: ended.wait(60))
+    monkeypatch.setattr(stop_journal, "_MOST_SECONDS_TO_READ", 0.1)
+    done = engage_in_journal(target_of(sqlite_journal, tmp_path), LINE, NO_FILE, [])
+    ended.set()
+    assert done.record.seq is not None
+    assert "did not answer" in done.unread

@@ -173,8 +173,21 @@ AGAIN = "Run the command again, or delete the trade key on the exchange's page."
         (
             StopReport(1, (TargetStop(HERE, 3, under_way=1),)),
             False,
-            "ENGAGED, 1 ORDER UNDER WAY: no new order is sent, but 1 order sent a moment before may still arrive at "
+            "ENGAGED, 1 ORDER UNDER WAY: no new order is sent, but 1 order sent before may still arrive at "
             "the exchange. Level 2 cancels them and proves it.",
+        ),
+        (
+            StopReport(1, (TargetStop(HERE, 3, unread="it hangs", under_way=1),)),
+            False,
+            "ENGAGED, ORDERS MAY BE UNDER WAY: no new order is sent, but orders sent before may still arrive at the "
+            "exchange, because a journal could not be read. journal /x/sandbox/journal.db: it hangs. Level 2 cancels "
+            "them and proves it.",
+        ),
+        (
+            StopReport(2, (TargetStop(HERE, 3, unread="it hangs"),), flat=("sandbox, sub-account 0",)),
+            True,
+            "ENGAGED AND FLAT: no new order is sent in 1 journal (0 sessions seen), and no order rests in sandbox, "
+            "sub-account 0.",
         ),
         (
             StopReport(2, (TargetStop(HERE, 3, under_way=1),), flat=("sandbox, sub-account 0",)),

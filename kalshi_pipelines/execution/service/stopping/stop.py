@@ -23,6 +23,8 @@ from kalshi_pipelines.execution.service.stopping.stop_settings import ENVIRONMEN
 
 #: Level 2 of the kill switch, which also cancels all orders.
 _CANCELS: Final = 2
+#: The mode of sessions that send no order.
+_DRY_RUN: Final = "dry_run"
 _MOST_SECONDS_FOR_REGISTRY: Final = 5.0
 _MOST_SECONDS_TO_WRITE: Final = 5.0
 #: The longest wait for all journals together, in seconds. A single journal is given up earlier.
@@ -62,6 +64,7 @@ class _Work:
     is_absent: bool = False
     is_foreign: bool = False
     under_way: int = 0
+    unread: str = "it was not read"
     registered: list[SessionEntry] = field(default_factory=list)
     running: list[SessionEntry] = field(default_factory=list)
     file_problem: OSError | None = None
@@ -80,9 +83,23 @@ class _Work:
             is_absent=self.is_absent,
             is_foreign=self.is_foreign,
             under_way=self.under_way,
+            unread=self.unread if self._may_have_sent() else "",
             is_needed=self.is_needed,
             sessions=tuple({**self.seen, **known}.values()),
             has_running_session=bool(known),
+        )
+
+    def _may_have_sent(self) -> bool:
+        """Return whether a session was seen whose process is not proved gone.
+
+        Sessions on other computers use a journal on a server. This computer sees them only in the journal.
+        """
+        gone = {each.session_id for each in self.registered if not each.is_running}
+        is_on_server = self.target.sqlite_file is None and self.seq is not None
+        return (
+            is_on_server
+            or len(gone & self.seen.keys()) < len(self.seen)
+            or any(each.is_running and each.mode != _DRY_RUN for each in self.running)
         )
 
 
@@ -203,7 +220,7 @@ def _engage(work: _Work, line: EmergencyLine) -> None:
 
 def _take(work: _Work, done: "JournalStop") -> None:
     work.seq, work.problem, work.ended = done.record.seq, done.record.problem, done.ended
-    work.is_foreign, work.under_way = done.is_foreign, done.under_way
+    work.is_foreign, work.under_way, work.unread = done.is_foreign, done.under_way, done.unread
     work.seen = {each.session_id: f"{each}, {work.target.environment}" for each in done.sessions}
 
 

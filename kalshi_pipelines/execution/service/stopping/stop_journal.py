@@ -6,7 +6,7 @@ files.
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kalshi_pipelines.execution.journal.engine import open_journal
@@ -25,8 +25,8 @@ _MOST_SECONDS_TO_READ: Final = 5.0
 #: 5 seconds for a connection and 15 seconds for an answer.
 _MOST_SECONDS_UNDER_WAY: Final = 22.0
 _SECONDS_BETWEEN_LOOKS: Final = 0.2
-#: An order that was sent longer ago counts as old: its reconciliation is due, and no wait can decide it.
-_MOST_AGE_UNDER_WAY_US: Final = MINUTE_US
+#: No answer is awaited for an order that was sent longer ago: only a reconciliation can decide it.
+_MOST_AGE_AWAITED_US: Final = MINUTE_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,9 @@ class JournalStop:
         record: The place where the engagement is recorded.
         sessions: The sessions that hold a lease.
         ended: The ids of those sessions in question that have ended.
-        under_way: The number of orders that were sent a short time ago and have no known outcome yet.
+        under_way: The number of orders that were sent, have no known outcome, and may still arrive at the exchange.
+        awaited: How many of them were sent a short time ago, so that an answer may come soon.
+        unread: Why the orders could not be read after the engagement; empty if they were read.
         is_foreign: Whether the journal belongs to another environment, so that no session can use it here.
     """
 
@@ -57,6 +59,8 @@ class JournalStop:
     sessions: tuple[JournalSession, ...] = ()
     ended: frozenset[str] = frozenset()
     under_way: int = 0
+    awaited: int = 0
+    unread: str = ""
     is_foreign: bool = False
 
 
@@ -96,23 +100,26 @@ def engage_in_journal(
     try:
         record = switch.record_written(line) if file_problem is None else switch.engage_without_file(line, file_problem)
     except OSError as error:
-        return JournalStop(EngagementRecord(None, str(error), is_on_record=False))
+        return JournalStop(EngagementRecord(None, str(error), is_on_record=False), unread=str(error))
     if foreign:
-        return JournalStop(record, is_foreign=True)
+        return JournalStop(record, unread=str(foreign[0].problem), is_foreign=True)
     return _wait_for_orders_under_way(lambda: _observe(target, journal, record, in_question), record)
 
 
 def _wait_for_orders_under_way(observe: Callable[[], JournalStop], record: EngagementRecord) -> JournalStop:
-    """Read the journal until no order is under way any more, for a limited time."""
+    """Read the journal until no answer is awaited any more, for a limited time.
+
+    If the journal cannot be read, the result says so, because an order may then be under way.
+    """
     within_limit = BoundedWait("the journal", _MOST_SECONDS_TO_READ)
     give_up = time.monotonic() + _MOST_SECONDS_UNDER_WAY
     stopped = JournalStop(record)
     while True:
         try:
             stopped = within_limit(observe)
-        except Exception:  # noqa: BLE001  # the engagement is recorded; only what the journal shows is missing
-            return stopped
-        if not stopped.under_way or time.monotonic() > give_up:
+        except Exception as error:  # noqa: BLE001  # the engagement is recorded; only what the journal shows is missing
+            return replace(stopped, unread=str(error) or type(error).__name__)
+        if not stopped.awaited or time.monotonic() > give_up:
             return stopped
         time.sleep(_SECONDS_BETWEEN_LOOKS)
 
@@ -122,7 +129,7 @@ def _observe(
 ) -> JournalStop:
     """Read sessions and orders after an engagement, and check that the journal shows the engagement."""
     with journal().reading() as reading:
-        now, sessions, under_way = now_us(), [], 0
+        now, sessions, sent_us = now_us(), [], list[int]()
         for subaccount in reading.sessions.live_subaccounts(target.environment):
             account = Account(target.environment, subaccount)
             lease = reading.sessions.lease(account)
@@ -130,11 +137,17 @@ def _observe(
                 holder = reading.sessions.lease_holder(lease.session_id)
                 sessions.append(JournalSession(lease.session_id, subaccount, holder))
             sent = reading.orders.open_intents(account, states=(OrderState.SENDING, OrderState.UNKNOWN))
-            under_way += sum(abs(now - each.state_us) < _MOST_AGE_UNDER_WAY_US for each in sent)
+            # The exchange accepts no order of a fenced group. Any other order may arrive late, however old it is.
+            sent_us += [
+                each.state_us
+                for each in sent
+                if each.order_group_id is None or reading.evidence.fence_of(each.order_group_id) is None
+            ]
         ended = frozenset(each for each in in_question if reading.sessions.has_ended(each))
         if record.seq is not None and not reading.halts.kill_state().engaged:
             record = EngagementRecord(None, "another person has released the switch meanwhile", is_on_record=False)
-    return JournalStop(record, tuple(sessions), ended, under_way)
+    awaited = sum(abs(now - each) < _MOST_AGE_AWAITED_US for each in sent_us)
+    return JournalStop(record, tuple(sessions), ended, len(sent_us), awaited)
 
 
 def _switch(target: StopTarget, journal: Callable[[], Journal]) -> KillSwitch:

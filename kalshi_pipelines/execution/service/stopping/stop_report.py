@@ -22,7 +22,8 @@ class TargetStop:
         problem: Why one of them does not have it.
         is_absent: Whether the journal does not exist.
         is_foreign: Whether the journal belongs to another environment, so that no session can use it.
-        under_way: The number of orders that were sent a short time before and have no known outcome.
+        under_way: The number of orders that were sent before, have no known outcome, and may still arrive.
+        unread: Why it is unknown whether orders are under way; empty if it is known, or if no session can send.
         is_needed: Whether the stop fails if this journal is not engaged.
         sessions: The sessions of this journal that were seen.
         has_running_session: Whether a session is registered whose process may still run.
@@ -35,6 +36,7 @@ class TargetStop:
     is_absent: bool = False
     is_foreign: bool = False
     under_way: int = 0
+    unread: str = ""
     is_needed: bool = True
     sessions: tuple[str, ...] = ()
     has_running_session: bool = False
@@ -109,9 +111,19 @@ class StopReport:
         return 0 if self.flat and not self.unflat else sum(each.under_way for each in self.targets)
 
     @property
+    def unread(self) -> tuple[str, ...]:
+        """Every reason why it is unknown whether an order is under way.
+
+        A proof that no order rests includes such orders, as in ``under_way``.
+        """
+        if self.flat and not self.unflat:
+            return ()
+        return tuple(f"journal {each.target.place}: {each.unread}" for each in self.targets if each.unread)
+
+    @property
     def succeeded(self) -> bool:
         """Whether everything that was asked for is proved: engaged, and at level 2 also flat."""
-        return self.is_engaged and not self.unflat and not self.under_way
+        return self.is_engaged and not self.unflat and not self.under_way and not self.unread
 
     @property
     def last_line(self) -> str:
@@ -119,11 +131,7 @@ class StopReport:
         if self.succeeded:
             return self._success()
         if self.is_engaged and not self.unflat:
-            sent = _count(self.under_way, "order")
-            return (
-                f"ENGAGED, {sent.upper()} UNDER WAY: no new order is sent, but {sent} sent a moment before may still "
-                "arrive at the exchange. Level 2 cancels them and proves it."
-            )
+            return one_line(self._under_way())
         if self.is_engaged:
             return one_line(f"ENGAGED, NOT FLAT: orders may still rest. {_listed(self.unflat)} {_AGAIN}")
         reasons = _listed(self.not_engaged or ("no journal was found here, and none is registered on this computer",))
@@ -155,6 +163,20 @@ class StopReport:
         yield from (one_line(f"Canceled without proof: {each}") for each in self.canceled)
         yield from (one_line(f"NOT FLAT: {each}") for each in self.unflat)
         yield self.last_line
+
+    def _under_way(self) -> str:
+        """Return the last line for orders that were sent before and may still arrive."""
+        proof = "Level 2 cancels them and proves it."
+        if self.unread:
+            return (
+                "ENGAGED, ORDERS MAY BE UNDER WAY: no new order is sent, but orders sent before may still arrive at "
+                f"the exchange, because a journal could not be read. {_listed(self.unread)} {proof}"
+            )
+        sent = _count(self.under_way, "order")
+        return (
+            f"ENGAGED, {sent.upper()} UNDER WAY: no new order is sent, but {sent} sent before may still arrive at the "
+            f"exchange. {proof}"
+        )
 
     def _success(self) -> str:
         where = f"{_count(len(self.engaged), 'journal')} ({_count(len(self.sessions), 'session')} seen)"
