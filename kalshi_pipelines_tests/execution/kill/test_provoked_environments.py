@@ -390,9 +390,34 @@ def broken_database_library_and_a_running_session(room: KillRoom) -> None:
     room.break_modules("sqlalchemy")
 
 
-@case(ENGAGED)
+@case(NOT)
 def journal_is_empty(room: KillRoom) -> None:
     room.journal.write_bytes(b"")
+
+
+@case(NOT)
+def file_was_never_set_up_as_a_journal(room: KillRoom) -> None:
+    room.journal.unlink()
+    leave_database(room.journal)
+
+
+@case(NOT)
+def empty_journal_in_the_current_folder(room: KillRoom) -> None:
+    room.forget_variables()
+    leave_empty_journal(room)
+
+
+@case(ENGAGED)
+def empty_journal_in_the_current_folder_and_registered_journal(room: KillRoom) -> None:
+    room.register()
+    empty_journal_in_the_current_folder(room)
+
+
+@case(ENGAGED)
+def other_database_in_the_current_folder_and_registered_journal(room: KillRoom) -> None:
+    room.register()
+    empty_journal_in_the_current_folder(room)
+    leave_database(room.elsewhere / "data" / "sandbox" / "journal.db")
 
 
 @case(ENGAGED)
@@ -471,6 +496,20 @@ def level_2_in_the_wrong_folder_without_a_key(room: KillRoom) -> None:
     room.forget_variables()
     room.cwd = room.elsewhere
     room.arguments += ["--level", "2"]
+
+
+def leave_empty_journal(room: KillRoom) -> None:
+    """Let the current folder be one with an empty file in the place of a journal."""
+    room.cwd = room.elsewhere
+    (room.cwd / "data" / "sandbox").mkdir(parents=True)
+    (room.cwd / "data" / "sandbox" / "journal.db").touch()
+
+
+def leave_database(file: Path) -> None:
+    """Leave a database that is no journal."""
+    connection = sqlite3.connect(file)
+    connection.execute("CREATE TABLE notes (text TEXT)")
+    connection.close()
 
 
 def write_nothing() -> None:

@@ -18,6 +18,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.registry import RegistryReading, SessionEntry, read_registry, remove_entry
+from kalshi_pipelines.execution.service.stopping.journal_file import lacks_journal
 from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, TargetStop
 from kalshi_pipelines.execution.service.stopping.stop_settings import ENVIRONMENTS, StopKey, StopSettings, StopTarget
 
@@ -183,12 +184,15 @@ def _targets(settings: StopSettings, registry: RegistryReading) -> tuple[list[_W
 
 
 def _is_absent(target: StopTarget) -> bool:
-    """Return whether the file of a journal is missing. A journal in a server's database counts as existing."""
+    """Return whether the file of a journal is missing, empty or was never set up as a journal.
+
+    A journal in a server's database counts as existing.
+    """
     file = target.sqlite_file
     if file is None:
         return False
     try:
-        return not BoundedWait(f"the disk of {file}", _MOST_SECONDS_TO_WRITE)(file.exists)
+        return BoundedWait(f"the disk of {file}", _MOST_SECONDS_TO_WRITE)(lambda: lacks_journal(file))
     except OSError:
         return False
 
