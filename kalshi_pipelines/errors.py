@@ -31,6 +31,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         NotReleased (execution.kill.switch)
         NotCanonical (execution.orders.canonical_json)
         FeeNotBounded (execution.orders.fees)
+        UnusableName (execution.orders.persons)
         InvalidTerms (execution.orders.terms)
         UnreadableAccount (execution.reconciliation.account)
         NotAcknowledged (execution.reconciliation.evidence)

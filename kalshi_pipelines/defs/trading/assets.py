@@ -23,6 +23,7 @@ from kalshi_pipelines.execution.gates.arming import run_arming
 from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import propose
 from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.orders.persons import person_name
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.account.live_account import has_trade_key, live_account
 from kalshi_pipelines.execution.service.sessions.inbox_selection import FORGOTTEN_AFTER_US, MOST_PROPOSALS
@@ -107,7 +108,7 @@ def executed_orders(
         return
     require_head(warehouse.engine)
     arming = run_arming(config.armed_by, config.armed_at, config.why, config.nonce)
-    opening = Opening(config.armed_by, gate.origin, config.why, arming)
+    opening = Opening(person_name(config.armed_by), gate.origin, config.why, arming)
     run = _trade(context, journal, warehouse, exchange, opening)
     facts = {**session_metadata(run), "armed_by": config.armed_by, "why": config.why}
     if not gate.is_open:

@@ -13,6 +13,7 @@ import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.orders.persons import UnusableName, person_name
 
 #: Longest time from arming a run to the start of its trading. The run may spend a part of this time in a queue.
 ARMED_FOR: Final = dt.timedelta(minutes=15)
@@ -121,6 +122,10 @@ def _why_not_armed(armed: ArmedByHand, now: dt.datetime) -> tuple[str, ...]:
     missing = [name for name, text in texts.items() if not text.strip()]
     if missing:
         return (f"nobody armed this run: the config of executed_orders lacks {', '.join(missing)}",)
+    try:
+        person_name(armed.armed_by)
+    except UnusableName as error:
+        return (f"armed_by: {error}",)
     try:
         armed_at = dt.datetime.fromisoformat(armed.armed_at)
     except ValueError:

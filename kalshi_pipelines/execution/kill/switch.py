@@ -36,6 +36,7 @@ from kalshi_pipelines.execution.kill.sources import (
     read_sources,
 )
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.persons import UnusableName, clean_name, is_same_person, person_name
 from kalshi_pipelines.units import MINUTE_US, now_us
 
 #: The exchange may cancel orders that are placed within this time after a cancel-all. OpenAPI 3.34.0: "newly placed
@@ -194,6 +195,10 @@ class KillSwitch:
         """
         if not reason.strip() or not by.strip():
             raise NotReleased("A release needs a name and a reason.", "Give both.")
+        try:
+            by = person_name(by)
+        except UnusableName as error:
+            raise NotReleased(error.problem, error.remedy) from error
         still = read_sources(self._others) if self._others else None
         if still is not None and still.engaged:
             raise NotReleased(f"Other sources are still engaged: {still.why}.", "Clear them, then release again.")
@@ -205,7 +210,7 @@ class KillSwitch:
         try:
             with journal.writing() as transaction:
                 engagements, now = transaction.reading.halts.engagements_since_release(), transaction.now_us
-                if any(each.by_whom == by for each in engagements):
+                if any(is_same_person(each.by_whom, by) for each in engagements):
                     raise NotReleased(f"{by} engaged the kill switch.", "Let another person release it.")
                 _require_tail_over(engagements, now)
                 rests_on = self._reconciliations_since(transaction.reading, transaction.reading.halts.kill_state(), now)
@@ -271,7 +276,7 @@ def _engage(transaction: JournalTransaction, line: EmergencyLine, facts: Mapping
 
     The person's name, the reason and the source are shortened and cleaned, so that no text can prevent the record.
     """
-    by, reason, source = _text(line.by, 200), _text(line.reason, 4_000), _text(line.source, 100)
+    by, reason, source = clean_name(line.by, "not given"), _text(line.reason, 4_000), _text(line.source, 100)
     return transaction.halts.engage(max(1, min(3, line.level)), source, by, reason, facts)
 
 

@@ -12,6 +12,7 @@ from kalshi_pipelines.execution.journal.records import Details, EvidenceItem, Fo
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
+from kalshi_pipelines.execution.orders.persons import is_same_person
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState, Writer
 from kalshi_pipelines.execution.reconciliation.comparison import Comparison, post_snapshot
 from kalshi_pipelines.execution.reconciliation.evidence import (
@@ -106,7 +107,7 @@ def acknowledge(
             _require_digest(evidence, digest)
             since_us = transaction.now_us - SIGNATURE_VALID_US
             signed = transaction.reading.acknowledgements.signatures(account, action, evidence.sha256, since_us)
-            others = [each for each in signed if each.by != signature.by]
+            others = [each for each in signed if not is_same_person(each.by, signature.by)]
             if evidence.needs_second and not others:
                 _undo(evidence)
             first, second = (others[-1], signature) if evidence.needs_second else (signature, None)

@@ -14,6 +14,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.execution.journal.journal import Journal
+from kalshi_pipelines.execution.orders.persons import person_name
 from kalshi_pipelines.execution.service.account.live_account import LiveAccount, live_account, live_transport
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
@@ -134,13 +135,15 @@ class CommandContext:
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:
-    """Check that the person's name and the reason can be stored with an armed run or a session.
+    """Check that the person's name and the reason can be stored, and bring the name into its stored form.
 
     Raises:
         CommandRefused: ``--by`` or ``--why`` is empty, too long, or has characters that cannot be printed.
+        UnusableName: ``--by`` has characters that no screen shows.
     """
     for option, text in (("--by", given.by), ("--why", given.why)):
         if not (text.strip() and text.isprintable() and len(text) <= LONGEST_TEXT):
             raise CommandRefused(
                 f"{option} has {len(text)} characters.", f"Write one printable line of 1 to {LONGEST_TEXT} characters."
             )
+    given.by = person_name(given.by)

@@ -76,6 +76,21 @@ def test_release_needs_a_clean_reconciliation_newer_than_the_halt(
     assert (last["by_whom"], last["reconciliation_id"]) == ("bob", made)
 
 
+@pytest.mark.parametrize("by", ["ann ", "Ann", "ANN", "\uff41nn", "ann\u200b", "a\u00adnn", "an\ufe0fn"])
+def test_person_who_halted_does_not_release_in_another_spelling(steps: OrderSteps, switch: KillSwitch, by: str) -> None:
+    switch.engage("ann", "odd fills")
+    steps.clock.now_us += SECOND
+    reconciled(steps, clean=True)
+    refused(switch, "engaged the kill switch|cannot be used", by)
+
+
+def test_person_who_halted_in_an_odd_spelling_does_not_release(steps: OrderSteps, switch: KillSwitch) -> None:
+    switch.engage(" Jose\u0301\u200b ", "odd fills")
+    steps.clock.now_us += SECOND
+    reconciled(steps, clean=True)
+    refused(switch, "engaged the kill switch", "jos\u00e9")
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_release_waits_a_minute_after_a_cancel_all(steps: OrderSteps, switch: KillSwitch, again: bool) -> None:
     switch.engage("ann", "the end", level=2)

@@ -423,6 +423,18 @@ def test_F50_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
     goes_on(bench, second=False)
 
 
+@pytest.mark.parametrize("by", [" ann", "Ann", "ann\u200b", "\uff41nn"])
+def test_F77_one_person_cannot_sign_twice_in_two_spellings(bench: Bench, by: str) -> None:
+    bench.resting()
+    bench.account.listed = []
+    bench.reconcile()
+    bench.end_session()
+    evidence = bench.work.show_evidence()
+    assert bench.work.acknowledge(evidence.sha256, ANN).number is None
+    assert bench.work.acknowledge(evidence.sha256, replace(ANN, by=by)).number is None
+    assert bench.work.acknowledge(evidence.sha256, BOB).number is not None
+
+
 def test_F77_one_person_cannot_sign_twice_and_a_signature_expires(bench: Bench) -> None:
     bench.resting()
     bench.account.listed = []

@@ -219,6 +219,7 @@ def test_approval_that_would_never_count_is_refused(sqlite_journal: sa.Engine) -
         (planned, "ann", "is planned and does not wait for approval"),
         (sent, "ann", "is sending and does not wait for approval"),
         (waits, " ada\t", "was proposed by ada, who cannot approve it"),
+        (waits, "Ada", "was proposed by Ada, who cannot approve it"),
         (waits, "ada", r"was proposed by ada, who cannot approve it\. Nothing was approved\. Another person"),
     ):
         with pytest.raises(CommandRefused, match=f"^Intent {intent.intent_id} {sentence}"):

@@ -16,6 +16,7 @@ from kalshi_pipelines.execution.journal.reading.journal_reading import JournalRe
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.persons import clean_name
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.cancels import (
@@ -27,6 +28,7 @@ from kalshi_pipelines.execution.reconciliation.cancels import (
 )
 from kalshi_pipelines.execution.service.account.live_account import live_transport
 from kalshi_pipelines.execution.service.command_context import LONGEST_TEXT, CommandContext, CommandRefused
+from kalshi_pipelines.execution.service.stopping.kill_command import user_name
 from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
 from kalshi_pipelines.execution.text import format_count, safe_line
 from kalshi_pipelines.settings import InvalidSettings
@@ -125,7 +127,7 @@ def _cancel(
 
     with live_transport(context.settings, trade) as transport:
         # The name and the reason are shortened rather than refused, so that they never prevent a cancel.
-        by, why = safe_line(given.by, LONGEST_TEXT), safe_line(given.why, LONGEST_TEXT)
+        by, why = clean_name(given.by, user_name()), safe_line(given.why, LONGEST_TEXT)
         return cancel_orders(CancelContext(journal, transport, open_exchange), intents, by, why)
 
 

@@ -87,7 +87,7 @@ def _sign(
     reconciler: Reconciler, given: argparse.Namespace, action: str, history: Sequence[EvidenceItem]
 ) -> ReconciliationReport | None:
     """Sign the evidence. Return the reconciliation after it, or None if another person still has to sign."""
-    done = reconciler.acknowledge(given.digest, Signature(given.by.strip(), given.why.strip()), action, history)
+    done = reconciler.acknowledge(given.digest, Signature(given.by, given.why.strip()), action, history)
     print(done.evidence)
     if done.number is None:
         print(

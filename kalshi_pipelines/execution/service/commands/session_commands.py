@@ -15,12 +15,13 @@ from kalshi_pipelines.execution.journal.errors import JournalOutdated, JournalUn
 from kalshi_pipelines.execution.journal.records import Intent, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.amounts import money
+from kalshi_pipelines.execution.orders.persons import clean_name, is_same_person, person_name
 from kalshi_pipelines.execution.orders.proposals import ActorKind
-from kalshi_pipelines.execution.orders.signal_text import normalise
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.account.live_account import live_transport, require_private_key_file
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused, require_by_and_why
 from kalshi_pipelines.execution.service.sessions.trading_session import TradingContext, trade
+from kalshi_pipelines.execution.service.stopping.kill_command import user_name
 from kalshi_pipelines.execution.text import format_count, format_instant, safe_line
 from kalshi_pipelines.units import MINUTE_US, instant, now_us
 
@@ -65,8 +66,7 @@ def _describe_what_is_open(context: CommandContext) -> str:
 
 def approve(context: CommandContext, given: argparse.Namespace) -> int:
     """Record a person's approval of exactly one order's request, valid for ten minutes."""
-    # A proposer's name is stored in this form. In another spelling, proposers could approve their own orders.
-    given.by = normalise(given.by)
+    given.by = person_name(given.by)
     print(context.whereabouts())
     with context.journal().writing() as transaction:
         try:
@@ -111,7 +111,7 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
             f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}. Nothing was approved.",
             "Propose the order again.",
         )
-    if transaction.reading.orders.actor_of(intent) == by:
+    if is_same_person(transaction.reading.orders.actor_of(intent), by):
         raise CommandRefused(
             f"Intent {intent.intent_id} was proposed by {safe_line(by)}, who cannot approve it. Nothing was approved.",
             "Another person must run this command, or name themselves with --by.",
@@ -164,7 +164,7 @@ def close_session(context: CommandContext, given: argparse.Namespace) -> int:
         session = transaction.reading.sessions.live_session(context.trade.account(context.settings.environment))
         if session is None:
             raise CommandRefused("There is no live session on this sub-account.")
-        transaction.sessions.end(session, f"by {given.by}: {given.why}")
+        transaction.sessions.end(session, f"by {clean_name(given.by, user_name())}: {given.why}")
     journal.anchor()
     print(f"Session {session} is closed and can send nothing more. `reconcile` takes care of its resting orders.")
     return 0

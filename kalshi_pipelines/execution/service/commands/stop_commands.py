@@ -5,9 +5,11 @@ import sys
 import time
 
 from kalshi_pipelines.execution.kill.switch import NotReleased
+from kalshi_pipelines.execution.orders.persons import clean_name, person_name
 from kalshi_pipelines.execution.service.account.kill_switch import halt, kill_switch
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 from kalshi_pipelines.execution.service.sessions.session_registration import register_released_journal
+from kalshi_pipelines.execution.service.stopping.kill_command import user_name
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.settings import Environment
 
@@ -24,7 +26,7 @@ def drill(context: CommandContext, given: argparse.Namespace) -> int:
     print(context.whereabouts())
     began = time.monotonic()
     with halt(context.settings, context.trade, context.journal) as halting:
-        report = halting.run(given.by, f"drill: {given.why}", given.patience)
+        report = halting.run(clean_name(given.by, user_name()), f"drill: {given.why}", given.patience)
     print(
         f"{report}\nThe drill took {time.monotonic() - began:.1f} seconds. Run `reconcile`, then let another person "
         "run `release`."
@@ -34,6 +36,7 @@ def drill(context: CommandContext, given: argparse.Namespace) -> int:
 
 def release(context: CommandContext, given: argparse.Namespace) -> int:
     """Release the kill switch, so that new sessions can trade. Stopped sessions stay stopped."""
+    given.by = person_name(given.by)
     print(context.whereabouts())
     problem = register_released_journal(context.settings)
     if problem:

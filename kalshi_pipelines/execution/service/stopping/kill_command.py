@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from kalshi_pipelines.execution.orders.persons import clean_name
 from kalshi_pipelines.execution.service.stopping.stop import StopRequest, stop
 from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, one_line
 from kalshi_pipelines.execution.service.stopping.stop_settings import StopSettings
@@ -63,7 +64,9 @@ def kill(given: argparse.Namespace) -> int:
 
 
 def _kill(given: argparse.Namespace) -> int:
-    request = StopRequest(given.by, given.why, given.level, given.patience, given.only_this_journal)
+    request = StopRequest(
+        clean_name(given.by, user_name()), given.why, given.level, given.patience, given.only_this_journal
+    )
     try:
         report = stop(StopSettings.from_environment(), request)
     except KeyboardInterrupt:

@@ -18,6 +18,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.kill.bounded import BoundedWait
 from kalshi_pipelines.execution.kill.emergency import EmergencyFile, EmergencyLine
 from kalshi_pipelines.execution.kill.registry import RegistryReading, SessionEntry, read_registry, remove_entry
+from kalshi_pipelines.execution.orders.persons import clean_name
 from kalshi_pipelines.execution.service.stopping.journal_file import lacks_journal
 from kalshi_pipelines.execution.service.stopping.stop_report import StopReport, TargetStop
 from kalshi_pipelines.execution.service.stopping.stop_settings import ENVIRONMENTS, StopKey, StopSettings, StopTarget
@@ -125,7 +126,9 @@ def stop(settings: StopSettings, request: StopRequest) -> StopReport:
         problems += registry.problems
     work, absent = _targets(settings, registry)
     notes += absent
-    line = EmergencyLine(request.by, request.why, request.level, "operator", time.time_ns() // 1_000)
+    line = EmergencyLine(
+        clean_name(request.by, "not given"), request.why, request.level, "operator", time.time_ns() // 1_000
+    )
     exchange = _Exchange()
     _write_files(work, line)
     journals = _start(lambda each: _engage(each, line), [each for each in work if not each.is_absent])
