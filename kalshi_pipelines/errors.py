@@ -26,6 +26,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         JournalRefused (execution.journal.errors)
         JournalRestored (execution.journal.errors)
         JournalUnavailable (execution.journal.errors)
+            JournalMissing (execution.journal.errors)
         EmergencyFileUnreadable (execution.kill.emergency)
         NotRegistered (execution.kill.registry)
         NotReleased (execution.kill.switch)

@@ -5,7 +5,7 @@ the beginning of a write.
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -109,8 +109,11 @@ def place_of(database: sa.Engine | sa.URL) -> str:
     return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def open_engine(text: str) -> sa.Engine:
+def open_engine(text: str, missing: Callable[[Path], ExpectedError] | None = None) -> sa.Engine:
     """Return an engine for a warehouse URL, and create the folder of a SQLite file if it is missing.
+
+    With ``missing``, no folder or file is ever created: connecting to a missing file raises the error that ``missing``
+    returns for its path.
 
     Raises:
         WarehouseUnavailable: The URL cannot be used, or the folder cannot be created or written.
@@ -118,8 +121,17 @@ def open_engine(text: str) -> sa.Engine:
     url = warehouse_url(text)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, connect_args=_KEEP_ALIVE)
-    make_writable_folder(Path(str(url.database)).parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
+    file = Path(str(url.database))
+    if missing is None or file.parent.is_dir():
+        make_writable_folder(file.parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
+    if missing is not None:
+
+        def require_file(*_: object) -> None:
+            if not file.exists():
+                raise missing(file)
+
+        sa.event.listen(engine, "do_connect", require_file)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine

@@ -5,8 +5,9 @@ A commit returns only when it is on the disk, and no transaction waits long for 
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,10 +17,16 @@ from psycopg.types.numeric import Int8BinaryDumper
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from kalshi_pipelines.execution.journal.deferred import share_round_trips
-from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
+from kalshi_pipelines.execution.journal.errors import JournalMissing, JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.guards import HASH_DOMAIN, HASH_FUNCTION, SCHEMA, WRITER_FUNCTION
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, open_engine, place_of, warehouse_url
+from kalshi_pipelines.warehouse.engine import (
+    WarehouseUnavailable,
+    make_writable_folder,
+    open_engine,
+    place_of,
+    warehouse_url,
+)
 
 #: The longest wait for a lock of the journal, in seconds. An order that had to wait longer would be too old to send.
 LOCK_WAIT_SECONDS: Final = 5
@@ -55,6 +62,9 @@ def journal_url(settings: Settings) -> str:
 def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.Engine:
     """Return an engine for the journal's URL, without connecting to the database yet.
 
+    Connecting never creates a SQLite file, because an empty file looks like a journal in which nothing is traded. Only
+    ``upgrade_journal`` creates it; connecting to a missing file raises ``JournalMissing``.
+
     Raises:
         JournalUnavailable: The URL cannot be used, or the journal's folder cannot be written.
     """
@@ -67,7 +77,7 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
             sa.event.listen(postgres, "connect", _prepare_postgres)
             share_round_trips(postgres)
             return postgres
-        engine = open_engine(url)
+        engine = open_engine(url, missing_journal)
     except WarehouseUnavailable as error:
         renamed = [part.replace("KALSHI_WAREHOUSE_URL", "KALSHI_JOURNAL_URL") for part in (error.problem, error.remedy)]
         raise JournalUnavailable(*renamed) from None
@@ -82,6 +92,39 @@ def open_journal(url: str, lock_wait_seconds: float = LOCK_WAIT_SECONDS) -> sa.E
 
     sa.event.listen(engine, "connect", prepare)
     return engine
+
+
+def missing_journal(file: Path, others: Sequence[str] = ()) -> JournalMissing:
+    """Return the error that a SQLite journal does not exist. ``others`` are journals in which sessions traded."""
+    elsewhere = f" You last traded with {', '.join(others)}." if others else ""
+    return JournalMissing(
+        f"There is no journal in {file.parent.absolute()}.{elsewhere}",
+        "Go to the folder in which you trade, or set KALSHI_DATA_DIR. For a new journal, run "
+        "`dagster job execute -m kalshi_pipelines -j migrate`.",
+    )
+
+
+def sqlite_file(engine: sa.Engine) -> Path | None:
+    """Return the file of a SQLite journal, or None for a journal on a server."""
+    return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
+
+
+def create_file(engine: sa.Engine) -> None:
+    """Create the file of a SQLite journal and its folder, if they are missing.
+
+    Raises:
+        JournalUnavailable: The file or folder cannot be created.
+    """
+    file = sqlite_file(engine)
+    if file is None or file.exists():
+        return
+    try:
+        make_writable_folder(file.parent, "KALSHI_DATA_DIR or KALSHI_JOURNAL_URL")
+        file.touch(0o644)
+    except WarehouseUnavailable as error:
+        raise JournalUnavailable(error.problem, error.remedy) from error
+    except OSError as error:
+        raise JournalUnavailable(f"{file} cannot be created ({error.strerror}).", "Check its folder.") from error
 
 
 def record_hash(seq: int, prev_hash: str | None, body: str) -> str:

@@ -13,6 +13,12 @@ class JournalUnavailable(ExpectedError):
     is_retryable = True
 
 
+class JournalMissing(JournalUnavailable):
+    """The file of a SQLite journal does not exist. Only ``migrate`` creates it."""
+
+    is_retryable = False
+
+
 class JournalRefused(ExpectedError):
     """The journal refused a change.
 

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from kalshi_pipelines.execution.journal.engine import explain_failures
+from kalshi_pipelines.execution.journal.engine import create_file, explain_failures, sqlite_file
 from kalshi_pipelines.execution.journal.errors import JournalOutdated
 from kalshi_pipelines.execution.journal.guards import SCHEMA, lower_guards, missing_guards, raise_guards
 from kalshi_pipelines.warehouse.engine import sqlite_driver
@@ -31,6 +31,7 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
         JournalOutdated: The upgrade would leave rows that refer to missing rows; nothing was changed.
     """
     applied: list[str] = []
+    create_file(engine)
     with explain_failures(engine):
         if revision == "head" and _is_ready(engine):
             return Upgrade(journal_head(), journal_head(), ())
@@ -57,9 +58,14 @@ def upgrade_journal(engine: sa.Engine, revision: str = "head") -> Upgrade:
 def altered_guards(engine: sa.Engine) -> list[str]:
     """Return the names of the guards that are missing or changed in a journal with this code's schema.
 
+    A SQLite journal that does not exist yet has lost none.
+
     Raises:
         JournalUnavailable: The journal cannot be read.
     """
+    file = sqlite_file(engine)
+    if file is not None and not file.exists():
+        return []
     with explain_failures(engine), engine.connect() as connection:
         return missing_guards(connection) if _revision(connection) == journal_head() else []
 

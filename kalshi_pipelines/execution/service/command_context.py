@@ -12,10 +12,11 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.configuration import TradeSettings
-from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.engine import journal_url, missing_journal, open_journal, sqlite_file
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.orders.persons import person_name
 from kalshi_pipelines.execution.service.account.live_account import LiveAccount, live_account, live_transport
+from kalshi_pipelines.execution.service.sessions.session_registration import registered_journals
 from kalshi_pipelines.execution.transport.order_transport import OrderTransport
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.settings import InvalidSettings, Settings
@@ -26,7 +27,7 @@ from kalshi_pipelines.warehouse.engine import (
     place_of,
     warehouse_url,
 )
-from kalshi_pipelines.warehouse.migrations import require_head
+from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
 
 #: The largest number of characters in a person's name, or in a reason, that an armed run or a session can store.
 LONGEST_TEXT: Final = 200
@@ -91,9 +92,16 @@ class CommandContext:
             return "not known"
 
     def journal_engine(self) -> sa.Engine:
-        """Open the journal's database. It is closed after the command."""
+        """Open the journal's database, which is never created. It is closed after the command.
+
+        Raises:
+            JournalMissing: There is no such file. The error names the journals in which this user traded.
+        """
         engine = open_journal(journal_url(self.settings))
         self._open.callback(engine.dispose)
+        file = sqlite_file(engine)
+        if file is not None and not file.exists():
+            raise missing_journal(file, registered_journals(self.settings))
         return engine
 
     def journal(self) -> Journal:
@@ -104,7 +112,7 @@ class CommandContext:
 
     def warehouse(self) -> sa.Engine:
         """Open the warehouse, which must be at its newest migration."""
-        engine = open_engine(self.settings.resolved_warehouse_url)
+        engine = open_engine(self.settings.resolved_warehouse_url, _missing_warehouse)
         self._open.callback(engine.dispose)
         with explain_failures(engine):
             require_head(engine)
@@ -132,6 +140,13 @@ class CommandContext:
         ``trade`` replaces the settings of trading, for commands that also work if some of these are wrong.
         """
         return self._open.enter_context(live_account(self.settings, trade or self.trade, warehouse))
+
+
+def _missing_warehouse(file: Path) -> WarehouseUnavailable:
+    return WarehouseUnavailable(
+        f"There is no warehouse in {file.parent.absolute()}.",
+        f"Go to the folder in which you trade, or set KALSHI_DATA_DIR. For a new one, run `{MIGRATE_COMMAND}`.",
+    )
 
 
 def require_by_and_why(given: argparse.Namespace) -> None:

@@ -223,8 +223,17 @@ def test_source_of_proposals_must_be_short_plain_text(sqlite_journal: sa.Engine,
         propose(sqlite_journal, [order()], source)
 
 
-def test_unwritable_journal_is_an_error(tmp_path: Path) -> None:
+def test_missing_journal_is_an_error_and_is_not_created(tmp_path: Path) -> None:
     engine = open_journal(f"sqlite:///{tmp_path / 'no folder' / 'journal.db'}")
+    with pytest.raises(JournalUnavailable, match=r"There is no journal in .*no folder"):
+        propose(engine, [order()], "a test")
+    engine.dispose()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_that_is_no_journal_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").touch()
+    engine = open_journal(f"sqlite:///{tmp_path / 'journal.db'}")
     with pytest.raises(JournalUnavailable, match=r"journal\.db cannot be used"):
         propose(engine, [order()], "a test")
     engine.dispose()

@@ -9,8 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from kalshi_pipelines.execution.audit.verification import verify
-from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.engine import create_file, journal_url, open_journal
 from kalshi_pipelines.execution.journal.errors import (
+    JournalMissing,
     JournalOfAnotherEnvironment,
     JournalOutdated,
     JournalUnavailable,
@@ -55,6 +56,7 @@ def test_migrations_create_exactly_the_tables_that_the_code_describes(
     empty_sqlite_url: str, sqlite_journal: sa.Engine, postgres_journal_url: str
 ) -> None:
     described = open_journal(empty_sqlite_url)
+    create_file(described)
     metadata.create_all(described)
     wanted = schema_of(described)
     described.dispose()
@@ -74,7 +76,7 @@ def test_migrations_create_exactly_the_tables_that_the_code_describes(
 
 
 def test_upgrade_runs_once_and_creates_the_guards(empty: sa.Engine) -> None:
-    with pytest.raises(JournalOutdated, match="migrate"):
+    with pytest.raises((JournalOutdated, JournalMissing), match="migrate"):
         require_journal_head(empty)
     first = upgrade_journal(empty)
     numbers = tuple(f"{number:04}" for number in range(1, int(journal_head()) + 1))

@@ -400,6 +400,8 @@ def test_context_refuses_an_old_warehouse_and_closes_every_database(
     closed: list[str] = []
     monkeypatch.setattr(sa.Engine, "dispose", lambda engine: closed.append(Path(engine.url.database or "").name))
     (tmp_path / "sandbox").mkdir()
+    for name in ("warehouse.db", "journal.db"):
+        (tmp_path / "sandbox" / name).touch()
     with environment_context(monkeypatch, tmp_path) as made:
         with pytest.raises(SchemaNotAtHead):
             made.warehouse()

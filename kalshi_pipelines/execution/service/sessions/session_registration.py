@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from kalshi_pipelines.execution.journal.engine import journal_url
 from kalshi_pipelines.execution.journal.records import Mode
@@ -12,6 +13,7 @@ from kalshi_pipelines.execution.kill.registry import (
     JournalEntry,
     NotRegistered,
     SessionEntry,
+    read_registry,
     record_session_id,
     register_journal,
     register_session,
@@ -70,6 +72,18 @@ def register_released_journal(settings: Settings) -> str:
     except NotRegistered as error:
         return str(error)
     return ""
+
+
+def registered_journals(settings: Settings) -> list[str]:
+    """Return the existing SQLite journals of this environment in which sessions of this user traded."""
+    entries = read_registry(_folders(settings)).journals
+    files = [_sqlite_file(each.journal) for each in entries if each.environment == settings.environment.value]
+    return sorted({str(file) for file in files if file is not None and file.is_file()})
+
+
+def _sqlite_file(url: str) -> Path | None:
+    begin = "sqlite:///"
+    return Path(unquote(url.removeprefix(begin).partition("?")[0])) if url.startswith(begin) else None
 
 
 def _folders(settings: Settings) -> tuple[Path, ...]:
