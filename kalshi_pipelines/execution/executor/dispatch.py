@@ -44,6 +44,22 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
+#: What the guard found, for people, by the same rules.
+_GUARD_SENTENCES: Final = {
+    "not_live": "The session was not opened as a live session by hand.",
+    "kill": "The kill switch is engaged.",
+    "killed_since_opened": "The kill switch was engaged after this session was opened, so the session stays stopped.",
+    "session_expired": "The time of this session is over.",
+    "session_ended": "This session has ended.",
+    "lease": "This session no longer holds the lease of its sub-account.",
+    "code_version": "The program has changed since this session was opened.",
+    "clock": "The clock went back since the order was planned.",
+    "stale": "The proposal is not valid at this time.",
+    "breached": "Facts exceeded the cap on the worst loss of a scope that the order belongs to.",
+    "unresolved": "The outcome of another order in this market is unknown.",
+    "fenced": "The session's order group is fenced, so the exchange accepts no order of it.",
+    "approval": "No other person has approved exactly this request.",
+}
 #: The largest number of an order group's contracts that the exchange matches in any 15 seconds. This limit only slows
 #: fills down; the ledger enforces the caps.
 GROUP_CONTRACTS: Final = 10_000
@@ -58,6 +74,12 @@ KillReader = Callable[[], str | None]
 
 
 _LONGEST_REASON: Final = 1_000
+
+
+def denied_by_guard(error: JournalRefused) -> Denial:
+    """Return the denial for a refusal by a guard of the journal, with a sentence for people."""
+    rule = error.rule.partition(":")[2]
+    return Denial(GUARD_DENIALS.get(rule, DenialReason.CHECK_FAILED), _GUARD_SENTENCES.get(rule, str(error)))
 
 
 def _nobody() -> str | None:
@@ -200,7 +222,7 @@ class LiveDispatch:
                 sent = transaction.orders.record_sending(intent, self._session.code_version, Details(checks))
                 sending = transaction.reading.orders.intent(intent.intent_id)
         except JournalRefused as error:
-            refused = Denial(GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED), str(error))
+            refused = denied_by_guard(error)
             return DispatchResult(release_reservation(self._journal, intent, refused, checks), refused)
         self._checkpoint(Checkpoint.SENDING_COMMITTED)
         with self._record_unknown_if_interrupted(sending):

@@ -20,8 +20,8 @@ from kalshi_pipelines.execution.executor.decisions import (
     decision_of,
 )
 from kalshi_pipelines.execution.executor.dispatch import (
-    GUARD_DENIALS,
     OrderDispatch,
+    denied_by_guard,
     release_reservation,
 )
 from kalshi_pipelines.execution.executor.lease_keeper import LeaseKeeper
@@ -118,7 +118,12 @@ class TradeExecutor:
         return Denial(DenialReason.SESSION_CLOSED, "the session's lease was lost")
 
     def is_due(self, waiting: AdmittedOrder) -> bool:
-        """Return whether a waiting order can be decided now: a person has approved it, or it is no longer valid."""
+        """Return whether a waiting order can be decided now.
+
+        A person has approved it, it is no longer valid, or the kill switch stops it.
+        """
+        if self._read.kill() is not None:
+            return True
         now = self._clock_us()
         with self._journal.reading() as reading:
             return now > waiting.intent.valid_until_us or reading.orders.is_approved(waiting.intent, now)
@@ -147,8 +152,7 @@ class TradeExecutor:
             return self._check_and_reserve(planned)
         except JournalRefused as error:
             # The session may have ended since the order was planned: its time is over, or a reconciliation ended it.
-            reason = GUARD_DENIALS.get(error.rule.partition(":")[2], DenialReason.CHECK_FAILED)
-            return self._deny(planned.order, planned.proposal_id, Denial(reason, str(error)))
+            return self._deny(planned.order, planned.proposal_id, denied_by_guard(error))
         except PLANNING_ERRORS as error:
             return self._deny(planned.order, planned.proposal_id, denied_as_unplannable(error))
 

@@ -129,7 +129,7 @@ def _require_digest(evidence: Evidence, digest: str) -> None:
         )
     if not evidence.sha256.startswith(digest.lower()):
         raise NotAcknowledged(
-            f"The evidence has another digest now, so nothing was recorded.\n{evidence}",
+            f"The evidence has another digest now.\n{evidence}",
             "Read the evidence, then use its digest.",
         )
 

@@ -91,9 +91,11 @@ def _worse_terms(intent: Intent, order: ExchangeOrder) -> list[str]:
     """Return the terms that make an order at the exchange riskier than the order that was sent."""
     wrong = []
     if is_worse_price(order.side, order.price_centicents, than=intent.price_centicents):
-        wrong.append(f"its price is {order.price_centicents}, not {intent.price_centicents}")
+        there, sent = amounts.price(order.price_centicents), amounts.price(intent.price_centicents)
+        wrong.append(f"its price is {there}, not {sent}")
     if order.count_centicontracts > intent.count_centicontracts:
-        wrong.append(f"its count is {order.count_centicontracts}, not {intent.count_centicontracts}")
+        there, sent = amounts.count(order.count_centicontracts), amounts.count(intent.count_centicontracts)
+        wrong.append(f"its count is {there}, not {sent}")
     return wrong
 
 

@@ -271,7 +271,7 @@ def test_F09_order_with_other_terms_at_the_exchange_stays_unknown(bench: Bench) 
     bench.account.listed = [order_of(intent, CANCELED, price_centicents=5_001)]
     report = bench.reconcile()
     # The wrong price is reported twice: by the sweep of the market and by the comparison of the account.
-    difference = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is 5001, not 5000")
+    difference = AccountDifference(K.ORDER_DIVERGED, intent.client_order_id, "its price is $0.5001, not $0.50")
     assert report.differences == (difference, difference)
     assert (bench.state(intent), report.resolved) == (OrderState.UNKNOWN, ())
     assert report.unresolved == (intent.client_order_id,)
@@ -490,8 +490,8 @@ def test_outcome_recorded_by_another_process_meanwhile_is_kept(bench: Bench) -> 
     [
         ({"ticker": f"{EVENT}-T2"}, f"its market is {EVENT}-T2, not {TICKER}"),
         ({"side": Side.ASK}, "its side is ask, not bid"),
-        ({"price_centicents": 5_001}, "its price is 5001, not 5000"),
-        ({"count_centicontracts": 1_001}, "its count is 1001, not 1000"),
+        ({"price_centicents": 5_001}, "its price is $0.5001, not $0.50"),
+        ({"count_centicontracts": 1_001}, "its count is 10.01 contracts, not 10.00 contracts"),
         ({"order_group_id": "another"}, f"its order group is another, not {GROUP}"),
         ({"filled_centicontracts": 1}, "its filled and remaining contracts are more than were ordered"),
         ({"remaining_centicontracts": 0}, "it rests with no contracts remaining"),

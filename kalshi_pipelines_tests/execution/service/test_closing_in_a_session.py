@@ -49,3 +49,29 @@ def test_F72_sale_in_the_session_of_its_purchase_closes_what_was_bought(
     with journal_engine.connect() as connection:
         closing = list(connection.scalars(sa.select(intents.c.closing_centicontracts).order_by(intents.c.intent_id)))
     assert closing == [0, 300]
+
+
+def test_second_sale_in_a_session_is_denied_with_the_true_reason(journal_engine: sa.Engine, tmp_path: Path) -> None:
+    journal, said, nothing = ready_journal(journal_engine), list[str](), None
+    with sandbox_with_member(tmp_path) as member:
+        market = member.tradable()
+        trader = live_trader(member, journal)
+        bid = YesPrice.from_text(market["yes_bid_dollars"])
+        sale: dict[str, Any] = {"leg": Leg(Action.SELL, Outcome.YES, bid)}
+        orders = [
+            proposed(market, count=Contracts(500)),
+            proposed(market, count=Contracts(500), **sale),
+            proposed(market, count=Contracts(100), **sale),
+        ]
+        propose(journal_engine, orders, "a test")
+        warehouse: Any = nothing
+        context = TradingContext(Settings(), trader.settings, journal, warehouse, member.client, said.append)
+        inputs, dispatch = member.inputs(lambda: None), trader.dispatch
+        run = _decide_inbox(context, trader.session, inputs, dispatch, reconciler(member, journal))
+    assert [each.outcome for each in run.decisions] == [
+        DecisionOutcome.PLACED,
+        DecisionOutcome.PLACED,
+        DecisionOutcome.DENIED,
+    ], said
+    assert run.decisions[2].reason is DenialReason.WOULD_OPEN_SHORT
+    assert "5.00" not in run.decisions[2].detail, "the first sale closed the whole position"

@@ -224,6 +224,23 @@ def test_F14_minutes_of_denials_do_not_lose_the_lease(sqlite_journal: sa.Engine,
     assert len(made.exchange.orders) == 1
 
 
+def test_kill_ends_the_wait_for_approval(sqlite_journal: sa.Engine) -> None:
+    made, waited = scripted_session(sqlite_journal), list[float]()
+    put_in(made, made.order(actor=ActorKind.AGENT), made.order(actor=ActorKind.AGENT))
+
+    def pause(seconds: float) -> None:
+        waited.append(seconds)
+        made.clock.now_us += int(seconds * 1_000_000)
+        made.killed = "bob: panic" if len(waited) == 2 else None
+
+    decisions = traded(made, context_of(made, pause=pause)).decisions
+    assert [(each.outcome, each.reason) for each in decisions] == [
+        (DecisionOutcome.DENIED, DenialReason.KILL_SWITCH_ENGAGED)
+    ] * 2
+    assert waited == [1.0, 1.0]
+    assert made.exchange.orders == []
+
+
 def test_approved_order_with_an_unreadable_market_is_denied_as_stale(sqlite_journal: sa.Engine) -> None:
     made = scripted_session(sqlite_journal)
     put_in(made, made.order(actor=ActorKind.AGENT))

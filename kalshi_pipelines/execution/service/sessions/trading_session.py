@@ -30,7 +30,7 @@ from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ProposedOrder
-from kalshi_pipelines.execution.orders.terms import Side
+from kalshi_pipelines.execution.orders.terms import Action, Side
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
 from kalshi_pipelines.execution.service.account.kill_switch import kill_switch
@@ -336,13 +336,16 @@ class _InboxDecisions:
                 self.decide(filter(is_urgent, self.select().valid))
 
     def _count_fills_to_close(self, order: ProposedOrder) -> None:
-        """Reconcile before an order that may close what this session has bought or sold.
+        """Reconcile before an order that may close a position that this session has changed.
 
         The ledger counts fills when the account is read. Without them, the order would look like one that opens a
-        position.
+        position. After an earlier sale, the contracts that were sold would still look like contracts that are held.
         """
-        opposite = {Side.BID: Side.ASK, Side.ASK: Side.BID}[order.leg.side]
-        if self.reconciler is not None and (str(order.ticker), opposite) in self.uncounted:
+        side, ticker = order.leg.side, str(order.ticker)
+        opposite = {Side.BID: Side.ASK, Side.ASK: Side.BID}[side]
+        is_sale = order.reduce_only or order.leg.action is Action.SELL
+        changed = self.uncounted & ({(ticker, opposite), (ticker, side)} if is_sale else {(ticker, opposite)})
+        if self.reconciler is not None and changed:
             self.uncounted.clear()
             self.context.say(f"before an order that may close a position: {self.reconciler.reconcile()}")
 
