@@ -16,12 +16,13 @@ from kalshi_pipelines.execution.executor.dispatch import (
     GUARD_DENIALS,
     MOST_REFUSALS_IN_A_ROW,
     GroupNotMade,
+    denied_by_guard,
 )
 from kalshi_pipelines.execution.executor.executor import TradeExecutor
 from kalshi_pipelines.execution.executor.planning import ExecutorInputs
 from kalshi_pipelines.execution.gates.market_snapshot import UnreadableMarket
 from kalshi_pipelines.execution.inbox.proposals import propose
-from kalshi_pipelines.execution.journal.errors import JournalUnavailable
+from kalshi_pipelines.execution.journal.errors import JournalRefused, JournalUnavailable
 from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Mode
 from kalshi_pipelines.execution.journal.tables import attempts, order_events, session_groups
@@ -741,3 +742,11 @@ def test_failed_check_is_the_reason_even_if_a_cap_is_exceeded_too(sqlite_journal
     assert made.decide(count=Contracts(200)).reason is DenialReason.CAP_POSITION
     far = Leg(Action.BUY, Outcome.YES, YesPrice(9_900))
     assert made.decide(count=Contracts(200), leg=far).reason is DenialReason.PRICE_OUTSIDE_BAND
+
+
+@pytest.mark.parametrize("rule", GUARD_DENIALS)
+def test_refusal_by_a_guard_is_told_in_a_sentence(rule: str) -> None:
+    denial = denied_by_guard(JournalRefused(f"send_guard:{rule}", f"send_guard:{rule}"))
+    assert denial.reason is GUARD_DENIALS[rule]
+    assert denial.detail.endswith(".")
+    assert "guard" not in denial.detail

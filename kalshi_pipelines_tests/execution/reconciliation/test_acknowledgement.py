@@ -423,6 +423,18 @@ def test_F50_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
     goes_on(bench, second=False)
 
 
+def test_old_digest_is_refused_once_and_with_the_new_evidence(bench: Bench) -> None:
+    bench.resting()
+    bench.account.listed = []
+    bench.reconcile()
+    bench.end_session()
+    evidence = bench.work.show_evidence()
+    with pytest.raises(NotAcknowledged, match="The evidence has another digest now") as refused:
+        bench.work.acknowledge("0" * 12, ANN)
+    assert evidence.sha256[:12] in refused.value.problem
+    assert "othing was recorded" not in refused.value.problem, "the command itself says so"
+
+
 @pytest.mark.parametrize("by", [" ann", "Ann", "ann\u200b", "\uff41nn"])
 def test_F77_one_person_cannot_sign_twice_in_two_spellings(bench: Bench, by: str) -> None:
     bench.resting()
