@@ -1,7 +1,7 @@
 """The comparison of an order with its caps, made before the order is stored.
 
 The database's CHECK constraints and guards do the same arithmetic, and only they decide. The comparison in this module
-explains a refusal to people.
+explains a refusal to people. Only the shares of strategies and agents in the number of orders are decided here.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Check, Intent, Refusal, ScopeKind
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.shares import most_orders
 from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.orders.worst_case import Exposure, closable
 
@@ -73,8 +75,13 @@ class AdmissionFigures:
     newest_day: str
 
 
-def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
-    """Return why an order exceeds the caps of its session, with one check for each cap; None if it exceeds no cap."""
+def refusal(
+    intent: Intent, proposer: ActorKind, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]
+) -> Refusal | None:
+    """Return why an order exceeds the caps of its session, with one check for each cap; None if it exceeds no cap.
+
+    ``proposer`` is the kind of the order's proposer, which may use only its share of each cap on the number of orders.
+    """
     added = 0 if intent.only_closes else intent.notional_microdollars + intent.fee_bound_microdollars
     checks = [
         _check("order.notional", session["order_notional_cap_microdollars"], intent.notional_microdollars),
@@ -83,7 +90,7 @@ def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mappi
     ]
     for kind, scope in figures.scopes.items():
         window = figures.window if kind is ScopeKind.ROLLING else Window()
-        checks += _scope_checks(intent, scope, window, caps[kind.value])
+        checks += _scope_checks(intent, proposer, scope, window, caps[kind.value])
     if not intent.only_closes:
         account = figures.scopes[ScopeKind.ACCOUNT]
         checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
@@ -92,9 +99,11 @@ def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mappi
         return None
     first = failed[0]
     what = first.code.partition(".")[2]
+    shared = what == "orders" and proposer is not ActorKind.PERSON
+    cap = f"the cap for {proposer.value} orders" if shared else "the cap"
     return Refusal(
         _REASONS[what],
-        f"{first.code} would be {_amount_text(what, first.observed)}, the cap is {_amount_text(what, first.limit)}",
+        f"{first.code} would be {_amount_text(what, first.observed)}, {cap} is {_amount_text(what, first.limit)}",
         tuple(checks),
     )
 
@@ -119,7 +128,7 @@ def _check(code: str, limit: int, observed: int) -> Check:
     return Check(code, observed <= limit, str(limit), str(observed))
 
 
-def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
+def _scope_checks(intent: Intent, proposer: ActorKind, scope: Scope, window: Window, caps: Row) -> list[Check]:
     kind = scope.kind.value
     breached = Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no")
     if intent.only_closes:
@@ -129,7 +138,7 @@ def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> li
     worst = scope.worst - scope.exposure.worst + exposure.worst
     return [
         breached,
-        _check(f"{kind}.orders", caps["orders_cap"], window.orders + scope.orders + 1),
+        _check(f"{kind}.orders", most_orders(proposer, caps["orders_cap"]), window.orders + scope.orders + 1),
         _check(
             f"{kind}.notional",
             caps["notional_cap_microdollars"],

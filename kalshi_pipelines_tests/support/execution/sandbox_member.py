@@ -284,7 +284,7 @@ def proposed(market: Row, **changes: Any) -> ProposedOrder:
         "time_in_force": TimeInForce.IMMEDIATE_OR_CANCEL,
         "as_of": now,
         "valid_until": now + dt.timedelta(minutes=5),
-        "actor": ActorKind.STRATEGY,
+        "actor": ActorKind.PERSON,
         "actor_name": "calibration",
         **changes,
     }

@@ -20,6 +20,7 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.account import Account
+from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
 from kalshi_pipelines.units import MINUTE_US
 
@@ -176,6 +177,11 @@ class OrderReading:
         """
         found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
         return str(self._connection.scalar(found))
+
+    def kind_of_proposer(self, intent: Intent) -> ActorKind:
+        """Return the kind of the person or program that proposed an intent."""
+        found = sa.select(intents.c.actor_kind).where(intents.c.intent_id == intent.intent_id)
+        return ActorKind(self._connection.execute(found).scalar_one())
 
     def is_approved(self, intent: Intent, at_us: int) -> bool:
         """Return whether a person other than the proposer gave a valid approval of exactly the intent's request."""

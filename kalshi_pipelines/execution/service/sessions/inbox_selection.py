@@ -14,7 +14,9 @@ from kalshi_pipelines.execution.executor.session import TradeSession
 from kalshi_pipelines.execution.journal.reading.inbox import PendingCount
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
 from kalshi_pipelines.execution.journal.reading.rows import Row
+from kalshi_pipelines.execution.orders import shares
 from kalshi_pipelines.execution.orders.proposals import ActorKind
+from kalshi_pipelines.execution.orders.terms import Action
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import HOUR_US
 
@@ -22,21 +24,6 @@ from kalshi_pipelines.units import HOUR_US
 FORGOTTEN_AFTER_US: Final = HOUR_US
 #: The largest number of proposals that a session decides about at once.
 MOST_PROPOSALS: Final = 100
-#: The share of the attempts of a minute after which no further opening order of this kind of proposer is tried.
-_OPENING_SHARE: Final = {
-    ActorKind.PERSON: Fraction(7, 8),
-    ActorKind.STRATEGY: Fraction(3, 4),
-    ActorKind.AGENT: Fraction(1, 2),
-}
-#: The same share for orders that only reduce a position. Agents leave a rest for persons.
-_CLOSING_SHARE: Final = {
-    ActorKind.PERSON: Fraction(1),
-    ActorKind.STRATEGY: Fraction(1),
-    ActorKind.AGENT: Fraction(7, 8),
-}
-#: The same share for denials of expired proposals. Their number in one session is limited, too.
-_LATE_SHARE: Final = Fraction(3, 4)
-_LATE_AT_ONCE: Final = Fraction(1, 4)
 _MOST_NAMES: Final = 5
 
 
@@ -59,7 +46,7 @@ def select_proposals(reading: JournalReading, session: TradeSession, now_us: int
     for row in rows:
         used = tried + len(valid) + len(late)
         if row["is_late"]:
-            if len(late) < max(1, int(most * _LATE_AT_ONCE)) and used < ceil(most * _LATE_SHARE):
+            if len(late) < max(1, int(most * shares.LATE_AT_ONCE)) and used < ceil(most * shares.LATE_ATTEMPTS):
                 late.append(row)
         elif len(valid) < MOST_PROPOSALS and used < ceil(most * _share(row)):
             valid.append(row)
@@ -69,6 +56,16 @@ def select_proposals(reading: JournalReading, session: TradeSession, now_us: int
 def is_urgent(row: Row) -> bool:
     """Return whether a proposal must not wait for the decisions about others: a person's, or one that closes."""
     return bool(row["actor_kind"] == ActorKind.PERSON.value or row["closes"])
+
+
+def needs_place(row: Row) -> bool:
+    """Return whether a proposal may become an agent's order that opens a position and waits for approval.
+
+    A reduce-only order never opens a position, and neither does a sale without ``open_short``. The admission denies
+    such orders if they cannot close anything.
+    """
+    never_opens = row["reduce_only"] or (row["action"] == Action.SELL.value and not row["open_short"])
+    return bool(row["actor_kind"] == ActorKind.AGENT.value and not never_opens)
 
 
 def describe_left(left: Sequence[PendingCount]) -> str:
@@ -83,4 +80,4 @@ def describe_left(left: Sequence[PendingCount]) -> str:
 
 
 def _share(row: Row) -> Fraction:
-    return (_CLOSING_SHARE if row["closes"] else _OPENING_SHARE)[ActorKind(row["actor_kind"])]
+    return (shares.CLOSING_ATTEMPTS if row["closes"] else shares.OPENING_ATTEMPTS)[ActorKind(row["actor_kind"])]

@@ -29,7 +29,8 @@ from kalshi_pipelines.execution.journal.reading.inbox import PendingCount
 from kalshi_pipelines.execution.journal.reading.rows import Row
 from kalshi_pipelines.execution.journal.records import Details, Mode, Origin
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.proposals import ProposedOrder
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.shares import MOST_WAITING_OF_AGENTS
 from kalshi_pipelines.execution.orders.terms import Action, Side
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import ReconciliationReport
@@ -41,6 +42,7 @@ from kalshi_pipelines.execution.service.sessions.inbox_selection import (
     Selection,
     describe_left,
     is_urgent,
+    needs_place,
     select_proposals,
 )
 from kalshi_pipelines.execution.service.sessions.session_registration import Registration, registered_session
@@ -284,6 +286,8 @@ class _InboxDecisions:
     decisions: dict[int, Decision] = field(default_factory=dict)
     waiting: dict[int, AdmittedOrder] = field(default_factory=dict)
     """Orders that wait for a person's approval."""
+    put_off: dict[int, None] = field(default_factory=dict)
+    """The numbers of agents' proposals that found no place to wait for approval, in the order of their turns."""
     shown: set[int] = field(default_factory=set)
     uncounted: set[tuple[str, Side]] = field(default_factory=set)
     """Market and side of each order that was placed since the account was last read."""
@@ -299,14 +303,18 @@ class _InboxDecisions:
         The inbox is read again after each selection, because attempts become free while a session works.
         """
         left = MOST_PROPOSALS
-        while left and (rows := self.select().valid[:left]):
+        while left and (rows := [row for row in self.select().valid if row["proposal_id"] not in self.put_off][:left]):
             self.decide(rows)
             left -= len(rows)
 
     def decide(self, rows: Iterable[Row]) -> None:
-        """Decide about each proposal. Deny a stored proposal that cannot become an order."""
+        """Decide about each proposal; put it off if it needs a place. Deny one that cannot become an order."""
         for row in rows:
             number = row["proposal_id"]
+            if needs_place(row) and not self._has_place():
+                self.put_off.setdefault(number)
+                continue
+            self.put_off.pop(number, None)
             try:
                 order = stored_order(row)
             except (ValueError, OverflowError) as error:
@@ -322,7 +330,8 @@ class _InboxDecisions:
         """Wait until each order is approved or has expired, then decide again about the order.
 
         New proposals of persons, and new orders that close a position, are decided meanwhile. No other session could
-        decide about them, because this session holds the sub-account.
+        decide about them, because this session holds the sub-account. When places become free, the agents' proposals
+        that were put off are decided. Newer proposals of agents are left for the next session.
         """
         while self.waiting:
             self._say_what_waits()
@@ -333,7 +342,18 @@ class _InboxDecisions:
             if self.waiting:
                 self.context.pause(_SECONDS_BETWEEN_LOOKS)
                 self.executor.keep_lease()
-                self.decide(filter(is_urgent, self.select().valid))
+            self._decide_meanwhile()
+
+    def _decide_meanwhile(self) -> None:
+        """Decide about urgent proposals, and then about those that were put off, as far as places are free."""
+        turns = {number: turn for turn, number in enumerate(self.put_off)}
+        rows = [row for row in self.select().valid if is_urgent(row) or row["proposal_id"] in turns]
+        self.decide(sorted(rows, key=lambda row: turns.get(row["proposal_id"], -1)))
+
+    def _has_place(self) -> bool:
+        """Return whether one more opening order of an agent may wait for approval."""
+        of_agents = [each for each in self.waiting.values() if each.planned.order.actor is ActorKind.AGENT]
+        return sum(not each.intent.only_closes for each in of_agents) < MOST_WAITING_OF_AGENTS
 
     def _count_fills_to_close(self, order: ProposedOrder) -> None:
         """Reconcile before an order that may close a position that this session has changed.
