@@ -50,11 +50,14 @@ def is_same_person(one: str, other: str) -> bool:
 
 
 def _cleaned(text: str) -> str:
-    plain = "".join(" " if each.isspace() else each for each in unicodedata.normalize("NFC", text))
+    # Bytes of a terminal that are no text become question marks, so that readers see that something was there.
+    readable = text.encode("utf-8", "replace").decode()
+    plain = "".join(" " if each.isspace() else each for each in unicodedata.normalize("NFC", readable))
     return normalise("".join(each for each in plain if is_visible(each)))[:LONGEST_NAME].strip()
 
 
 def _compared(name: str) -> str:
-    visible = "".join(each for each in name if is_visible(each) or each.isspace())
+    readable = name.encode("utf-8", "replace").decode()
+    visible = "".join(each for each in readable if is_visible(each) or each.isspace())
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold())
     return " ".join(folded.split())
