@@ -102,7 +102,7 @@ class Shell:
         self.numbers.append(len(self.numbers))
         name = f"order {len(self.numbers)}"
         order = ("propose", "buy", "yes", place["ticker"], "1", price or place["yes_ask_dollars"])
-        status, said = self.type(*order, "--signal", name, "--name", "ann", *more)
+        status, said = self.type(*order, "--signal", name, *more)
         assert status == 0, said
         return name
 

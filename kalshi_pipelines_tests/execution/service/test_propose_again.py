@@ -129,12 +129,25 @@ def test_attempt_that_waits_in_the_inbox_is_not_proposed_twice(
     assert attempts_in_inbox(made) == [1]
 
 
-def test_attempts_of_another_proposer_do_not_count(made: ScriptedSession) -> None:
+def test_again_of_another_proposer_is_refused_and_names_the_first(
+    made: ScriptedSession, capsys: pytest.CaptureFixture[str]
+) -> None:
     propose(TOO_DEAR)
     decided(made)
-    assert propose(GOOD, "--again", name="bob") == 0
-    assert attempts_in_inbox(made) == [1, 1]
+    assert propose(GOOD, "--again", name="bob") == 2
+    said = capsys.readouterr().err
+    assert "The person bob has no earlier attempt of this signal. It was proposed by: person ann." in said
+    assert attempts_in_inbox(made) == [1]
+    assert propose(GOOD, name="bob") == 0
     assert decided(made).outcome is done(made)
+
+
+def test_again_of_a_signal_that_nobody_proposed_is_refused(
+    made: ScriptedSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert propose(GOOD, "--again") == 2
+    assert "Nobody has proposed it. Nothing was stored." in capsys.readouterr().err
+    assert attempts_in_inbox(made) == []
 
 
 def test_attempt_can_be_numbered_and_must_be_due(made: ScriptedSession) -> None:

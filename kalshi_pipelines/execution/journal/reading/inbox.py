@@ -14,7 +14,7 @@ from kalshi_pipelines.execution.journal.records import Mode, ScopeKind
 from kalshi_pipelines.execution.journal.tables import attempts, proposals, scope_markets, scopes
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.columns import to_columns
-from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder
+from kalshi_pipelines.execution.orders.proposals import ActorKind, ProposedOrder, Proposer, Signal
 from kalshi_pipelines.execution.orders.terms import Action, Outcome
 
 _p: Final = proposals.c
@@ -94,6 +94,17 @@ class InboxReading:
             .limit(1)
         )
         return found
+
+    def proposers_of(self, signal: Signal) -> list[Proposer]:
+        """Return the proposers that have proposed any attempt of a signal, in the order of their names."""
+        texts = {name: value for name, value in to_columns(signal).items() if name != "attempt"}
+        found = (
+            sa.select(_p.actor_kind, _p.actor_name)
+            .where(*[_p[name] == value for name, value in texts.items()])
+            .distinct()
+            .order_by(_p.actor_name, _p.actor_kind)
+        )
+        return [Proposer(ActorKind(kind), name) for kind, name in self._connection.execute(found)]
 
 
 def _is_pending(mode: Mode, not_before_us: int) -> list[sa.ColumnElement[bool]]:

@@ -1,5 +1,6 @@
 """The next attempt of a signal whose previous attempt ended without a fill, for the command ``propose --again``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kalshi_pipelines.execution.journal.journal import Journal
@@ -8,7 +9,7 @@ from kalshi_pipelines.execution.journal.records import Intent, Mode
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.idempotency import former_idempotency_key, idempotency_key
-from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ProposedOrder
+from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ProposedOrder, Proposer
 from kalshi_pipelines.execution.orders.states import FINAL_STATES, TRIED_IN_VAIN
 from kalshi_pipelines.execution.service.command_context import CommandRefused
 from kalshi_pipelines.units import microseconds
@@ -28,13 +29,16 @@ def next_attempt(journal: Journal, account: Account, mode: Mode, order: Proposed
     The executor checks again that the previous attempt ended without a fill, so a race cannot repeat an order.
 
     Raises:
-        CommandRefused: The last attempt may still be filled, or was filled, or its proposal still waits.
+        CommandRefused: The last attempt may still be filled, or was filled, or its proposal still waits. Or this
+            proposer has never proposed the signal, so the order would be a further one.
     """
     with journal.reading() as reading:
         last, number = None, 1
         while (found := _intent_of(reading, account, mode, order, number)) is not None:
             last, number = found, number + 1
         waiting = reading.inbox.number_of(_numbered(order, number), mode, microseconds(order.as_of))
+        if last is None:
+            _require_proposed_before(reading.inbox.proposers_of(order.signal), order)
     if last is not None:
         _require_ended_in_vain(last, number - 1)
     if number > MOST_ATTEMPTS:
@@ -51,6 +55,18 @@ def next_attempt(journal: Journal, account: Account, mode: Mode, order: Proposed
     reason = "" if last.denial is None else f" ({last.denial.code})"
     why = f"attempt {number - 1}, intent {last.intent_id}, ended {last.state.value}{reason} without a fill"
     return NextAttempt(_numbered(order, number), f"Attempt {number}: {why}.")
+
+
+def _require_proposed_before(proposers: Sequence[Proposer], order: ProposedOrder) -> None:
+    """Check that the order's proposer has an earlier proposal of its signal."""
+    if order.proposer in proposers:
+        return
+    names = ", ".join(f"{each.kind.value} {each.name}" for each in proposers[:10])
+    raise CommandRefused(
+        f"The {order.actor.value} {order.actor_name} has no earlier attempt of this signal. "
+        f"{f'It was proposed by: {names}' if names else 'Nobody has proposed it'}. Nothing was stored.",
+        "Give --signal, --name and --kind of the earlier proposal. Without --again, this is a new order.",
+    )
 
 
 def _require_ended_in_vain(last: Intent, number: int) -> None:
