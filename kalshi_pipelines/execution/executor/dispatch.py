@@ -44,7 +44,7 @@ GUARD_DENIALS: Final = {
     "fenced": DenialReason.SESSION_CLOSED,
     "approval": DenialReason.APPROVAL_REQUIRED,
 }
-#: What the guard found, for people, by the same rules.
+#: A sentence for people about the finding of the guard, for each rule.
 _GUARD_SENTENCES: Final = {
     "not_live": "The session was not opened as a live session by hand.",
     "kill": "The kill switch is engaged.",
