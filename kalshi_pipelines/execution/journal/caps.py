@@ -75,12 +75,10 @@ class AdmissionFigures:
     newest_day: str
 
 
-def refusal(
-    intent: Intent, proposer: ActorKind, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]
-) -> Refusal | None:
+def refusal(intent: Intent, figures: AdmissionFigures, session: Row, caps: Mapping[str, Row]) -> Refusal | None:
     """Return why an order exceeds the caps of its session, with one check for each cap; None if it exceeds no cap.
 
-    ``proposer`` is the kind of the order's proposer, which may use only its share of each cap on the number of orders.
+    The kind of proposer (person, strategy or agent) may use only its share of each cap on the number of orders.
     """
     added = 0 if intent.only_closes else intent.notional_microdollars + intent.fee_bound_microdollars
     checks = [
@@ -90,7 +88,7 @@ def refusal(
     ]
     for kind, scope in figures.scopes.items():
         window = figures.window if kind is ScopeKind.ROLLING else Window()
-        checks += _scope_checks(intent, proposer, scope, window, caps[kind.value])
+        checks += _scope_checks(intent, scope, window, caps[kind.value])
     if not intent.only_closes:
         account = figures.scopes[ScopeKind.ACCOUNT]
         checks.append(_position_check(intent, account, session["position_cap_centicontracts"]))
@@ -99,8 +97,8 @@ def refusal(
         return None
     first = failed[0]
     what = first.code.partition(".")[2]
-    shared = what == "orders" and proposer is not ActorKind.PERSON
-    cap = f"the cap for {proposer.value} orders" if shared else "the cap"
+    shared = what == "orders" and intent.actor is not ActorKind.PERSON
+    cap = f"the cap for {intent.actor.value} orders" if shared else "the cap"
     return Refusal(
         _REASONS[what],
         f"{first.code} would be {_amount_text(what, first.observed)}, {cap} is {_amount_text(what, first.limit)}",
@@ -128,7 +126,7 @@ def _check(code: str, limit: int, observed: int) -> Check:
     return Check(code, observed <= limit, str(limit), str(observed))
 
 
-def _scope_checks(intent: Intent, proposer: ActorKind, scope: Scope, window: Window, caps: Row) -> list[Check]:
+def _scope_checks(intent: Intent, scope: Scope, window: Window, caps: Row) -> list[Check]:
     kind = scope.kind.value
     breached = Check(f"{kind}.breached", not scope.breached, "no", "yes" if scope.breached else "no")
     if intent.only_closes:
@@ -138,7 +136,7 @@ def _scope_checks(intent: Intent, proposer: ActorKind, scope: Scope, window: Win
     worst = scope.worst - scope.exposure.worst + exposure.worst
     return [
         breached,
-        _check(f"{kind}.orders", most_orders(proposer, caps["orders_cap"]), window.orders + scope.orders + 1),
+        _check(f"{kind}.orders", most_orders(intent.actor, caps["orders_cap"]), window.orders + scope.orders + 1),
         _check(
             f"{kind}.notional",
             caps["notional_cap_microdollars"],

@@ -10,6 +10,7 @@ from kalshi_pipelines.execution.journal.tables import intents
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.columns import to_columns
 from kalshi_pipelines.execution.orders.denials import BY_CODE
+from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import request_sha256
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Side
@@ -24,6 +25,7 @@ _CONVERTED: Final = {
     "mode",
     "side",
     "reduce_only",
+    "actor",
     "state",
     "denial",
     "reported_filled_centicontracts",
@@ -84,6 +86,7 @@ def read_intent(row: Mapping[str, Any] | Row) -> Intent:
         mode=Mode(row["mode"]),
         side=Side(row["side"]),
         reduce_only=bool(row["reduce_only"]),
+        actor=ActorKind(row["actor_kind"]),
         state=OrderState(row["state"]),
         denial=None if row["denial"] is None else BY_CODE[row["denial"]],
         reported_filled_centicontracts=row["told_filled"],

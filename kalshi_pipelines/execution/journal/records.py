@@ -199,6 +199,8 @@ class Intent:
     price_centicents: int
     count_centicontracts: int
     reduce_only: bool
+    actor: ActorKind
+    actor_name: str
     fee_bound_microdollars: int
     reserved_if_no_microdollars: int
     reserved_if_yes_microdollars: int

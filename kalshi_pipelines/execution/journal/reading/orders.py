@@ -20,7 +20,6 @@ from kalshi_pipelines.execution.journal.tables import (
     sessions,
 )
 from kalshi_pipelines.execution.orders.account import Account
-from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
 from kalshi_pipelines.units import MINUTE_US
 
@@ -170,25 +169,11 @@ class OrderReading:
             raise LookupError(f"the journal has no record that intent {intent_id} was to be sent")
         return Sent(**row)
 
-    def actor_of(self, intent: Intent) -> str:
-        """Return the name of the person or program that proposed an intent.
-
-        The proposer's own approval does not count.
-        """
-        found = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id)
-        return str(self._connection.scalar(found))
-
-    def kind_of_proposer(self, intent: Intent) -> ActorKind:
-        """Return the kind of the person or program that proposed an intent."""
-        found = sa.select(intents.c.actor_kind).where(intents.c.intent_id == intent.intent_id)
-        return ActorKind(self._connection.execute(found).scalar_one())
-
     def is_approved(self, intent: Intent, at_us: int) -> bool:
         """Return whether a person other than the proposer gave a valid approval of exactly the intent's request."""
-        actor = sa.select(intents.c.actor_name).where(intents.c.intent_id == intent.intent_id).scalar_subquery()
         found = sa.select(approvals.c.approval_id).where(
             approvals.c.request_sha256 == intent.request_sha256,
-            approvals.c.approved_by != actor,
+            approvals.c.approved_by != intent.actor_name,
             approvals.c.approved_us <= at_us,
             approvals.c.expires_us > at_us,
         )

@@ -46,8 +46,7 @@ class LedgerWriter:
     def refusal(self, intent: Intent) -> Refusal | None:
         """Return why a planned order exceeds its caps, or None if it exceeds no cap."""
         session, figures = self._reading.sessions.get(intent.session_id), self._figures.of(place_of(intent))
-        proposer = self._reading.orders.kind_of_proposer(intent)
-        return refusal(intent, proposer, figures, session, self._reading.sessions.caps(intent.session_id))
+        return refusal(intent, figures, session, self._reading.sessions.caps(intent.session_id))
 
     def held(self, place: OrderPlace) -> Scope:
         """Return the live account's ledger of a market: the position that an order there can close."""

@@ -111,7 +111,7 @@ def _require_countable(transaction: JournalTransaction, intent: Intent, by: str)
             f"Intent {intent.intent_id} was valid until {format_instant(intent.valid_until_us)}. Nothing was approved.",
             "Propose the order again.",
         )
-    if is_same_person(transaction.reading.orders.actor_of(intent), by):
+    if is_same_person(intent.actor_name, by):
         raise CommandRefused(
             f"Intent {intent.intent_id} was proposed by {safe_line(by)}, who cannot approve it. Nothing was approved.",
             "Another person must run this command, or name themselves with --by.",
