@@ -259,6 +259,9 @@ def test_three_refusals_in_a_row_engage_the_kill_switch(member: SandboxMember, s
             is_over = checkpoint is Checkpoint.ANSWERED
             member.steer("POST", f"/shards/{market['exchange_index']}", trading_active=is_over)
 
+    # The sandbox's traders fill a book at the first order in its market, but not while the shard is paused.
+    path = f"/markets/{market['ticker']}/orders"
+    member.steer("POST", path, side="bid", price="0.0100", count="1.00", time_in_force="good_till_canceled")
     trader = live_trader(member, ready_journal(sqlite_journal), pause_the_shard_while_sending)
     trader.dispatch.ensure_group(market["exchange_index"])
     outcomes = [trader.executor.decide(proposed(market)).outcome for _ in range(3)]
