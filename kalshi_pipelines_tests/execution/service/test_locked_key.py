@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.gates.key import key_checks
-from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
-from kalshi_pipelines.execution.journal.journal import initialise
-from kalshi_pipelines.execution.journal.migrations import upgrade_journal
 from kalshi_pipelines.execution.service.cli import main
 from kalshi_pipelines.sandbox import create_key
 from kalshi_pipelines.sandbox.process import running_sandbox
-from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     QUIET,
     SandboxMember,
     join_sandbox,
     sandbox_with_member,
 )
-from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.execution.trading_environment import create_databases
 
 WHO = ("--by", "ann", "--why", "a try")
 
@@ -37,16 +31,7 @@ def prepare(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     """Set the variables, make the databases and check the vendor with the same key."""
     for name, value in variables.items():
         monkeypatch.setenv(f"KALSHI_{name}", value)
-    settings = Settings.from_environment()
-    settings.environment_dir.mkdir(parents=True)
-    warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
-    upgrade_to_head(warehouse)
-    upgrade_journal(journal)
-    initialise(journal, settings.environment)
-    report = run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=variables["TRADE_URL"])
-    assert "0 breaking, 0 risky" in str(report)
-    warehouse.dispose()
-    journal.dispose()
+    assert "0 breaking, 0 risky" in create_databases(variables["TRADE_URL"])
 
 
 @pytest.mark.parametrize("subaccount", [0, 1, 63])

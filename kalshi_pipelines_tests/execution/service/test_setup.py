@@ -7,19 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from kalshi_pipelines.contracts.runs import run_contract_checks
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.gates.arming import ArmBinding, arm_token
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
-from kalshi_pipelines.execution.journal.journal import Journal, initialise
-from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.service.cli import main
 from kalshi_pipelines.execution.service.setup.setup_texts import VARIABLES
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import HOUR_US, now_us
-from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, sandbox_with_member
-from kalshi_pipelines_tests.support.migrated import upgrade_to_head
+from kalshi_pipelines_tests.support.execution.trading_environment import prepare_trading
 
 Lines = dict[str, str]
 
@@ -37,31 +34,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def member(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SandboxMember]:
     """A sandbox with a member, and the environment variables of an operator who is ready but for the release."""
     with sandbox_with_member(folder) as made:
-        for name, value in {
-            "SANDBOX_URL": made.sandbox.url,
-            "DATA_DIR": str(folder / "data"),
-            "TRADE_MODE": "live",
-            "TRADE_API_KEY_ID": made.key_id,
-            "TRADE_PRIVATE_KEY_FILE": str(made.key_file),
-            "TRADE_URL": made.sandbox.url,
-            "TRADE_SERIES": "*",
-        }.items():
-            monkeypatch.setenv(f"KALSHI_{name}", value)
-        set_up_databases(made)
+        prepare_trading(made, folder, monkeypatch)
         arm(made, monkeypatch)
         yield made
-
-
-def set_up_databases(made: SandboxMember) -> None:
-    settings = Settings.from_environment()
-    settings.environment_dir.mkdir(parents=True)
-    warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
-    upgrade_to_head(warehouse)
-    upgrade_journal(journal)
-    initialise(journal, settings.environment)
-    run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=made.sandbox.url)
-    warehouse.dispose()
-    journal.dispose()
 
 
 def arm(made: SandboxMember, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,12 +26,18 @@ def prepare_trading(member: SandboxMember, folder: Path, monkeypatch: pytest.Mon
         "TRADE_SERIES": "*",
     }.items():
         monkeypatch.setenv(f"KALSHI_{name}", value)
+    create_databases(member.sandbox.url)
+
+
+def create_databases(sandbox_url: str) -> str:
+    """Create the warehouse and the journal, check the sandbox's API, and return the report of the check."""
     settings = Settings.from_environment()
     settings.environment_dir.mkdir(parents=True)
     warehouse, journal = open_engine(settings.resolved_warehouse_url), open_journal(journal_url(settings))
     upgrade_to_head(warehouse)
     upgrade_journal(journal)
     initialise(journal, settings.environment)
-    run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=member.sandbox.url)
+    report = run_contract_checks(settings, warehouse, lambda line: None, sandbox_url=sandbox_url)
     warehouse.dispose()
     journal.dispose()
+    return str(report)
