@@ -89,9 +89,8 @@ def test_operator_proposes_trades_reconciles_and_halts_in_a_day(
     assert "the exchange's orders could not be read" in output_of(capsys, 2, "verify-audit")
 
 
-def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
-    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def arm_and_propose(member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Release the kill switch, arm a session, and propose an order of an agent, which a person must approve."""
     market = member.tradable()
     output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
     token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
@@ -99,6 +98,12 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
     monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
     order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
     output_of(capsys, 0, "propose", *order, "--name", "reader")
+
+
+def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
+    member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arm_and_propose(member, capsys, monkeypatch)
     command = [sys.executable, "-m", "kalshi_pipelines.execution"]
     with subprocess.Popen(
         [*command, "trade", "--by", "ann", "--why", "a try"],
@@ -120,13 +125,7 @@ def test_agent_s_order_waits_for_approval_of_its_exact_bytes(
 def test_kill_without_variables_stops_a_session_that_runs_in_another_folder(
     member: SandboxMember, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    market = member.tradable()
-    output_of(capsys, 0, "release", "--by", "ann", "--why", "ready")
-    token = re.search(r"KALSHI_TRADE_ARM=(\S+)", output_of(capsys, 0, "arm", "--by", "ann", "--why", "a try"))
-    assert token
-    monkeypatch.setenv("KALSHI_TRADE_ARM", token[1])
-    order = ("buy", "yes", market["ticker"], "1", market["yes_ask_dollars"], "--signal", "news", "--as", "agent")
-    output_of(capsys, 0, "propose", *order, "--name", "reader")
+    arm_and_propose(member, capsys, monkeypatch)
     command = [sys.executable, "-m", "kalshi_pipelines.execution"]
     (tmp_path / "elsewhere").mkdir()
     # The session's folder is relative, and the person's terminal has no variables except the one of the tests.
