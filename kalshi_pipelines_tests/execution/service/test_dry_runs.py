@@ -23,7 +23,6 @@ from kalshi_pipelines.execution.journal.tables import (
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.terms import MarketTicker
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -92,10 +91,12 @@ def test_F81_dry_run_changes_nothing_that_a_live_session_needs(journal_engine: s
     hold(made, 5)
     fill_inbox(made)
     before = live_figures(made)
+    simulated = []
     for _ in range(2):
         dry = dry_run_of(made)
-        run = traded(dry, context_of(dry))
-        assert run.count(DecisionOutcome.SIMULATED) > 0 or run.left
+        simulated.append(traded(dry, context_of(dry)).count(DecisionOutcome.SIMULATED))
+    # The first run reaches its cap on orders and uses the attempts of the minute, so that the second decides nothing.
+    assert simulated == [25, 0]
     assert live_figures(made) == before
 
 
@@ -146,13 +147,11 @@ def test_F81_dry_run_spends_no_read_budget_of_the_trade_key(
     assert main(["trade", "--by", "ann", "--why", "a look"]) == 0
     after = budgets(warehouse)
     warehouse.dispose()
-    fingerprint = Signer.from_file(member.key_id, member.key_file).fingerprint
     spent = {key for key in after if after[key] != before.get(key)}
     assert spent == {"sandbox:anonymous"}
-    assert not any(fingerprint in key for key in spent)
 
 
 def budgets(warehouse: sa.Engine) -> dict[str, int]:
     with warehouse.connect() as connection:
         found = connection.execute(sa.select(rate_budgets.c.budget_key, rate_budgets.c.theoretical_arrival_us))
-        return {key: arrival for key, arrival in found}  # noqa: C416
+        return {row.budget_key: row.theoretical_arrival_us for row in found}
