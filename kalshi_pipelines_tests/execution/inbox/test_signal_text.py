@@ -147,7 +147,7 @@ def stored_row(made: ScriptedSession) -> dict[str, Any]:
     with made.journal.reading() as reading:
         (row,) = reading.inbox.pending(ACCOUNT, Mode.LIVE, 0, 0)
     assert stored_order(row).actor is ActorKind.STRATEGY
-    return {name: row[name] for name in proposals.columns.keys() if name != "proposal_id"}  # noqa: SIM118
+    return {column.name: row[column.name] for column in proposals.columns if column is not proposals.c.proposal_id}
 
 
 @given(st.text(max_size=30))

@@ -1,6 +1,5 @@
 """Tests of a live session's claim on its journal: one file, one path, seen by every process of this computer."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -172,7 +171,7 @@ def test_release_does_not_remove_the_locks_of_sqlite(file: Path, sqlite_journal:
 
 def test_descriptors_of_released_claims_are_closed_when_sqlite_is_done(file: Path, sqlite_journal: sa.Engine) -> None:
     def opened() -> int:
-        links = [Path(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+        links = list(Path("/proc/self/fd").iterdir())
         return sum(link.exists() and link.samefile(file) for link in links)
 
     claims: list[PathClaim] = [claim_path(file) for _ in range(3)]

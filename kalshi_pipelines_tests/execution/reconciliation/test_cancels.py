@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.answers import OrderAnswer
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.states import OrderState
@@ -25,7 +26,7 @@ def bench(sqlite_journal: sa.Engine) -> Bench:
     return Bench(order_steps(sqlite_journal))
 
 
-def cancel(bench: Bench, *intents: object, open_exchange: Callable[[], AccountReader] | None = None) -> CancelReport:
+def cancel(bench: Bench, *intents: Intent, open_exchange: Callable[[], AccountReader] | None = None) -> CancelReport:
     context = CancelContext(
         bench.steps.journal,
         bench.account,
@@ -33,7 +34,7 @@ def cancel(bench: Bench, *intents: object, open_exchange: Callable[[], AccountRe
         bench.steps.clock,
         bench.paused.append,
     )
-    return cancel_orders(context, intents, "ann", "leaving")  # type: ignore[arg-type]
+    return cancel_orders(context, intents, "ann", "leaving")
 
 
 def list_as(bench: Bench, order: ExchangeOrder) -> Callable[[], None]:

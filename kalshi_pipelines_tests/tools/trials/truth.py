@@ -100,8 +100,8 @@ class TruthReader:
     def orders(self, member: str) -> dict[str, TruthOrder]:
         """Return the member's current orders by id."""
         orders: dict[str, TruthOrder] = {}
-        for _, orders in self.states(member):  # noqa: B007
-            pass
+        for event in self.members.get(member, ()):
+            _apply(orders, event)
         return orders
 
     def worst(self, orders: Collection[TruthOrder]) -> int:
