@@ -1,4 +1,7 @@
-"""Journals for all tests of trading, on SQLite and Postgres. Each journal is a copy of a migrated template."""
+"""Journals and a sandbox for all tests of trading.
+
+Journals are on SQLite and on Postgres. Each is a copy of a migrated template.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -9,6 +12,8 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.migrations import upgrade_journal
+from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS
 from kalshi_pipelines_tests.support.execution.order_steps import OrderSteps, order_steps
 from kalshi_pipelines_tests.support.migrated import journal_at_head
 from kalshi_pipelines_tests.support.postgres import Cluster
@@ -72,3 +77,10 @@ def sqlite_journal(sqlite_journal_url: str) -> Iterator[sa.Engine]:
 def steps(journal_engine: sa.Engine) -> OrderSteps:
     """The steps of orders in a new journal with an open live session; a test runs on SQLite and on Postgres."""
     return order_steps(journal_engine)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxProcess]:
+    """A sandbox with many markets whose prices never move; the tests of a module share it."""
+    with running_sandbox(MARKETS) as made:
+        yield made

@@ -2,8 +2,6 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +22,9 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import Action, Contracts, Leg, MarketTicker, OrderId, Outcome, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines_tests.support.execution import sandbox_member
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand, markets, reconciler
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     SUBACCOUNT,
@@ -36,18 +34,6 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
     ready_journal,
     resting,
 )
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
-
-
-@pytest.fixture
-def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
-    with ExitStack() as stack:
-        yield new_member(sandbox, tmp_path, stack)
 
 
 def kinds(report: ReconciliationReport) -> list[DifferenceKind]:

@@ -1,9 +1,8 @@
 """Every incident has a way back: what persons acknowledge, and what a journal does afterwards."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -21,14 +20,13 @@ from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, Holding, OrderStatus
 from kalshi_pipelines.execution.orders.states import OrderState
-from kalshi_pipelines.execution.orders.terms import Contracts
+from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
-from kalshi_pipelines.execution.reconciliation.evidence import NotAcknowledged
+from kalshi_pipelines.execution.reconciliation.evidence import Evidence, NotAcknowledged
 from kalshi_pipelines.execution.reconciliation.reconciler import Reconciler
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind, ReconciliationReport
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines_tests.support.execution import sandbox_member
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand, markets, reconciler
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
     EVENT,
@@ -44,6 +42,7 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
     Row,
     SandboxMember,
     live_trader,
+    price_near,
     proposed,
     ready_journal,
     resting,
@@ -51,18 +50,6 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 from kalshi_pipelines_tests.support.execution.scripted_account import CANCELED, EXECUTED, RESTING, fill_of, order_of
 
 ANN, BOB = Signature("ann", "moved on the web page"), Signature("bob", "ann showed me")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
-
-
-@pytest.fixture
-def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
-    with ExitStack() as stack:
-        yield new_member(sandbox, tmp_path, stack)
 
 
 def kinds(report: ReconciliationReport) -> list[DifferenceKind]:
@@ -77,10 +64,15 @@ def amend(member: SandboxMember, intent: Intent, price: str, count: str, **more:
     assert answer.status_code in (200, 201), answer.text
 
 
+def price_of(intent: Intent) -> str:
+    """Return the limit price of an order in dollars."""
+    return str(YesPrice(intent.price_centicents))
+
+
 def rested(member: SandboxMember, journal: Journal, market: Row, count: int = 300) -> Intent:
     """Return the intent of an order that rests below the bid, after its session was closed."""
     trader = live_trader(member, journal)
-    price = f"{float(market['yes_bid_dollars']) - 0.05:.4f}"
+    price = price_near(market["yes_bid_dollars"], "-0.05")
     intent = trader.executor.decide(resting(market, price, count)).intent
     assert intent is not None
     assert intent.state is OrderState.RESTING
@@ -131,7 +123,7 @@ def test_F75_order_amended_elsewhere_trades_again_after_acknowledge(
     journal, (market, other) = ready_journal(journal_engine), markets(member, 2)
     intent = rested(member, journal, market)
     work = reconciler(member, journal)
-    price = f"{intent.price_centicents / 10_000:.4f}"
+    price = price_of(intent)
     if worse == "price":
         amend(member, intent, market["yes_bid_dollars"], "3.00")
     elif worse == "count":
@@ -158,8 +150,7 @@ def test_F75_order_reduced_or_canceled_elsewhere_needs_no_acknowledgement(
 ) -> None:
     journal, (first, second, other) = ready_journal(sqlite_journal), markets(member, 3)
     fewer, canceled = rested(member, journal, first), rested(member, journal, second)
-    price = fewer.price_centicents / 10_000
-    amend(member, fewer, f"{price - 0.01:.4f}", "2.00")
+    amend(member, fewer, price_near(price_of(fewer), "-0.01"), "2.00")
     path = f"/portfolio/events/orders/{canceled.order_id}?market_ticker={canceled.ticker}"
     assert by_hand(member, "DELETE", path).status_code == 200
     work = reconciler(member, journal)
@@ -199,7 +190,7 @@ def test_acknowledged_foreign_order_rests_trades_and_ends_without_a_difference(
     assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
     acknowledge(work, second=False)
     trades_again(member, journal, work, tmp_path, other)
-    ahead = float(market["yes_bid_size_fp"]) + 1
+    ahead = Decimal(market["yes_bid_size_fp"]) + 1
     order = {"side": "ask", "price": bid, "count": f"{ahead:.2f}", "time_in_force": "immediate_or_cancel"}
     member.steer("POST", f"/markets/{market['ticker']}/orders", **order)
     report = work.reconcile()
@@ -222,7 +213,7 @@ def test_F75_acknowledged_foreign_order_that_grows_is_reported_again(
 ) -> None:
     journal, (market, other) = ready_journal(sqlite_journal), markets(member, 2)
     sessions.close(journal, live_trader(member, journal).session, "done")
-    price = f"{float(market['yes_bid_dollars']) - 0.05:.4f}"
+    price = price_near(market["yes_bid_dollars"], "-0.05")
     made = by_hand(member, "POST", "/portfolio/events/orders", **foreign(market, price)).json()
     work = reconciler(member, journal)
     assert kinds(work.reconcile()) == [DifferenceKind.FOREIGN_ORDER]
@@ -423,12 +414,17 @@ def test_F50_fee_above_its_bound_is_acknowledged_once(bench: Bench) -> None:
     goes_on(bench, second=False)
 
 
-def test_old_digest_is_refused_once_and_with_the_new_evidence(bench: Bench) -> None:
+def evidence_of_a_lost_order(bench: Bench) -> Evidence:
+    """Return the evidence of a resting order that the exchange does not list, after its session has ended."""
     bench.resting()
     bench.account.listed = []
     bench.reconcile()
     bench.end_session()
-    evidence = bench.work.show_evidence()
+    return bench.work.show_evidence()
+
+
+def test_old_digest_is_refused_once_and_with_the_new_evidence(bench: Bench) -> None:
+    evidence = evidence_of_a_lost_order(bench)
     with pytest.raises(NotAcknowledged, match="The evidence has another digest now") as refused:
         bench.work.acknowledge("0" * 12, ANN)
     assert evidence.sha256[:12] in refused.value.problem
@@ -437,22 +433,14 @@ def test_old_digest_is_refused_once_and_with_the_new_evidence(bench: Bench) -> N
 
 @pytest.mark.parametrize("by", [" ann", "Ann", "ann\u200b", "\uff41nn"])
 def test_F77_one_person_cannot_sign_twice_in_two_spellings(bench: Bench, by: str) -> None:
-    bench.resting()
-    bench.account.listed = []
-    bench.reconcile()
-    bench.end_session()
-    evidence = bench.work.show_evidence()
+    evidence = evidence_of_a_lost_order(bench)
     assert bench.work.acknowledge(evidence.sha256, ANN).number is None
     assert bench.work.acknowledge(evidence.sha256, replace(ANN, by=by)).number is None
     assert bench.work.acknowledge(evidence.sha256, BOB).number is not None
 
 
 def test_F77_one_person_cannot_sign_twice_and_a_signature_expires(bench: Bench) -> None:
-    bench.resting()
-    bench.account.listed = []
-    bench.reconcile()
-    bench.end_session()
-    evidence = bench.work.show_evidence()
+    evidence = evidence_of_a_lost_order(bench)
     assert bench.work.acknowledge(evidence.sha256, ANN).number is None
     bench.steps.clock.now_us += 24 * HOUR + 1
     assert bench.work.show_evidence().sha256 == evidence.sha256

@@ -1,8 +1,7 @@
 """Databases that fail during a commit: no order is sent twice or lost, whether or not the commit succeeded."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -11,8 +10,7 @@ from kalshi_pipelines.execution.audit.verification import verify
 from kalshi_pipelines.execution.journal.engine import open_journal
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.states import FINAL_STATES
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import markets, reconciler
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMember, live_trader, proposed, ready_journal
 
@@ -20,18 +18,6 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import SandboxMembe
 #: record of the sending, and the answer.
 COMMITS = 5
 SENT = 5
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
-
-
-@pytest.fixture
-def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
-    with ExitStack() as stack:
-        yield new_member(sandbox, tmp_path, stack)
 
 
 @contextmanager

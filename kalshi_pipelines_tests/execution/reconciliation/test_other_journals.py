@@ -1,7 +1,7 @@
 """Tests of the detection of another journal at the exchange, and of caps that begin with what the account did."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from kalshi_pipelines.execution.orders.terms import Contracts, YesPrice
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.other_journals import ORDER_GROUP
 from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
 from kalshi_pipelines.units import HOUR_US, now_us, trading_day
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand, markets, reconciler
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     Row,
@@ -34,18 +33,6 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
     ready_journal,
     resting,
 )
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
-
-
-@pytest.fixture
-def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
-    with ExitStack() as stack:
-        yield new_member(sandbox, tmp_path, stack)
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 import dataclasses
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +20,7 @@ from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.orders.terms import OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.report import DifferenceKind
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, QUICK, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import QUICK, markets, reconciler
 from kalshi_pipelines_tests.support.execution.order_steps import ACCOUNT
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     ProcessEnded,
@@ -40,18 +37,11 @@ from kalshi_pipelines_tests.support.execution.sandbox_member import (
 PLACE = "POST /portfolio/events/orders"
 
 
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
-
-
 @pytest.fixture
-def member(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[SandboxMember]:
-    with ExitStack() as stack:
-        made = new_member(sandbox, tmp_path, stack)
-        yield made
-        made.steer("DELETE", "/faults")
+def member(member: SandboxMember) -> Iterator[SandboxMember]:
+    """A new member of the sandbox, whose faults end with the test."""
+    yield member
+    member.steer("DELETE", "/faults")
 
 
 def states(journal: Journal, intents: list[Intent]) -> list[OrderState]:

@@ -16,15 +16,16 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.states import OrderState
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member, reconciler
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand, markets, new_member, reconciler
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     Row,
     SandboxMember,
     Trader,
     live_trader,
+    price_near,
     ready_journal,
     resting,
 )
@@ -36,12 +37,6 @@ PLACE = f"POST {ORDERS}"
 ACCOUNT = Account("sandbox", 0)
 #: Marks tests whose outcome does not depend on the journal's database.
 sqlite_only = pytest.mark.parametrize("journal_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
 
 
 @pytest.fixture
@@ -87,7 +82,7 @@ def rest(trader: Trader, price: str | None = None, count: int = 100, market: Row
 def best_bid(trader: Trader) -> tuple[Row, str]:
     """Return a market and a price between its bid and ask, at which an order is first to be filled."""
     for market in markets(trader.member, 20):
-        price = f"{float(market['yes_bid_dollars']) + 0.01:.4f}"
+        price = price_near(market["yes_bid_dollars"], "0.01")
         if price < market["yes_ask_dollars"]:
             return market, price
     raise AssertionError("no market has a spread of two cents")

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,16 @@ from kalshi_pipelines.execution.orders.evidence import Holding
 from kalshi_pipelines.execution.reconciliation.account import ExchangeAccount
 from kalshi_pipelines.execution.service.account.other_traders import OtherTraders
 from kalshi_pipelines.execution.service.cli import main
-from kalshi_pipelines.sandbox.process import SandboxProcess, running_sandbox
+from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.checkout import DOCS
-from kalshi_pipelines_tests.support.execution.member_reconciler import MARKETS, by_hand, markets, new_member
+from kalshi_pipelines_tests.support.execution.member_reconciler import by_hand, markets, new_member
 from kalshi_pipelines_tests.support.execution.sandbox_member import (
     Row,
     SandboxMember,
     join_sandbox,
+    price_near,
 )
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 
@@ -113,7 +115,7 @@ class Shell:
     def rest(self) -> str:
         """Let an order of this shell rest below the bid, and return its id."""
         market = self.places[0]
-        price = f"{float(market['yes_bid_dollars']) - 0.05:.4f}"
+        price = price_near(market["yes_bid_dollars"], "-0.05")
         self.propose("--time-in-force", "good_till_canceled", "--rest-minutes", "10", price=price)
         status, said = self.trade()
         assert status == 0, said
@@ -155,12 +157,6 @@ class Shell:
         status, said = self.trade()
         assert status == 0, said
         return said
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[SandboxProcess]:
-    with running_sandbox(MARKETS) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +254,7 @@ def drifted(shell: Shell) -> str:
 def breached(shell: Shell) -> str:
     market = shell.places[2]
     price = market["yes_ask_dollars"]
-    count = f"{270 / float(price):.2f}"
+    count = f"{Decimal(270) / Decimal(price):.2f}"
     shell.member.steer("POST", f"/markets/{market['ticker']}/orders", side="ask", price=price, count=count)
     # The caps are $200 for an event and $500 for a day.
     _order_by_hand(shell, price, time_in_force="immediate_or_cancel", count=count)

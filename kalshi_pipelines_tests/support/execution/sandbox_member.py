@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -106,8 +107,8 @@ class SandboxMember:
         ).json()["markets"]
         for market in markets:
             if market["yes_bid_size_fp"] != "0.00" and market["yes_ask_size_fp"] != "0.00":
-                bid, ask = float(market["yes_bid_dollars"]), float(market["yes_ask_dollars"])
-                if 0.15 < bid < ask < 0.85 and market["market_type"] == "binary":
+                bid, ask = Decimal(market["yes_bid_dollars"]), Decimal(market["yes_ask_dollars"])
+                if Decimal("0.15") < bid < ask < Decimal("0.85") and market["market_type"] == "binary":
                     chosen: Row = market
                     return chosen
         raise AssertionError("the sandbox has no market to trade")
@@ -271,6 +272,11 @@ def _killed(journal: Journal) -> str | None:
     with journal.reading() as reading:
         kill = reading.halts.kill_state()
     return kill.reason if kill.engaged else None
+
+
+def price_near(price: str, dollars: str) -> str:
+    """Return a price that differs by so many dollars, as the exchange writes prices."""
+    return f"{Decimal(price) + Decimal(dollars):.4f}"
 
 
 def proposed(market: Row, **changes: Any) -> ProposedOrder:
