@@ -21,6 +21,8 @@ from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.idempotency import is_made_by_this_program
 
 _NOT_YET: Final = "not acknowledged yet"
+#: What persons did with the evidence, for each kind of acknowledgement.
+_DONE: Final = {"acknowledge": "acknowledged", "adopt": "adopted"}
 
 
 class Elsewhere:
@@ -43,12 +45,12 @@ class Elsewhere:
             self._connection.scalars(sa.select(order_events.c.intent_id).where(order_events.c.to_state == "sending"))
         )
         named = sa.select(order_events.c.order_id, order_events.c.intent_id).where(order_events.c.order_id.is_not(None))
-        of_id = {row[0]: row[1] for row in self._connection.execute(named)}
+        intent_of = {row[0]: row[1] for row in self._connection.execute(named)}
         by_number = {row["intent_id"]: row for row in ours.values()}
         acknowledged, seen = self._acknowledged("order_id"), dict[str, str]()
         foreign = self._foreign_order_ids()
         for order in orders:
-            row = ours.get(order.client_order_id) or by_number.get(of_id.get(order.order_id, 0))
+            row = ours.get(order.client_order_id) or by_number.get(intent_of.get(order.order_id, 0))
             if order.order_id in acknowledged:
                 continue
             if row is None:
@@ -68,21 +70,21 @@ class Elsewhere:
         """
         yield from self._changed
         by_order, by_fill = self._acknowledged("order_id"), self._acknowledged("subject", "foreign_fill")
-        told = sa.select(foreign_orders.c.order_id, foreign_orders.c.ticker).order_by(foreign_orders.c.audit_seq)
-        for order_id, ticker in self._connection.execute(told):
+        seen = sa.select(foreign_orders.c.order_id, foreign_orders.c.ticker).order_by(foreign_orders.c.audit_seq)
+        for order_id, ticker in self._connection.execute(seen):
             yield f"foreign order {_safe(order_id)} of {_safe(ticker)}: {by_order.get(order_id, _NOT_YET)}"
         traded = sa.select(fills.c.fill_id, fills.c.order_id, fills.c.ticker).where(fills.c.intent_id.is_(None))
         for fill_id, order_id, ticker in self._connection.execute(traded.order_by(fills.c.audit_seq)):
             who = by_fill.get(fill_id) or by_order.get(order_id) or _NOT_YET
             yield f"foreign fill {_safe(fill_id)} of {_safe(ticker)}: {who}"
         table = acknowledged_items.c
-        ours = sa.select(table.kind, table.subject, table.acknowledgement_id)
+        others = (
+            sa.select(table.kind, table.subject, table.acknowledgement_id)
+            .where(table.kind.not_in(["foreign_fill", "foreign_order"]))
+            .order_by(table.acknowledgement_id, table.number)
+        )
         persons = self._persons()
-        for kind, subject, number in self._connection.execute(
-            ours.where(table.kind.not_in(["foreign_fill", "foreign_order"])).order_by(
-                table.acknowledgement_id, table.number
-            )
-        ):
+        for kind, subject, number in self._connection.execute(others):
             yield f"{kind} {_safe(subject)}: {persons[number]}"
 
     def _foreign(self, order: ExchangeOrder, known: set[str]) -> Iterator[str]:
@@ -129,9 +131,6 @@ class Elsewhere:
             row["acknowledgement_id"]: f"{_DONE[row['action']]} by {_people(row)}: {_safe(row['reason'])}"
             for row in found
         }
-
-
-_DONE: Final = {"acknowledge": "acknowledged", "adopt": "adopted"}
 
 
 def _people(row: sa.RowMapping) -> str:

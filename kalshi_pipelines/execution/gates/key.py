@@ -70,7 +70,7 @@ def _prove_lock(portfolio: PortfolioClient, subaccount: int, balance: Balance) -
 def available_balance(portfolio: PortfolioClient, subaccount: int, exchange_index: int) -> int | None:
     """Return the micro-dollars that an order on a shard can use, or None if the balance cannot be read."""
     try:
-        told = portfolio.balance(subaccount, exchange_index)
-        return microdollars(told.balance_dollars)
+        balance = portfolio.balance(subaccount, exchange_index)
+        return microdollars(balance.balance_dollars)
     except (KalshiError, InexactValue, WarehouseUnavailable):
         return None

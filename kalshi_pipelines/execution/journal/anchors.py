@@ -131,8 +131,8 @@ class AnchorFile:
 
     def _anchor(self, number: int, line: str) -> Anchor:
         try:
-            told = json.loads(line)
-            anchor = Anchor(told["database_id"], told["seq"], told["hash"], told["at_us"])
+            fields = json.loads(line)
+            anchor = Anchor(fields["database_id"], fields["seq"], fields["hash"], fields["at_us"])
         except (ValueError, KeyError, TypeError) as error:
             raise self._unreadable(number, "is not an anchor") from error
         if not (type(anchor.seq) is int and type(anchor.hash) is str):

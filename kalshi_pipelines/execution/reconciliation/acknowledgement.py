@@ -147,8 +147,8 @@ def _apply(
     _require_quiet(context, transaction, action)
     comparison = post_snapshot(context, transaction, snapshot, fact_by_fact=True)
     present = items_of(transaction, account, snapshot, comparison)
-    told = {item.order_id for item in present if item.order_id is not None}
-    items = (*present, *(item for item in history if item.order_id not in told))
+    orders_now = {item.order_id for item in present if item.order_id is not None}
+    items = (*present, *(item for item in history if item.order_id not in orders_now))
     if not items:
         raise NothingToAcknowledge("The account matches the journal, and every fact is explained.")
     reading = transaction.reading.acknowledgements

@@ -139,13 +139,13 @@ class _Gathering:
 
     def of_unknown_orders(self, differences: Iterable[AccountDifference]) -> Iterator[EvidenceItem]:
         """Yield the evidence about orders whose outcome no reconciliation could prove."""
-        told = {
+        differing = {
             each.intent_id
             for each in differences
             if each.kind in _OF_AN_ORDER and each.kind is not DifferenceKind.UNKNOWN_TOO_LONG
         }
         for intent in self._reading.orders.open_intents(self._account, states=[OrderState.UNKNOWN]):
-            if intent.intent_id not in told:
+            if intent.intent_id not in differing:
                 orders = [
                     order
                     for order in self._snapshot.orders.of_client(intent.client_order_id)
@@ -164,12 +164,12 @@ class _Gathering:
         ]
         keeps = len(orders) > 1 and len(agreeing) == 1
         closed = None if keeps else intent.intent_id
-        told = f"{what}. Journal: {_describe_intent(intent)}"
+        in_journal = f"{what}. Journal: {_describe_intent(intent)}"
         taken = [order for order in orders if not (keeps and order in agreeing)]
         for order in sorted(taken, key=lambda each: each.order_id):
-            yield _with_order(kind, intent.client_order_id, f"{told}. Exchange: {describe(order)}", order, closed)
+            yield _with_order(kind, intent.client_order_id, f"{in_journal}. Exchange: {describe(order)}", order, closed)
         if not taken:
-            detail = f"{told}. Exchange: no such order, group {intent.order_group_id}"
+            detail = f"{in_journal}. Exchange: no such order, group {intent.order_group_id}"
             yield EvidenceItem(
                 kind,
                 intent.client_order_id,

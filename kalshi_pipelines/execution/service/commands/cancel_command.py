@@ -52,10 +52,10 @@ def cancel(context: CommandContext, given: argparse.Namespace) -> int:
     ended = 0
     for number, intent in chosen.items():
         outcome = outcomes.get(number)
-        is_ended, told = _describe_outcome(outcome) if outcome else _describe_uncanceled(intent, account)
+        is_ended, text = _describe_outcome(outcome) if outcome else _describe_uncanceled(intent, account)
         ended += is_ended
         ticker = "" if intent is None else f"  {safe_line(intent.ticker)}"
-        print(f"  {number:>6}{ticker}: {told}")
+        print(f"  {number:>6}{ticker}: {text}")
     for problem in report.not_recorded:
         print(f"NOT RECORDED in the journal: {problem}\nRun `reconcile` when it can be written.", file=sys.stderr)
     print(_summary(ended, len(chosen)))

@@ -49,8 +49,8 @@ def status(context: CommandContext, given: argparse.Namespace) -> int:
         waiting = sum(each.count for each in reading.inbox.count(context.trade.mode, since))
         print(f"inbox            {format_count(waiting, 'proposal')}")
         for row in reading.inbox.pending(account, context.trade.mode, now, since, MOST_PROPOSALS)[:MOST_PROPOSALS]:
-            told = proposal_row(row)
-            print(f"  {told['proposal']:>6}  {told['order']}  by {told['by']}, valid until {told['valid until']}")
+            shown = proposal_row(row)
+            print(f"  {shown['proposal']:>6}  {shown['order']}  by {shown['by']}, valid until {shown['valid until']}")
         print("caps")
         day = trading_day(now).isoformat()
         hours = (now // HOUR_US - WINDOW_HOURS, now // HOUR_US + HOURS_AHEAD)
