@@ -14,44 +14,38 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.audit.event_rules import WRONG_SESSION, at_us, audit_seq, find_forbidden
 from kalshi_pipelines.execution.journal.tables import (
     approvals,
     fences,
     intents,
     kill_events,
     order_events,
-    session_ends,
     sessions,
     used_armings,
 )
 from kalshi_pipelines.execution.orders.states import OrderState
 
-_at_us: Final = order_events.c.at_us
-_audit_seq: Final = order_events.c.audit_seq
 _APPROVED: Final = sa.exists().where(
     approvals.c.request_sha256 == intents.c.request_sha256,
     approvals.c.approved_by != intents.c.actor_name,
-    approvals.c.approval_id < _audit_seq,
-    approvals.c.approved_us <= _at_us,
-    approvals.c.expires_us > _at_us,
+    approvals.c.approval_id < audit_seq,
+    approvals.c.approved_us <= at_us,
+    approvals.c.expires_us > at_us,
 )
-_ENDED: Final = sa.exists().where(
-    session_ends.c.session_id == intents.c.session_id, session_ends.c.audit_seq < _audit_seq
-)
-_FENCED: Final = sa.exists().where(fences.c.order_group_id == intents.c.order_group_id, fences.c.fence_id < _audit_seq)
+_FENCED: Final = sa.exists().where(fences.c.order_group_id == intents.c.order_group_id, fences.c.fence_id < audit_seq)
 _HALTED: Final = sa.exists().where(
-    kill_events.c.engaged == 1, kill_events.c.audit_seq > sessions.c.audit_seq, kill_events.c.audit_seq < _audit_seq
+    kill_events.c.engaged == 1, kill_events.c.audit_seq > sessions.c.audit_seq, kill_events.c.audit_seq < audit_seq
 )
 #: Conditions under which an order must not be sent, as SQL. The text before each condition completes the sentence with
 #: which the verification reports a violation: "intent 7 was sent ...".
 _WRONG: Final = {
     "in a dry run or a run not started by hand": sa.or_(intents.c.mode != "live", intents.c.origin != "by_hand"),
-    "outside the lifetime of its session": sa.or_(_at_us < sessions.c.opened_us, _at_us >= sessions.c.expires_us),
-    "after its session had ended": _ENDED,
+    **WRONG_SESSION,
     "after the kill switch had stopped its session": _HALTED,
     "by another version of the code than its session's": order_events.c.code_version != sessions.c.code_version,
-    "before it was planned": _at_us < intents.c.planned_us,
-    "outside its validity": sa.or_(_at_us < intents.c.as_of_us, _at_us > intents.c.valid_until_us),
+    "before it was planned": at_us < intents.c.planned_us,
+    "outside its validity": sa.or_(at_us < intents.c.as_of_us, at_us > intents.c.valid_until_us),
     "without an order group": intents.c.order_group_id.is_(None),
     "after its order group was fenced": _FENCED,
     "without the approval it needed": sa.and_(intents.c.approval_required == 1, sa.not_(_APPROVED)),
@@ -78,14 +72,4 @@ def find_misused_armings(connection: sa.Connection) -> Iterator[str]:
 
 def find_forbidden_sends(connection: sa.Connection) -> Iterator[str]:
     """Yield a problem for each order that was recorded as sent although a rule forbade sending it."""
-    query = (
-        sa.select(
-            order_events.c.intent_id, *[wrong.label(f"wrong_{place}") for place, wrong in enumerate(_WRONG.values())]
-        )
-        .join(intents, intents.c.intent_id == order_events.c.intent_id)
-        .join(sessions, sessions.c.session_id == intents.c.session_id)
-        .where(order_events.c.to_state == OrderState.SENDING.value, sa.or_(*_WRONG.values()))
-        .order_by(order_events.c.intent_id)
-    )
-    for intent_id, *found in connection.execute(query):
-        yield from (f"intent {intent_id} was sent {how}" for how, wrong in zip(_WRONG, found, strict=True) if wrong)
+    return find_forbidden(connection, OrderState.SENDING, _WRONG, "sent")
