@@ -78,12 +78,7 @@ class AcknowledgementReading:
     def foreign_fills(self, account: Account) -> list[EvidenceItem]:
         """Return the recorded fills of foreign orders that nobody acknowledged, oldest first."""
         table = fills.c
-        of_account = (
-            sa.exists()
-            .where(postings.c.dedupe == sa.literal("fill:").concat(table.fill_id))
-            .where(scopes.c.scope_id == postings.c.scope_id)
-            .where(scopes.c.environment == account.environment, scopes.c.subaccount == account.subaccount)
-        )
+        of_account = _is_posted_to(account, "fill:", table.fill_id)
         found = sa.select(fills).where(table.intent_id.is_(None), of_account).order_by(table.audit_seq)
         known, orders = self.subjects(account, "foreign_fill"), self.orders(account)
         return [
@@ -99,15 +94,9 @@ class AcknowledgementReading:
             account: The account of the orders.
             resting: The ids of the orders that rest now.
         """
-        table = foreign_orders.c
-        of_account = (
-            sa.exists()
-            .where(postings.c.dedupe == sa.literal("foreign:").concat(table.order_id))
-            .where(scopes.c.scope_id == postings.c.scope_id)
-            .where(scopes.c.environment == account.environment, scopes.c.subaccount == account.subaccount)
-        )
+        of_account = _is_posted_to(account, "foreign:", foreign_orders.c.order_id)
         known = self.orders(account)
-        found = sa.select(foreign_orders).where(of_account).order_by(table.audit_seq)
+        found = sa.select(foreign_orders).where(of_account).order_by(foreign_orders.c.audit_seq)
         return [
             EvidenceItem(
                 "foreign_order",
@@ -163,6 +152,16 @@ class AcknowledgementReading:
             )
             .order_by(acknowledged_items.c.acknowledgement_id, acknowledged_items.c.number)
         )
+
+
+def _is_posted_to(account: Account, prefix: str, fact_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that a fact was posted to an account. The fact's posting has the prefix in its key."""
+    return (
+        sa.exists()
+        .where(postings.c.dedupe == sa.literal(prefix).concat(fact_id))
+        .where(scopes.c.scope_id == postings.c.scope_id)
+        .where(scopes.c.environment == account.environment, scopes.c.subaccount == account.subaccount)
+    )
 
 
 def _item(row: sa.RowMapping) -> EvidenceItem:

@@ -62,15 +62,6 @@ class ForeignOrderWriter:
             order.remaining_centicontracts,
             fee_bound_microdollars,
         )
-        values = {
-            "order_id": order.order_id,
-            "ticker": order.ticker,
-            "side": order.side.value,
-            "price_centicents": order.price_centicents,
-            "remaining_centicontracts": order.remaining_centicontracts,
-            "seen_us": self._audit.now_us,
-            "why": order.why,
-        }
         rows = self._account_postings.make(
             account,
             order.ticker,
@@ -81,7 +72,7 @@ class ForeignOrderWriter:
             also_in=None if taken_from is None else f"reserve:{taken_from.intent_id}",
         )
         sighting = [] if fee_bound_microdollars == 0 else [_sighting(counted)]
-        self._facts.record("foreign", [NewRow(foreign_orders, values), *sighting, *rows], {})
+        self._facts.record("foreign", [_first_row(order, self._audit.now_us), *sighting, *rows], {})
         return True
 
     def record_end(self, account: Account, order_id: str, event_ticker: str) -> bool:
@@ -109,6 +100,21 @@ class ForeignOrderWriter:
         )
         self._facts.record("foreign", [_sighting(now), *rows], {"gone": True} if not remaining else {})
         return True
+
+
+def _first_row(order: ForeignOrder, seen_us: int) -> NewRow:
+    return NewRow(
+        foreign_orders,
+        {
+            "order_id": order.order_id,
+            "ticker": order.ticker,
+            "side": order.side.value,
+            "price_centicents": order.price_centicents,
+            "remaining_centicontracts": order.remaining_centicontracts,
+            "seen_us": seen_us,
+            "why": order.why,
+        },
+    )
 
 
 def _sighting(order: CountedForeignOrder) -> NewRow:
