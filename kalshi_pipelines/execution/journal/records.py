@@ -7,9 +7,11 @@ since 1970 in UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.denials import DenialReason
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
 from kalshi_pipelines.execution.orders.proposals import ActorKind
 from kalshi_pipelines.execution.orders.request import OrderRequest
 from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState
@@ -276,7 +278,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class ForeignOrder:
-    """A resting order of the sub-account that this journal never sent."""
+    """A resting order of the sub-account that this journal never sent or no longer tracks."""
 
     order_id: str
     ticker: str
@@ -284,6 +286,13 @@ class ForeignOrder:
     price_centicents: int
     remaining_centicontracts: int
     why: str
+
+    @classmethod
+    def from_exchange(cls, order: ExchangeOrder, why: str) -> Self:
+        """Return an order in the exchange's lists as a foreign order."""
+        return cls(
+            order.order_id, order.ticker, order.side, order.price_centicents, order.remaining_centicontracts, why
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +323,20 @@ class EvidenceItem:
     price_centicents: int | None = None
     filled_centicontracts: int | None = None
     remaining_centicontracts: int | None = None
+
+    @classmethod
+    def of_order(cls, kind: str, subject: str, detail: str, order: ExchangeOrder, intent_id: int | None = None) -> Self:
+        """Return a piece of evidence about an order in the exchange's lists."""
+        return cls(
+            kind,
+            subject,
+            detail,
+            intent_id,
+            order.order_id,
+            order.price_centicents,
+            order.filled_centicontracts,
+            order.remaining_centicontracts,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -248,14 +248,7 @@ class _Correction:
         if intent is not None:
             share = -(-intent.fee_bound_microdollars * order.remaining_centicontracts // intent.count_centicontracts)
             fee = max(intent.fee_left_microdollars, share)
-        seen = ForeignOrder(
-            order.order_id,
-            order.ticker,
-            order.side,
-            order.price_centicents,
-            order.remaining_centicontracts,
-            "a person acknowledged what happened to it",
-        )
+        seen = ForeignOrder.from_exchange(order, "a person acknowledged what happened to it")
         event = intent.event_ticker if intent is not None and intent.ticker == order.ticker else None
         self._transaction.foreign_orders.record(self._account, seen, event or self._event_of(order.ticker), intent, fee)
 

@@ -299,14 +299,7 @@ class _SnapshotPosting:
             return
         why = "it has no client order id" if not order.client_order_id else "its client order id is not the journal's"
         if self._has_ledger:
-            seen = ForeignOrder(
-                order.order_id,
-                order.ticker,
-                order.side,
-                order.price_centicents,
-                order.remaining_centicontracts,
-                why,
-            )
+            seen = ForeignOrder.from_exchange(order, why)
             self._transaction.foreign_orders.record(self._account, seen, self._event_of(order.ticker))
         detail = f"{amounts.count(order.remaining_centicontracts)} of {order.ticker} rest; {why}"
         if self._is_as_acknowledged(order):

@@ -111,7 +111,8 @@ def _item(difference: AccountDifference) -> EvidenceItem:
         safe_line(difference.detail, _MOST_TEXT),
     )
     for order in difference.orders:
-        return _with_order(kind, subject, f"{detail}; {describe(order)}", order, None)
+        shown = safe_line(f"{detail}; {describe(order)}", _MOST_TEXT)
+        return EvidenceItem.of_order(kind, subject, shown, order)
     return EvidenceItem(kind, subject, detail)
 
 
@@ -167,7 +168,8 @@ class _Gathering:
         in_journal = f"{what}. Journal: {_describe_intent(intent)}"
         taken = [order for order in orders if not (keeps and order in agreeing)]
         for order in sorted(taken, key=lambda each: each.order_id):
-            yield _with_order(kind, intent.client_order_id, f"{in_journal}. Exchange: {describe(order)}", order, closed)
+            detail = safe_line(f"{in_journal}. Exchange: {describe(order)}", _MOST_TEXT)
+            yield EvidenceItem.of_order(kind, intent.client_order_id, detail, order, closed)
         if not taken:
             detail = f"{in_journal}. Exchange: no such order, group {intent.order_group_id}"
             yield EvidenceItem(
@@ -180,19 +182,6 @@ class _Gathering:
                 None if intent.order_id is None else intent.filled_centicontracts,
                 None if intent.order_id is None else 0,
             )
-
-
-def _with_order(kind: str, subject: str, detail: str, order: ExchangeOrder, intent_id: int | None) -> EvidenceItem:
-    return EvidenceItem(
-        kind,
-        subject,
-        safe_line(detail, _MOST_TEXT),
-        intent_id,
-        order.order_id,
-        order.price_centicents,
-        order.filled_centicontracts,
-        order.remaining_centicontracts,
-    )
 
 
 def describe(order: ExchangeOrder) -> str:

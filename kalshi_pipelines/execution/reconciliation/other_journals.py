@@ -113,13 +113,8 @@ def _is_known(reading: JournalReading, account: Account, order: ExchangeOrder) -
 
 def _order_item(order: ExchangeOrder) -> EvidenceItem:
     side, price = order.side.value, amounts.price(order.price_centicents)
-    return EvidenceItem(
-        "foreign_order",
-        order.order_id,
+    detail = (
         f"{side} {amounts.count(order.count_centicontracts)} of {order.ticker} at {price}, {order.status.value}, "
-        f"{amounts.count(order.filled_centicontracts)} filled",
-        order_id=order.order_id,
-        price_centicents=order.price_centicents,
-        filled_centicontracts=order.filled_centicontracts,
-        remaining_centicontracts=order.remaining_centicontracts,
+        f"{amounts.count(order.filled_centicontracts)} filled"
     )
+    return EvidenceItem.of_order("foreign_order", order.order_id, detail, order)
