@@ -64,5 +64,8 @@ TRIED_IN_VAIN: Final = frozenset({_S.DENIED, _S.ABANDONED, _S.REJECTED, _S.ABSEN
 OPEN_STATES: Final = frozenset({_S.RESERVED, _S.SENDING, _S.UNKNOWN, _S.RESTING, _S.PENDING_CANCEL})
 """Open states, in which the order's reservation is still held."""
 
+RESTING_STATES: Final = frozenset({_S.RESTING, _S.PENDING_CANCEL})
+"""States of orders that rest at the exchange as far as the journal knows, so that they can be canceled by their id."""
+
 NEVER_THERE: Final = frozenset({_S.PLANNED, _S.DENIED, _S.RESERVED, _S.ABANDONED, _S.SIMULATED, _S.REJECTED, _S.ABSENT})
 """States in which the exchange cannot have the order, because it was never sent or was not accepted."""

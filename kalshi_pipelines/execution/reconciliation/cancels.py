@@ -15,16 +15,14 @@ from kalshi_pipelines.execution.journal.journal import Journal
 from kalshi_pipelines.execution.journal.records import Details, Fill, Intent
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, SendFailure, error_text
-from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder
-from kalshi_pipelines.execution.orders.states import OrderState, Writer
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
+from kalshi_pipelines.execution.orders.states import RESTING_STATES, OrderState
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, MarketTicker, OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader
 from kalshi_pipelines.execution.reconciliation.matching import contradictions
-from kalshi_pipelines.execution.reconciliation.resolution import UNSTORABLE
+from kalshi_pipelines.execution.reconciliation.resolution import UNSTORABLE, record_reported_state
 from kalshi_pipelines.units import HOUR_US, SECOND_US, now_us
 
-CANCELABLE: Final = frozenset({OrderState.RESTING, OrderState.PENDING_CANCEL})
-"""States of orders that rest at the exchange as far as the journal knows, so that they can be canceled by their id."""
 _MARGIN_US: Final = 2 * SECOND_US
 
 
@@ -196,12 +194,5 @@ def _record_outcome(
             transaction.fills.record(fill, reading.intent(outcome.intent.intent_id))
     present = reading.intent(outcome.intent.intent_id)
     still_rests = order.is_resting and present.state is OrderState.PENDING_CANCEL and outcome.has_certain_answers
-    if (present.state in CANCELABLE and not order.is_resting) or still_rests:
-        transaction.orders.record_answer(
-            present,
-            STATE_OF[order.status],
-            order_id=order.order_id,
-            filled_centicontracts=order.filled_centicontracts,
-            writer=Writer.RECONCILER,
-            details=Details(facts={"exchange_status": order.status.value}),
-        )
+    if (present.state in RESTING_STATES and not order.is_resting) or still_rests:
+        record_reported_state(transaction, present, order)

@@ -8,14 +8,13 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
-from kalshi_pipelines.execution.journal.records import Details, Fill, ForeignOrder, Intent, Mode
+from kalshi_pipelines.execution.journal.records import Fill, ForeignOrder, Intent, Mode
 from kalshi_pipelines.execution.journal.transaction import JournalTransaction
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint
-from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder
-from kalshi_pipelines.execution.orders.states import OPEN_STATES, OrderState, Writer
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder
+from kalshi_pipelines.execution.orders.states import OPEN_STATES, RESTING_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.matching import (
     contradictions,
     end_contradiction,
@@ -29,12 +28,15 @@ from kalshi_pipelines.execution.reconciliation.report import (
     DifferenceKind,
     ResolvedOrder,
 )
-from kalshi_pipelines.execution.reconciliation.resolution import UNREADABLE, UNSTORABLE, ReconciliationContext
+from kalshi_pipelines.execution.reconciliation.resolution import (
+    UNREADABLE,
+    UNSTORABLE,
+    ReconciliationContext,
+    record_reported_state,
+)
 from kalshi_pipelines.execution.reconciliation.snapshot import AccountSnapshot, take_snapshot
 from kalshi_pipelines.execution.text import safe_line
 from kalshi_pipelines.units import MINUTE_US
-
-_RESTS: Final = (OrderState.RESTING, OrderState.PENDING_CANCEL)
 
 
 @dataclass
@@ -270,7 +272,7 @@ class _SnapshotPosting:
         else:
             if intent.state in OPEN_STATES:
                 self._note_changes(intent, order)
-            if (intent.state in _RESTS or is_proved) and not order.is_resting:
+            if (intent.state in RESTING_STATES or is_proved) and not order.is_resting:
                 self._record_end(intent, order)
         if posted < order.filled_centicontracts:
             filled = amounts.count(order.filled_centicontracts)
@@ -284,14 +286,7 @@ class _SnapshotPosting:
             self._result.notes.append(f"order {intent.client_order_id} was changed elsewhere: {what}")
 
     def _record_end(self, intent: Intent, order: ExchangeOrder) -> None:
-        moved = self._transaction.orders.record_answer(
-            intent,
-            STATE_OF[order.status],
-            order_id=order.order_id,
-            filled_centicontracts=order.filled_centicontracts,
-            writer=Writer.RECONCILER,
-            details=Details(facts={"exchange_status": order.status.value}),
-        )
+        moved = record_reported_state(self._transaction, intent, order)
         self._result.resolved.append(ResolvedOrder(intent.intent_id, intent.client_order_id, intent.state, moved.state))
 
     def _record_foreign_order(self, order: ExchangeOrder) -> None:
@@ -311,7 +306,7 @@ class _SnapshotPosting:
         """Report orders that rest according to the journal but are missing from the exchange's complete list."""
         orders = [each for each in self._snapshot.orders.orders.values() if each.order_id not in self._acknowledged]
         there = {order.client_order_id for order in orders} | {order.order_id for order in orders}
-        for intent in self._transaction.reading.orders.open_intents(self._account, states=_RESTS):
+        for intent in self._transaction.reading.orders.open_intents(self._account, states=RESTING_STATES):
             if there.isdisjoint({intent.client_order_id, intent.order_id}):
                 detail = f"order {intent.order_id} of {intent.ticker} is missing from the exchange's list"
                 self._add_difference(DifferenceKind.ORDER_MISSING, intent.client_order_id, detail, intent)

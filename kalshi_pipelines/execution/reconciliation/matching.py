@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
-from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, OrderSweep
+from kalshi_pipelines.execution.orders.evidence import ExchangeOrder, OrderSweep
 from kalshi_pipelines.execution.orders.states import NEVER_THERE, OrderState
 from kalshi_pipelines.execution.orders.terms import Side
 
@@ -18,11 +18,6 @@ class Found:
     """A match: the exchange has exactly one order of the intent, with the terms that were sent."""
 
     order: ExchangeOrder
-
-    @property
-    def state(self) -> OrderState:
-        """The state of the intent, derived from the status of the matching order at the exchange."""
-        return STATE_OF[self.order.status]
 
 
 @dataclass(frozen=True, slots=True)

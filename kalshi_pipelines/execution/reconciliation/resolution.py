@@ -22,7 +22,7 @@ from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.answers import OrderAnswer, error_text
 from kalshi_pipelines.execution.orders.checkpoints import Checkpoint, PassCheckpoint, ignore_checkpoint
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.orders.evidence import OrderSweep, combine_digests
+from kalshi_pipelines.execution.orders.evidence import STATE_OF, ExchangeOrder, OrderSweep, combine_digests
 from kalshi_pipelines.execution.orders.states import OrderState, Writer
 from kalshi_pipelines.execution.orders.terms import InvalidTerms, OrderId
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, UnreadableAccount
@@ -297,15 +297,24 @@ def _record_match(
         )
         return OrderState.UNKNOWN
     if isinstance(match, Found):
-        order = match.order
-        return transaction.orders.record_answer(
-            intent,
-            match.state,
-            order_id=order.order_id,
-            filled_centicontracts=order.filled_centicontracts,
-            writer=Writer.RECONCILER,
-            details=Details(facts={"sweep_id": sweep_id, "exchange_status": order.status.value}),
-        ).state
+        return record_reported_state(transaction, intent, match.order, sweep_id=sweep_id).state
     return transaction.orders.record_absence(
         intent, transaction.evidence.record_resolution(intent, fence_id, sweep_id)
     ).state
+
+
+def record_reported_state(
+    transaction: JournalTransaction, intent: Intent, order: ExchangeOrder, **facts: object
+) -> Intent:
+    """Record the state that the exchange reports of an intent's order, and return the intent with that state.
+
+    The audit log gets the exchange's status and the given facts.
+    """
+    return transaction.orders.record_answer(
+        intent,
+        STATE_OF[order.status],
+        order_id=order.order_id,
+        filled_centicontracts=order.filled_centicontracts,
+        writer=Writer.RECONCILER,
+        details=Details(facts={**facts, "exchange_status": order.status.value}),
+    )

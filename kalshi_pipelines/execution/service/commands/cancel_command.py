@@ -17,10 +17,9 @@ from kalshi_pipelines.execution.journal.records import Intent
 from kalshi_pipelines.execution.orders import amounts
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.persons import clean_name
-from kalshi_pipelines.execution.orders.states import FINAL_STATES, UNRESOLVED_STATES, OrderState
+from kalshi_pipelines.execution.orders.states import FINAL_STATES, RESTING_STATES, UNRESOLVED_STATES, OrderState
 from kalshi_pipelines.execution.reconciliation.account import AccountReader, ExchangeAccount
 from kalshi_pipelines.execution.reconciliation.cancels import (
-    CANCELABLE,
     CancelContext,
     CancelOutcome,
     CancelReport,
@@ -89,7 +88,7 @@ def _read_orders(
         with journal.reading() as reading:
             chosen = {number: _find(reading, number) for number in given.intents}
             if given.all:
-                rests = reading.orders.open_intents(account, states=CANCELABLE | UNRESOLVED_STATES)
+                rests = reading.orders.open_intents(account, states=RESTING_STATES | UNRESOLVED_STATES)
                 chosen |= {intent.intent_id: intent for intent in rests}
     except ExpectedError as error:
         raise CommandRefused(
@@ -107,7 +106,7 @@ def _find(reading: JournalReading, number: int) -> Intent | None:
 
 
 def _can_be_canceled(intent: Intent, account: Account) -> bool:
-    return intent.account == account and intent.state in CANCELABLE
+    return intent.account == account and intent.state in RESTING_STATES
 
 
 def _cancel(
