@@ -13,7 +13,7 @@ from kalshi_pipelines.sandbox.access.rate_limits import PUBLISHED_COSTS, TIERS, 
 from kalshi_pipelines.sandbox.access.signatures import KeyRing, public_pems_of_files
 from kalshi_pipelines.sandbox.clock import ExchangeClock, PriceTime, midnight_us
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, Generation
+from kalshi_pipelines.sandbox.markets.catalogue import ARCHIVED_MARKETS, GeneratedCatalogue, Generation
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
 from kalshi_pipelines.sandbox.markets.venue import Venue
@@ -33,6 +33,7 @@ class SandboxOptions:
         markets: Number of markets other than combos. Archived markets are added to this number.
         seed: Seed that the catalogue is generated from.
         combos: Number of combo markets.
+        archived: Number of markets that settled before the historical cutoff. Their events stay in the list of events.
         tick_seconds: Seconds between two moves of the prices that move most often. The value 0 freezes all prices as
             they are at ``anchor_us``.
         anchor_us: Instant that the catalogue's dates are counted from, in microseconds since 1970. The default is the
@@ -59,6 +60,7 @@ class SandboxOptions:
     markets: int = 1_000
     seed: int = 7
     combos: int = 100
+    archived: int = ARCHIVED_MARKETS
     tick_seconds: int = 60
     anchor_us: int | None = None
     tier: str = "basic"
@@ -118,7 +120,9 @@ def _exchange(
         state, log = TradingState(), TruthLog()
     else:
         state_file.begin(
-            CatalogueOrigin(options.seed, options.markets, options.combos, anchor_us, options.tick_seconds)
+            CatalogueOrigin(
+                options.seed, options.markets, options.combos, anchor_us, options.tick_seconds, options.archived
+            )
         )
         state, log = state_file.replay_events(), TruthLog(state_file.events, state_file)
         clock.advance(state.clock_offset_us - clock.offset_us)
@@ -147,7 +151,7 @@ def _exchange(
 
 
 def _generated(options: SandboxOptions, clock: ExchangeClock, anchor_us: int) -> GeneratedCatalogue:
-    generation = Generation(options.markets, options.seed, options.combos, anchor_us)
+    generation = Generation(options.markets, options.seed, options.combos, anchor_us, options.archived)
     generated = GeneratedCatalogue(generation, PriceTime(clock, options.tick_seconds, anchor_us))
     if options.warm:
         for market in generated.markets.values():

@@ -48,6 +48,7 @@ def command_of(options: SandboxOptions) -> list[str]:
         "markets": options.markets,
         "seed": options.seed,
         "combos": options.combos,
+        "archived": options.archived,
         "tick-seconds": options.tick_seconds,
         "anchor-us": options.anchor_us,
         "tier": options.tier,

@@ -43,7 +43,8 @@ class UnusableStateFile(ExpectedError, ValueError):
 class CatalogueOrigin:
     """Parameters that a catalogue was generated from.
 
-    Equal parameters give equal markets. ``anchor_us`` is in microseconds since 1970.
+    Equal parameters give equal markets. ``anchor_us`` is in microseconds since 1970. Files without ``archived`` are
+    from a time when every catalogue had 24 archived markets.
     """
 
     seed: int
@@ -51,6 +52,7 @@ class CatalogueOrigin:
     combos: int
     anchor_us: int
     tick_seconds: int
+    archived: int = 24
 
 
 class _Header(msgspec.Struct, frozen=True):

@@ -94,11 +94,12 @@ def move_prices(exchange: Exchange, request: AdminRequest) -> object:
 
 
 def add_markets(exchange: Exchange, request: AdminRequest) -> object:
-    """Create ``count`` active markets in new events."""
+    """Create ``count`` active markets in new events. With ``provisional``, the exchange may delete them again."""
     count = request.whole("count", 1)
     if count < 1:
         raise BadAdminRequest("count must be a whole number of at least 1.")
-    return {"tickers": _generated(exchange).add_markets(count)}
+    provisional = request.truth("provisional", default=False)
+    return {"tickers": _generated(exchange).add_markets(count, is_provisional=provisional)}
 
 
 def set_clock(exchange: Exchange, request: AdminRequest) -> object:

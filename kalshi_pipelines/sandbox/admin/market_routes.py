@@ -12,6 +12,7 @@ from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.admin.routes import AdminRequest, AdminRoute, BadAdminRequest
 from kalshi_pipelines.sandbox.clock import rfc3339
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.lists import is_in_share
 from kalshi_pipelines.sandbox.markets.life_cycle import LEGAL_CHANGES
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
@@ -87,7 +88,29 @@ def clear_book(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
     return {"canceled": exchange.venue.simulated_traders.clear(row.ticker, request.now_us)}
 
 
+def delete_market(exchange: Exchange, request: AdminRequest) -> None:
+    """Delete a market that nobody traded, as the exchange deletes provisional markets."""
+    row = _market(exchange, request)
+    if row.opened is not None:
+        raise BadAdminRequest(f"{row.ticker} is open in the matching engine and cannot be deleted.")
+    exchange.catalogue.remove(row)
+
+
+def delete_share(exchange: Exchange, request: AdminRequest) -> dict[str, Any]:
+    """Delete a ``share`` of the live markets that nobody traded. The tickers decide which ones."""
+    share = float(request.decimal("share"))
+    if not 0 <= share <= 1:
+        raise BadAdminRequest("share must be a number from 0 to 1.")
+    markets = list(exchange.catalogue.markets.values())
+    chosen = [row for row in markets if row.opened is None and is_in_share(row.ticker, share)]
+    for row in chosen:
+        exchange.catalogue.remove(row)
+    return {"tickers": [row.ticker for row in chosen]}
+
+
 MARKET_ROUTES: Final = (
+    AdminRoute("DELETE", "/markets", delete_share),
+    AdminRoute("DELETE", "/markets/{ticker}", delete_market),
     AdminRoute("POST", "/markets/{ticker}/status", set_status),
     AdminRoute("POST", "/markets/{ticker}/orders", place_order, 201),
     AdminRoute("POST", "/markets/{ticker}/clear_book", clear_book),

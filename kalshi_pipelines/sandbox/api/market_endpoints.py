@@ -5,8 +5,8 @@ parameter tables, and recordings.
 """
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -15,9 +15,9 @@ from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, p
 from kalshi_pipelines.sandbox.api.validation import PERIODS, Query, historical_market_filter, market_filter
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.listing import MarketFilter, TradeFilter, TradeRow
+from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
-from kalshi_pipelines.sandbox.pagination import RowPage
+from kalshi_pipelines.sandbox.pagination import RowPage, SortKey
 from kalshi_pipelines.units import SECOND_US
 
 MOST_TICKERS: Final = 100
@@ -27,20 +27,36 @@ EVENT_CANDLESTICKS: Final = 5_000
 _EMPTY_BOOK: Final = b'{"no_dollars":[],"yes_dollars":[]}'
 
 
-def _market_page(exchange: Exchange, call: Call, wanted: MarketFilter) -> bytes:
-    page = paged(exchange, exchange.catalogue.select_markets(wanted), call.query.cursor, call.query.limit(1000, 100))
-    rows = json_array(market.json() for market in page.rows)
-    return b'{"cursor":' + orjson.dumps(page.cursor) + b',"markets":' + rows + b"}"
+@dataclass(frozen=True, slots=True)
+class _ArchivedRow:
+    """A market in the historical list, whose order is that of the settlements, newest first."""
+
+    sort_key: SortKey
+    market: MarketRow
+
+
+def _markets_body(cursor: str, markets: Iterable[MarketRow]) -> bytes:
+    rows = json_array(market.json() for market in markets)
+    return b'{"cursor":' + orjson.dumps(cursor) + b',"markets":' + rows + b"}"
 
 
 def get_markets(exchange: Exchange, call: Call) -> bytes:
     """Answer GET /markets."""
-    return _market_page(exchange, call, market_filter(call.query))
+    markets = exchange.catalogue.select_markets(market_filter(call.query))
+    page = paged(exchange, markets, call.query.cursor, call.query.limit(1000, 100))
+    return _markets_body(page.cursor, page.rows)
 
 
 def get_historical_markets(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /historical/markets."""
-    return _market_page(exchange, call, historical_market_filter(call.query))
+    """Answer GET /historical/markets. The newest settlement comes first."""
+    markets = exchange.catalogue.select_markets(historical_market_filter(call.query))
+    rows = [_ArchivedRow((-(market.settled_us or 0), market.ticker), market) for market in markets]
+    page = paged(exchange, sorted(rows, key=_sort_key), call.query.cursor, call.query.limit(1000, 100))
+    return _markets_body(page.cursor, [row.market for row in page.rows])
+
+
+def _sort_key(row: _ArchivedRow) -> SortKey:
+    return row.sort_key
 
 
 def _known(rows: dict[str, MarketRow], ticker: str) -> MarketRow:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from kalshi_pipelines.sandbox.errors import nested, too_many_requests
+from kalshi_pipelines.sandbox.faults.lists import as_empty_page, as_last_page, with_cursor, without_hidden_rows
 from kalshi_pipelines.sandbox.faults.plan import Fault
 from kalshi_pipelines.sandbox.faults.wire import DroppedResponse, DuplicatedResponse
 from kalshi_pipelines.sandbox.markets.json_spans import elements, members
@@ -172,7 +173,13 @@ def _gateway(status: int, title: str) -> Response:
 def _spoiled(faults: Sequence[Fault], content: bytes, sent_cursor: str) -> bytes:
     kinds = {fault.kind: fault for fault in faults}
     if "repeated_cursor" in kinds:
-        content = _with_cursor(content, sent_cursor or cursor_after(BEFORE_ALL))
+        content = with_cursor(content, sent_cursor or cursor_after(BEFORE_ALL))
+    if "last_page" in kinds:
+        content = as_last_page(content, kinds["last_page"])
+    if "empty_page" in kinds:
+        content = as_empty_page(content)
+    if "hidden_rows" in kinds:
+        content = without_hidden_rows(content, kinds["hidden_rows"])
     if "malformed_record" in kinds:
         content = _with_broken_record(content, kinds["malformed_record"])
     if "wrong_echo" in kinds:
@@ -206,14 +213,6 @@ def _orders_in(value: object) -> Iterator[dict[str, Any]]:
             yield value
         for item in value.values():
             yield from _orders_in(item)
-
-
-def _with_cursor(content: bytes, cursor: str) -> bytes:
-    text = content.decode()
-    span = members(text).get("cursor")
-    if span is None:
-        return content
-    return (text[: span.start] + orjson.dumps(cursor).decode() + text[span.end :]).encode()
 
 
 def _with_broken_record(content: bytes, fault: Fault) -> bytes:

@@ -14,7 +14,7 @@ from kalshi_pipelines.errors import ExpectedError
 
 READ_KINDS: Final = (
     "latency", "rate_limit", "server_error", "html_error", "cut_connection", "truncated_json", "repeated_cursor",
-    "malformed_record", "stale_read",
+    "malformed_record", "stale_read", "last_page", "empty_page", "hidden_rows",
 )  # fmt: skip
 WRITE_KINDS: Final = (
     "refuse", "drop_after_apply", "status_after_apply", "garbage_after_apply", "empty_after_apply", "delay",
@@ -51,8 +51,11 @@ class Fault:
         hold: Whether ``delay`` keeps the client waiting. Otherwise the client's connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
         field: The JSON member that ``malformed_record`` and ``wrong_echo`` change, instead of the default member.
+            ``hidden_rows`` hides the rows in which this member has ``value``.
         value: The value that ``malformed_record`` and ``wrong_echo`` write. For ``other_cost``, the dollars that a
             search costs.
+        rows: The number of rows that ``last_page`` leaves on its page. The default is all rows.
+        share: The share of all rows that ``hidden_rows`` hides, from 0 to 1.
         record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.
     """
 
@@ -68,6 +71,8 @@ class Fault:
     field: str | None = None
     value: object = None
     record: int | None = None
+    rows: int | None = None
+    share: float = 0.1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -78,6 +83,8 @@ class Fault:
             raise UnknownFault(f"seconds must not be negative for {self.kind}.")
         if abs(self.seconds) > _MOST_SECONDS:
             raise UnknownFault(f"seconds must be at most {_MOST_SECONDS}.")
+        if not 0 <= self.share <= 1 or (self.rows is not None and self.rows < 0):
+            raise UnknownFault("share must be from 0 to 1, and rows must not be negative.")
         if self.status not in _ERRORS:
             raise UnknownFault("status must be from 400 to 599.")
 

@@ -59,6 +59,7 @@ class Generation:
     seed: int
     combos: int
     anchor_us: int
+    archived: int = ARCHIVED_MARKETS
 
     @property
     def cutoff_us(self) -> int:
@@ -92,18 +93,20 @@ class GeneratedCatalogue(Catalogue):
             self._write_series(generation)
             markets = self._writer.markets(generation.markets)
             self._take(markets)
-            archived = self._writer.archived_markets(ARCHIVED_MARKETS if generation.markets else 0)
+            archived = self._writer.archived_markets(generation.archived if generation.markets else 0)
             self.add(events=self._writer.take_new_events(), archived_markets=archived)
             self._take(self._writer.combos(generation.combos, markets))
 
-    def add_markets(self, count: int) -> list[str]:
+    def add_markets(self, count: int, *, is_provisional: bool = False) -> list[str]:
         """Create ``count`` active markets in new events, with the present time as their creation time.
 
-        Return their tickers.
+        The exchange may delete provisional markets. Return the tickers of the new markets.
         """
         self._additions += 1
         self._writer.rng = Random(f"{self.generation.seed}:added:{self._additions}")
         created = self._writer.markets(count, created_us=self._time.now_us())
+        for market in created:
+            market.is_provisional = is_provisional
         self._take(created)
         return [market.ticker for market in created]
 

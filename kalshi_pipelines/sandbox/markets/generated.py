@@ -46,8 +46,8 @@ class GeneratedMarket(MarketRow):
     """A market of the generated catalogue."""
 
     __slots__ = (
-        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "legs", "number", "open_us",
-        "outcome", "path", "settlement", "time",
+        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "is_provisional", "legs", "number",
+        "open_us", "outcome", "path", "settlement", "time",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +65,7 @@ class GeneratedMarket(MarketRow):
         settlement: GeneratedSettlement | None = None,
         settled_us: int | None = None,
         legs: list[dict[str, str]] | None = None,
+        is_provisional: bool = False,
     ) -> None:
         self.ticker = f"{event.ticker}-{outcome.suffix}"
         self.event, self.event_ticker, self.series_ticker = event, event.ticker, event.series_ticker
@@ -74,6 +75,7 @@ class GeneratedMarket(MarketRow):
         self.open_us = created_us - created_us % SECOND_US if status != "initialized" else close_us - DAY_US
         self.updated_us = settled_us or created_us + number % 7_919 * 1_000_003 % 86_400_000_000
         self.base_volume, self.settlement, self.legs = base_volume, settlement, legs
+        self.is_provisional = is_provisional or legs is not None
         self.sort_key = (-created_us, self.ticker)
         self.changes = 0
         self.opened: OpenedMarket | None = None
@@ -278,6 +280,7 @@ class GeneratedMarket(MarketRow):
         if self.legs is not None:
             body["mve_collection_ticker"] = self.collection_ticker
             body["mve_selected_legs"] = self.legs
+        if self.is_provisional:
             body["is_provisional"] = True
         return body
 

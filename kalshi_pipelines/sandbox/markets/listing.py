@@ -182,6 +182,17 @@ class Catalogue:
         self.archived_markets[market.ticker] = market
         self._lists.clear()
 
+    def remove(self, market: MarketRow) -> None:
+        """Delete a live market, so that no list of markets shows it any more. Its event stays.
+
+        Counting the deletion as a change of status makes every planned change of its status void.
+        """
+        market.changes += 1
+        del self.markets[market.ticker]
+        self._of_event[market.event_ticker].remove(market)
+        self._of_series[market.series_ticker].remove(market)
+        self._lists.clear()
+
     def markets_of_event(self, event_ticker: str) -> Sequence[MarketRow]:
         """Return the live markets of an event, in the order in which they were added."""
         return self._of_event.get(event_ticker, ())
