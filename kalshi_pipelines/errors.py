@@ -77,12 +77,14 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         UnknownShape (warehouse.adoption.shapes)
         RefusedLegacyRow (warehouse.adoption.values)
         BackupFailed (warehouse.backup)
+        CopyRefused (warehouse.copying)
         WarehouseUnavailable (warehouse.engine)
         WarehouseOfAnotherEnvironment (warehouse.environment)
         CannotBeUpgraded (warehouse.inspection)
         AlreadyRunning (warehouse.locks)
         DowngradeWouldLoseRows (warehouse.migration_steps)
         SchemaNotAtHead (warehouse.migrations)
+        WarehouseRetired (warehouse.retirement)
         RowsWouldBeLost (warehouse.upgrade)
 """
 

@@ -41,6 +41,7 @@ _REMEDIES: Final = {
     "already exists": "Rename your own table, view or index that has a name the warehouse needs, and run again.",
     "foreign key mismatch": "Drop the reference from your own table to a table of the warehouse, and run again.",
     "no such module: fts5": "Use another build of Python: the SQLite of this Python has no full-text search.",
+    "so it is retired": "Set KALSHI_WAREHOUSE_URL to the copy, or run `kalshi-pipelines reopen` to write here again.",
     "depend on it": "Drop your own view that reads a view the upgrade rebuilds, and create your view again afterwards.",
 }
 

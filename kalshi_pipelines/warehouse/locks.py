@@ -1,17 +1,21 @@
 """Locks that keep several processes from doing the same work on one warehouse at the same time.
 
-The operating system or the database releases a lock when its process ends, even if the process was killed.
+The operating system or the database releases a lock when its process ends, even if the process was killed. Every kind
+of work also shares the lock ``any``. A command that replaces or retires the warehouse holds ``any`` alone.
 """
 
 import fcntl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import IO, Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable
+
+_ANY_WORK: Final = "any"
 
 
 class AlreadyRunning(ExpectedError):
@@ -25,13 +29,37 @@ def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
     """Hold the lock of a kind of work during the block. Fail at once if another run holds the lock.
 
     Raises:
-        AlreadyRunning: Another run holds the lock.
+        AlreadyRunning: Another run holds the lock, or the whole warehouse is being replaced or copied.
+        WarehouseUnavailable: The lock file cannot be created.
     """
-    hold = _try_file_lock if engine.dialect.name == "sqlite" else _try_advisory_lock
-    with hold(engine, work) as held:
+    with _try_lock(engine, _ANY_WORK, shared=True) as shared:
+        if not shared:
+            raise AlreadyRunning(
+                "This warehouse is being copied or restored, so no other work can begin.",
+                "Wait until the copy or the restore has ended.",
+            )
+        with _try_lock(engine, work) as held:
+            if not held:
+                raise AlreadyRunning(
+                    f"Another run already works on {work} in this warehouse.",
+                    "Wait until that run has ended, or stop it.",
+                )
+            yield
+
+
+@contextmanager
+def hold_all_work(engine: sa.Engine) -> Iterator[None]:
+    """Keep every kind of work away from the warehouse during the block. Fail at once if some work is under way.
+
+    Raises:
+        AlreadyRunning: A run works on the warehouse.
+        WarehouseUnavailable: The lock file cannot be created.
+    """
+    with _try_lock(engine, _ANY_WORK) as held:
         if not held:
             raise AlreadyRunning(
-                f"Another run already works on {work} in this warehouse.", "Wait until that run has ended, or stop it."
+                "A run works on this warehouse, so it cannot be copied or replaced now.",
+                "Wait until every run has ended, or stop the runs.",
             )
         yield
 
@@ -49,14 +77,7 @@ def hold_file_lock(file: Path, when_waiting: Callable[[], None]) -> Iterator[Non
     Raises:
         WarehouseUnavailable: The lock file cannot be created.
     """
-    try:
-        opened = file.open("w")
-    except OSError as error:
-        raise WarehouseUnavailable(
-            f"The folder {file.parent} cannot be written ({error.strerror}).",
-            "Give yourself permission to write there, or set KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL to another place.",
-        ) from None
-    with opened:
+    with _open_lock_file(file) as opened:
         try:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -65,12 +86,25 @@ def hold_file_lock(file: Path, when_waiting: Callable[[], None]) -> Iterator[Non
         yield
 
 
+def _open_lock_file(file: Path) -> IO[str]:
+    try:
+        return file.open("w")
+    except OSError as error:
+        raise WarehouseUnavailable(
+            f"The lock file {file} cannot be written ({error.strerror}).",
+            "Give yourself permission to write there, or set KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL to another place.",
+        ) from None
+
+
+def _try_lock(engine: sa.Engine, work: str, *, shared: bool = False) -> AbstractContextManager[bool]:
+    return (_try_file_lock if engine.dialect.name == "sqlite" else _try_advisory_lock)(engine, work, shared)
+
+
 @contextmanager
-def _try_file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
-    path = Path(f"{engine.url.database}.{work}.lock")
-    with path.open("w") as file:
+def _try_file_lock(engine: sa.Engine, work: str, shared: bool) -> Iterator[bool]:
+    with _open_lock_file(Path(f"{engine.url.database}.{work}.lock")) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
@@ -78,12 +112,15 @@ def _try_file_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
 
 
 @contextmanager
-def _try_advisory_lock(engine: sa.Engine, work: str) -> Iterator[bool]:
+def _try_advisory_lock(engine: sa.Engine, work: str, shared: bool) -> Iterator[bool]:
     key = sa.func.hashtext(f"kalshi_pipelines.{work}")
+    kind = "_shared" if shared else ""
+    take = getattr(sa.func, f"pg_try_advisory_lock{kind}")
+    release = getattr(sa.func, f"pg_advisory_unlock{kind}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(key))))
+        held = bool(connection.scalar(sa.select(take(key))))
         try:
             yield held
         finally:
             if held:
-                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                connection.execute(sa.select(release(key)))

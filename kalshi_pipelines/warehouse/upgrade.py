@@ -48,6 +48,7 @@ from kalshi_pipelines.warehouse.migrations import (
     use_write_ahead_log,
     wanted_revision,
 )
+from kalshi_pipelines.warehouse.retirement import refuse_retired
 from kalshi_pipelines.warehouse.tables import (
     ADOPTION,
     LEGACY_PREFIX,
@@ -144,12 +145,14 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
         WarehouseOfAnotherEnvironment: The database holds data of another exchange.
         BackupFailed: There is no room or no permission for a backup, so nothing was changed.
         WarehouseUnavailable: The database cannot be opened, read or written, so nothing was changed.
+        WarehouseRetired: The database was copied to another place.
     """
-    path = _file_of(engine)
+    path = file_of(engine)
     if path is None:
         with explain_failures(engine), migration_transaction(engine) as connection:
             found = inspect_connection(connection, place_of(engine))
             refuse_another_environment(connection, environment)
+            refuse_retired(connection)
             if found.at_head and _has_nothing_to_adopt(connection, adopt_from):
                 return _unchanged_report(engine)
             return _upgrade(connection, found, adopt_from, report)
@@ -157,10 +160,11 @@ def migrate(engine: sa.Engine, environment: str, report: Report, adopt_from: Pat
     if found.content is Content.WAREHOUSE:
         with explain_failures(engine), engine.connect() as connection:
             refuse_another_environment(connection, environment)
+            refuse_retired(connection)
     if _is_done(engine, found, adopt_from):
         use_write_ahead_log(engine)  # a warehouse restored from a backup is not in WAL mode
         return _unchanged_report(engine)
-    with _hold_upgrade_lock(path, report):
+    with hold_upgrade_lock(path, report):
         found = inspect_file(path)
         if _is_done(engine, found, adopt_from):
             return _unchanged_report(engine)
@@ -174,7 +178,7 @@ def inspect_database(engine: sa.Engine) -> Inspection:
         CannotBeUpgraded: The database holds nothing that this code can upgrade.
         WarehouseUnavailable: The database cannot be opened or read.
     """
-    path = _file_of(engine)
+    path = file_of(engine)
     if path is not None:
         return inspect_file(path)
     with explain_failures(engine), engine.connect() as connection:
@@ -193,14 +197,14 @@ def rehearse(engine: sa.Engine, environment: str, adopt_from: Path | None = None
         BackupFailed: See :func:`migrate`.
         WarehouseUnavailable: See :func:`migrate`.
     """
-    path = _file_of(engine)
+    path = file_of(engine)
     with explain_failures(engine), ExitStack() as held:
         if path is None:
             connection = held.enter_context(_open_rolled_back_transaction(engine))
             found = inspect_connection(connection, place_of(engine))
             old = adopt_from
         else:
-            held.enter_context(_hold_upgrade_lock(path, _ignore))
+            held.enter_context(hold_upgrade_lock(path, _ignore))
             found = inspect_file(path)
             if _is_done(engine, found, adopt_from):
                 yield Rehearsal(_unchanged_report(engine), iter(()))
@@ -443,13 +447,18 @@ def _ignore(_sentence: str) -> None:
     pass
 
 
-def _file_of(engine: sa.Engine) -> Path | None:
+def file_of(engine: sa.Engine) -> Path | None:
     """Return the SQLite file's path with all links resolved, so that all processes lock one path; None for Postgres."""
     return Path(str(engine.url.database)).resolve() if engine.dialect.name == "sqlite" else None
 
 
 @contextmanager
-def _hold_upgrade_lock(path: Path, report: Report) -> Iterator[None]:
+def hold_upgrade_lock(path: Path, report: Report) -> Iterator[None]:
+    """Keep other upgrades of a SQLite file away during the block. Wait while another process upgrades it.
+
+    Raises:
+        WarehouseUnavailable: The lock file cannot be created.
+    """
     lock = path.with_name(f"{path.name}.migrate.lock")
     with hold_file_lock(lock, lambda: report(f"Another process is upgrading {path}; waiting until it ends.")):
         yield
