@@ -16,6 +16,7 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.catalogue import ARCHIVED_MARKETS, GeneratedCatalogue, Generation
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
+from kalshi_pipelines.sandbox.markets.turnover import Turnover
 from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.news.provider import GeneratedNewsProvider
 from kalshi_pipelines.sandbox.prices import MICRO
@@ -34,6 +35,8 @@ class SandboxOptions:
         seed: Seed that the catalogue is generated from.
         combos: Number of combo markets.
         archived: Number of markets that settled before the historical cutoff. Their events stay in the list of events.
+        turnover: Number of markets that are listed per day in addition, and that later open, close and settle. The
+            value 0 lists none.
         tick_seconds: Seconds between two moves of the prices that move most often. The value 0 freezes all prices as
             they are at ``anchor_us``.
         anchor_us: Instant that the catalogue's dates are counted from, in microseconds since 1970. The default is the
@@ -61,6 +64,7 @@ class SandboxOptions:
     seed: int = 7
     combos: int = 100
     archived: int = ARCHIVED_MARKETS
+    turnover: int = 0
     tick_seconds: int = 60
     anchor_us: int | None = None
     tier: str = "basic"
@@ -100,6 +104,8 @@ def exchange_of(options: SandboxOptions, clock: ExchangeClock | None = None) -> 
         return _exchange(options, clock or ExchangeClock(), pems, None)
     if options.recordings is not None:
         raise UnusableStateFile("Recorded responses have no state to keep.", "Leave out --state or --recordings.")
+    if options.turnover:
+        raise UnusableStateFile("Markets of a turnover are not in the state file.", "Leave out --state or --turnover.")
     state_file = StateFile.open_path(options.state)
     try:
         return _exchange(options, clock or ExchangeClock(), pems, state_file)
@@ -132,6 +138,8 @@ def _exchange(
     venue = Venue(catalogue, clock, engine, log, has_crowd=options.crowd)
     if log.events:
         venue.restore()
+    if options.turnover and isinstance(catalogue, GeneratedCatalogue):
+        Turnover(catalogue, venue, options.turnover, options.seed).start(venue.now_us())
     venue.read_lag_us = options.read_lag_ms * 1_000
     start_amount = options.balance * MICRO
     keep_keys(engine, pems, start_amount, at_us=venue.advance())

@@ -49,6 +49,7 @@ def command_of(options: SandboxOptions) -> list[str]:
         "seed": options.seed,
         "combos": options.combos,
         "archived": options.archived,
+        "turnover": options.turnover,
         "tick-seconds": options.tick_seconds,
         "anchor-us": options.anchor_us,
         "tier": options.tier,

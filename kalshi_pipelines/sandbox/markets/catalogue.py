@@ -5,6 +5,7 @@ belong here: wording (``themes``, ``shapes``), JSON (``generated``) and price pa
 """
 
 import gc
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -48,6 +49,8 @@ _STATUSES: Final = {
     "finalized": 8.0,
 }
 _PERIOD_TICKS: Final = {1: 4, 5: 12, 15: 26, 60: 38, 240: 20}
+#: Of this many events that are added to a running exchange, one has a text of secondary rules of its own.
+_EVENTS_WITH_OWN_RULES: Final = 10
 _SIDES: Final = {"both": 80, "yes": 7, "no": 8, "none": 5}
 
 
@@ -71,11 +74,18 @@ class Generation:
 
 
 @dataclass(frozen=True, slots=True)
-class _MarketDates:
+class MarketDates:
+    """Status and dates of the markets of one event, in microseconds since 1970.
+
+    ``event_day_us`` is the midnight that the event's ticker names. Without ``open_us``, the markets open when they are
+    created or, if their status is initialized, one day before they close.
+    """
+
     status: str
     event_day_us: int
     created_us: int
     close_us: int
+    open_us: int | None = None
 
 
 class GeneratedCatalogue(Catalogue):
@@ -110,6 +120,23 @@ class GeneratedCatalogue(Catalogue):
         self._take(created)
         return [market.ticker for market in created]
 
+    def add_series(self, rng: Random, updated_us: int) -> None:
+        """Create one more series, last updated at an instant in microseconds since 1970."""
+        self._writer.rng = rng
+        series = self._writer.add_series(len(self.series))
+        series.updated_us = updated_us
+        self.add(series=[series])
+
+    def add_event(self, rng: Random, dates: MarketDates, period_ticks: Mapping[int, float]) -> list[GeneratedMarket]:
+        """Create a new event in any series, and return its markets.
+
+        ``period_ticks`` weights the time between two quotes of a market, in ticks of the price time.
+        """
+        self._writer.rng, self._writer.period_ticks = rng, period_ticks
+        created = self._writer.event_of_any_series(dates)
+        self._take(created)
+        return created
+
     def move_prices(self, hundredths_of_a_percent: int) -> list[str]:
         """Move the quotes of a share of the active markets, and return the tickers of the moved markets.
 
@@ -143,6 +170,7 @@ class _Writer:
 
     def __init__(self, generation: Generation, time: PriceTime, rng: Random) -> None:
         self.rng = rng
+        self.period_ticks: Mapping[int, float] = _PERIOD_TICKS
         self._generation = generation
         self._time = time
         self._series: list[GeneratedSeries] = []
@@ -182,7 +210,7 @@ class _Writer:
         written: list[GeneratedMarket] = []
         while len(written) < count:
             series = self.rng.choice(self._series)
-            status = "active" if created_us is not None else _weighted(self.rng, _STATUSES)
+            status = "active" if created_us is not None else weighted(self.rng, _STATUSES)
             dates = self._dates(series, status, created_us)
             written += self._event(series, dates, count - len(written))
         return written
@@ -194,9 +222,20 @@ class _Writer:
             series = self.rng.choice(self._series)
             self._days_back[series.ticker] += 1
             day = self._generation.cutoff_us - (3 + self._days_back[series.ticker]) * DAY_US
-            dates = _MarketDates("finalized", day, day - self.rng.randrange(DAY_US, 20 * DAY_US), day + 20 * HOUR_US)
+            dates = MarketDates("finalized", day, day - self.rng.randrange(DAY_US, 20 * DAY_US), day + 20 * HOUR_US)
             written += self._event(series, dates, count - len(written))
         return written
+
+    def event_of_any_series(self, dates: MarketDates) -> list[GeneratedMarket]:
+        """Create the markets of one new event, with exactly the given dates."""
+        markets = self._event(self.rng.choice(self._series), dates, sys.maxsize)
+        event = markets[0].event
+        event.updated_us = dates.created_us
+        event.has_own_rules = event.number % _EVENTS_WITH_OWN_RULES == 0
+        for market in markets:
+            market.updated_us = dates.created_us
+            market.open_us = market.open_us if dates.open_us is None else dates.open_us
+        return markets
 
     def combos(self, count: int, markets: list[GeneratedMarket]) -> list[GeneratedMarket]:
         """Create combos of existing markets, each in an event of its own."""
@@ -207,19 +246,19 @@ class _Writer:
         seen = self._tickers[ticker]
         return ticker if seen == 1 else self._unused(f"{ticker}{seen}")
 
-    def _dates(self, series: GeneratedSeries, status: str, created_us: int | None) -> _MarketDates:
+    def _dates(self, series: GeneratedSeries, status: str, created_us: int | None) -> MarketDates:
         rng, anchor = self.rng, self._generation.anchor_us
         if status in {"active", "initialized", "inactive"}:
             self._days_ahead[series.ticker] += 1
             today = anchor if created_us is None else max(anchor, created_us - created_us % DAY_US)
             day = today + (2 + self._days_ahead[series.ticker]) * DAY_US
             created = created_us if created_us is not None else anchor - 1 - int(rng.random() ** 3 * 55 * DAY_US)
-            return _MarketDates(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
+            return MarketDates(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
         self._days_back[series.ticker] += 1
         day = anchor - min(self._days_back[series.ticker], HISTORY_DAYS - 10) * DAY_US
-        return _MarketDates(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
+        return MarketDates(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
 
-    def _event(self, series: GeneratedSeries, dates: _MarketDates, most: int) -> list[GeneratedMarket]:
+    def _event(self, series: GeneratedSeries, dates: MarketDates, most: int) -> list[GeneratedMarket]:
         day = units.instant(dates.event_day_us).strftime("%y%b%d").upper()
         shape = shape_event(series.theme, series.subject, day, self.rng)
         event = self._add_event(series, self._unused(f"{series.ticker}-{day}{shape.suffix}"), shape.text, dates, shape)
@@ -235,7 +274,7 @@ class _Writer:
         series: GeneratedSeries,
         ticker: str,
         text: EventText,
-        dates: _MarketDates,
+        dates: MarketDates,
         shape: EventShape | None = None,
     ) -> GeneratedEvent:
         self._events += 1
@@ -258,7 +297,7 @@ class _Writer:
         return self.rng.randrange(len(shape.outcomes)) if shape.exclusive else None
 
     def _market(
-        self, event: GeneratedEvent, outcome: MarketOutcome, fair: int, grid: PriceGrid, dates: _MarketDates, wins: bool
+        self, event: GeneratedEvent, outcome: MarketOutcome, fair: int, grid: PriceGrid, dates: MarketDates, wins: bool
     ) -> GeneratedMarket:
         rng = self.rng
         self._markets += 1
@@ -297,7 +336,7 @@ class _Writer:
         )
 
     def _path(self, fair: int, grid: PriceGrid, rng: Random) -> QuotePath:
-        period_us = _weighted(rng, _PERIOD_TICKS) * self._time.tick_us
+        period_us = weighted(rng, self.period_ticks) * self._time.tick_us
         return QuotePath(
             seed=rng.getrandbits(60),
             grid=grid,
@@ -306,7 +345,7 @@ class _Writer:
             half_spread=rng.choice((20, 50, 50, 100, 250)),
             period_us=period_us,
             phase_us=rng.randrange(period_us),
-            sides=_weighted(rng, _SIDES),
+            sides=weighted(rng, _SIDES),
         )
 
     def _combo(self, number: int, markets: list[GeneratedMarket]) -> GeneratedMarket:
@@ -314,7 +353,7 @@ class _Writer:
         series = self._combo_series[number % len(self._combo_series)]
         anchor = self._generation.anchor_us
         created = anchor - rng.randrange(30 * MINUTE_US)
-        dates = _MarketDates("active", anchor, created, anchor + rng.randrange(3, 9) * DAY_US)
+        dates = MarketDates("active", anchor, created, anchor + rng.randrange(3, 9) * DAY_US)
         ticker = self._unused(f"{series.ticker}-S2026{rng.getrandbits(44):011X}")
         chosen = rng.sample(markets, min(len(markets), rng.randrange(2, 6)))
         legs = [
@@ -349,7 +388,8 @@ class _Writer:
         )
 
 
-def _weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
+def weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:
+    """Draw one of the keys. The chance of a key is proportional to its weight."""
     return rng.choices(list(weights), list(weights.values()))[0]
 
 

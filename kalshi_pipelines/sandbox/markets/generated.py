@@ -226,6 +226,10 @@ class GeneratedMarket(MarketRow):
             self._constant = orjson.dumps(self._constant_body())[:-1] + b","
         return self._constant + self._quoted
 
+    def discard_cache(self) -> None:
+        """Discard the cached JSON, which a market in the historical lists hardly ever needs again."""
+        self._epoch, self._constant, self._quoted, self._book = -1, None, None, None
+
     def orderbook(self, depth: int = 0) -> bytes | None:
         """Return the market's ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all)."""
         self._refresh()
@@ -301,7 +305,7 @@ class GeneratedMarket(MarketRow):
             if self.is_combo
             else f"If {name} is the outcome of {event.text.title} ({event.text.sub_title}), "
             f"as reported by {event.series.source[0]}, then the market resolves to Yes.",
-            "rules_secondary": event.series.secondary_rules(),
+            "rules_secondary": event.secondary_rules,
             "settlement_bounds_type": "default",
             "settlement_timer_seconds": self.settlement_timer_us // SECOND_US,
             "status": self.status,

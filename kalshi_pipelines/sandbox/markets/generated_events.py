@@ -105,7 +105,7 @@ class EventText:
 class GeneratedEvent(EventRow):
     """An event of a generated series."""
 
-    __slots__ = ("exclusive", "listed", "number", "series", "text")
+    __slots__ = ("exclusive", "has_own_rules", "listed", "number", "series", "text")
 
     def __init__(
         self,
@@ -129,6 +129,15 @@ class GeneratedEvent(EventRow):
         self.is_combo = collection_ticker is not None
         self.sort_key = (-created_us, ticker)
         self.listed: bytes | None = None
+        self.has_own_rules = False
+
+    @property
+    def secondary_rules(self) -> str:
+        """Secondary rules text of the event's markets: the text of the series, in some events with a first sentence."""
+        rules = self.series.secondary_rules()
+        return (
+            f"This market is about {self.text.title} ({self.text.sub_title}). {rules}" if self.has_own_rules else rules
+        )
 
     @property
     def shard(self) -> int:

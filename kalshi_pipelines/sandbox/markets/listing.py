@@ -177,6 +177,7 @@ class Catalogue:
     def archive(self, market: MarketRow) -> None:
         """Move a market from the live lists to the historical lists."""
         del self.markets[market.ticker]
+        market.discard_cache()
         self._of_event[market.event_ticker].remove(market)
         self._of_series[market.series_ticker].remove(market)
         self.archived_markets[market.ticker] = market

@@ -131,6 +131,10 @@ class MarketRow(ABC):
     def json(self) -> bytes:
         """Return the market's ``Market`` object as JSON."""
 
+    def discard_cache(self) -> None:
+        """Discard whatever the market caches, because it moves to the historical lists."""
+        return
+
     @abstractmethod
     def orderbook(self, depth: int = 0) -> bytes | None:
         """Return the market's ``OrderbookCountFp`` object with the best ``depth`` levels of each side (0 for all).
