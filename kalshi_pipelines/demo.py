@@ -1,6 +1,7 @@
 """``make demo`` and ``make dev``: the whole pipeline on a sandbox exchange, offline and without an account.
 
 The demo starts a sandbox, runs Dagster as a user would, stops every process that it started, and prints a summary.
+It ignores every variable that leads to real data or to a trade key, and reads no ``.env`` file.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import SECOND_US
+from kalshi_pipelines.variables.spelling import setting_of
 from kalshi_pipelines.warehouse.engine import make_writable_folder, open_engine, place_of
 from kalshi_pipelines.warehouse.tables import (
     SUBJECTS,
@@ -47,6 +49,8 @@ _LEADS_TO_REAL_DATA: Final = (
 #: Prefix of the trading settings. The demo does not pass them on, because their API key belongs to another exchange.
 _TRADES: Final = "KALSHI_TRADE_"
 _UI_PORT: Final = 3000
+#: Dagster's settings in a checkout of this project.
+_INSTANCE: Final = Path("dagster.yaml")
 
 
 def main() -> int:
@@ -63,8 +67,9 @@ def main() -> int:
         options = SandboxOptions(markets=arguments.markets or settings.sandbox_markets, seed=settings.sandbox_seed)
         print(f"Starting a sandbox exchange with {options.markets:,} markets ...", flush=True)
         with running_sandbox(options) as sandbox:
-            environment = _dagster_environment(settings, sandbox.url)
-            return _open_ui(environment) if arguments.ui else _run_nightly(settings, environment)
+            folder = _dagster_folder(settings)
+            environment = _dagster_environment(settings, sandbox.url, folder)
+            return _open_ui(environment, folder) if arguments.ui else _run_nightly(settings, environment, folder)
     except ExpectedError as error:
         print(error, file=sys.stderr)
         return 1
@@ -81,45 +86,57 @@ def _demo_settings() -> Settings:
     return Settings.from_environment().model_copy(update={"environment": Environment.SANDBOX, **real})
 
 
-def _dagster_environment(settings: Settings, sandbox_url: str) -> Mapping[str, str]:
+def _dagster_folder(settings: Settings) -> Path:
+    """Return the folder in which the demo runs Dagster.
+
+    Dagster reads the ``.env`` file of the current folder. A person's file may name an account and a trade key, so the
+    demo runs Dagster in a folder without such a file.
+    """
+    is_checkout = _INSTANCE.exists()
+    folder = Path.cwd() / ".dagster" / "demo" if is_checkout else settings.environment_dir.absolute() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _dagster_environment(settings: Settings, sandbox_url: str, folder: Path) -> Mapping[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if name not in _LEADS_TO_REAL_DATA and not name.startswith(_TRADES)
+        if (meant := setting_of(name) or name) not in _LEADS_TO_REAL_DATA and not meant.startswith(_TRADES)
     }
     return inherited | {
+        "KALSHI_DATA_DIR": str(settings.data_dir.absolute()),
         "KALSHI_ENVIRONMENT": settings.environment.value,
         "KALSHI_SANDBOX_URL": sandbox_url,
-        **_dagster_home(),
+        **_dagster_home(folder),
         # Warnings are hidden, because the `dagster` command warns at each start that `dg` will replace `dagster`.
         "PYTHONWARNINGS": "ignore",
     }
 
 
-def _dagster_home() -> Mapping[str, str]:
+def _dagster_home(folder: Path) -> Mapping[str, str]:
     """Return a DAGSTER_HOME with a copy of dagster.yaml, so that Dagster's own files stay in one hidden folder."""
-    instance = Path("dagster.yaml")
-    if "DAGSTER_HOME" in os.environ or not instance.exists():
+    if "DAGSTER_HOME" in os.environ or not _INSTANCE.exists():
         return {}
-    home = Path.cwd() / ".dagster"
-    home.mkdir(exist_ok=True)
-    (home / instance.name).write_text(instance.read_text())
-    return {"DAGSTER_HOME": str(home)}
+    (folder / _INSTANCE.name).write_text(_INSTANCE.read_text())
+    return {"DAGSTER_HOME": str(folder)}
 
 
 def _dagster(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dagster", *arguments]
 
 
-def _open_ui(environment: Mapping[str, str]) -> int:
+def _open_ui(environment: Mapping[str, str], folder: Path) -> int:
     port = _free_port(_UI_PORT)
     print(f"Opening the Dagster UI on http://127.0.0.1:{port} (stop it with Ctrl-C) ...", flush=True)
-    command = _dagster("dev", "--host", "127.0.0.1", "--port", str(port))
-    return _run_to_its_end(command, environment)
+    command = _dagster("dev", "-m", "kalshi_pipelines", "--host", "127.0.0.1", "--port", str(port))
+    return _run_to_its_end(command, environment, folder)
 
 
-def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], output: IO[str] | None = None) -> int:
-    """Run a child process to its end. On SIGTERM, this process terminates the child and waits for the child's end."""
+def _run_to_its_end(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, output: IO[str] | None = None
+) -> int:
+    """Run a child process to its end in a folder. On SIGTERM, terminate the child and wait for its end."""
     asked_to_end = False
     child: subprocess.Popen[bytes] | None = None
 
@@ -131,7 +148,7 @@ def _run_to_its_end(command: Sequence[str], environment: Mapping[str, str], outp
 
     before = signal.signal(signal.SIGTERM, tell_child)
     try:
-        child = subprocess.Popen(command, env=environment, stdout=output, stderr=output)  # noqa: S603
+        child = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=output)  # noqa: S603
         if asked_to_end:
             child.terminate()
         try:
@@ -154,13 +171,13 @@ def _free_port(wanted: int) -> int:
     raise OSError("No port on 127.0.0.1 is free for the Dagster UI. Close a program and try again.")
 
 
-def _run_nightly(settings: Settings, environment: Mapping[str, str]) -> int:
+def _run_nightly(settings: Settings, environment: Mapping[str, str], folder: Path) -> int:
     log = settings.data_dir / settings.environment / "nightly.log"
     command = _dagster("job", "execute", "-m", "kalshi_pipelines", "-j", "nightly")
     print(f"Running: dagster {' '.join(command[3:])}", flush=True)
     started = time.monotonic()
     with log.open("w") as output:
-        code = _run_to_its_end(command, environment, output)
+        code = _run_to_its_end(command, environment, folder, output)
     if code:
         print(f"The run failed. The last lines of {log}:\n", file=sys.stderr)
         print("\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:]), file=sys.stderr)

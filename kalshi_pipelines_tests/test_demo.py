@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kalshi_pipelines.demo import _dagster_environment, _dagster_folder
+from kalshi_pipelines.settings import Settings
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
 
 #: Starts a program as a shell without a terminal starts a background program, which then ignores Ctrl-C.
@@ -48,7 +50,8 @@ def test_demo_prints_counts_and_places_of_the_stored_data(folder: Path) -> None:
     ):
         assert part in finished.stdout
     assert (folder / "data" / "sandbox" / "warehouse.db").exists()
-    assert [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(folder)] == []
+    folders = [process.info["cwd"] or "" for process in psutil.process_iter(["cwd"])]
+    assert [each for each in folders if Path(each).is_relative_to(folder)] == []
 
 
 def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: Path) -> None:
@@ -70,6 +73,39 @@ def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: 
     with sqlite3.connect(folder / "data" / "sandbox" / "warehouse.db") as connection:
         assert connection.execute("SELECT DISTINCT environment FROM ingest_runs").fetchall() == [("sandbox",)]
     connection.close()
+
+
+def test_demo_ignores_a_live_env_file_in_the_current_folder(folder: Path) -> None:
+    lines = {
+        "KALSHI_ENVIRONMENT": "prod",
+        "KALSHI_DATA_DIR": folder / "real",
+        "KALSHI_WAREHOUSE_URL": f"sqlite:///{folder / 'real.db'}",
+        "KALSHI_JOURNAL_URL": f"sqlite:///{folder / 'real-journal.db'}",
+        "KALSHI_TRADE_MODE": "live",
+        "KALSHI_TRADE_URL": "http://127.0.0.1:9",
+        "KALSHI_TRADE_KILL": "1",
+    }
+    (folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
+    finished = demo(folder)
+    assert finished.returncode == 0, finished.stderr
+    assert not any(path.name.startswith("real") for path in folder.iterdir())
+    assert (folder / "data" / "sandbox" / "warehouse.db").exists()
+
+
+def test_demo_gives_dagster_neither_trading_variables_nor_an_env_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_text("KALSHI_TRADE_MODE=live\n")
+    monkeypatch.setenv("KALSHI_TRADE_MODE", "live")
+    monkeypatch.setenv("kalshi_trade_api_key_id", "00000000-0000-4000-8000-000000000001")
+    settings = Settings(data_dir=Path("data"))
+    runs_in = _dagster_folder(settings)
+    environment = _dagster_environment(settings, "http://127.0.0.1:9", runs_in)
+    assert [name for name in environment if name.upper().startswith("KALSHI_TRADE")] == []
+    assert environment["KALSHI_DATA_DIR"] == str(folder / "data")
+    assert not (runs_in / ".env").exists()
+    assert runs_in.is_relative_to(folder / ".dagster")
 
 
 def test_folder_that_cannot_be_written_is_a_readable_error(folder: Path) -> None:
