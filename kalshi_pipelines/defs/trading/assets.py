@@ -19,10 +19,10 @@ from kalshi_pipelines.defs.trading.gate import ArmedByHand, Gate, decide_gate
 from kalshi_pipelines.defs.trading.metadata import PROPOSAL_COLUMNS, reconciliation_metadata, session_metadata
 from kalshi_pipelines.execution.configuration import TradeSettings
 from kalshi_pipelines.execution.executor.session import Opening
-from kalshi_pipelines.execution.gates.arming import run_arming
+from kalshi_pipelines.execution.gates.arming import ONLY_RUN_ARMED, run_arming
 from kalshi_pipelines.execution.inbox.files import read_proposals
 from kalshi_pipelines.execution.inbox.proposals import propose
-from kalshi_pipelines.execution.journal.records import Origin
+from kalshi_pipelines.execution.journal.records import Mode, Origin
 from kalshi_pipelines.execution.orders.persons import person_name
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.service.account.live_account import has_trade_key, live_account
@@ -81,7 +81,8 @@ def trade_proposals(
         dg.AssetCheckSpec(
             _ARMED,
             asset="executed_orders",
-            description="Passes if a person armed the run and started it by hand within 15 minutes.",
+            description="Passes if a person armed the run by its config and started it by hand within 15 minutes and, "
+            "in live mode, if its process has an arm token. It does not prove that a session opens.",
         )
     ],
 )
@@ -97,12 +98,7 @@ def executed_orders(
     Only a first, manual run started within 15 minutes of `armed_at` can be live. Every other armed run is dry.
     """
     gate = _gate(context, config)
-    yield dg.AssetCheckResult(
-        check_name=_ARMED,
-        passed=gate.is_open,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"armed by {config.armed_by}" if gate.is_open else "; ".join(gate.closed_because),
-    )
+    yield _armed_check(gate, config)
     if not gate.is_armed:
         context.log_event(_closed_observation(context.asset_key, gate))
         return
@@ -146,6 +142,22 @@ def order_reconciliation(
 
 def _gate(context: dg.AssetExecutionContext, armed: ArmedByHand) -> Gate:
     return decide_gate(context.run, context.retry_number, armed, instant(now_us()))
+
+
+def _armed_check(gate: Gate, config: ArmedByHand) -> dg.AssetCheckResult:
+    """Return the check `armed_by_hand`, which tells what the run's config, origin and process permit."""
+    problem = "; ".join(gate.closed_because)
+    if gate.is_open:
+        settings = TradeSettings.from_environment()
+        if settings.mode is Mode.LIVE and settings.arm is None:
+            problem = f"{ONLY_RUN_ARMED}. Start the run with `dagster job execute` in the armed shell."
+    passed = f"armed by {config.armed_by} and started by hand; this check does not prove that a session opens"
+    return dg.AssetCheckResult(
+        check_name=_ARMED,
+        passed=not problem,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=problem or passed,
+    )
 
 
 def _closed_observation(key: dg.AssetKey, gate: Gate, facts: dict[str, Any] | None = None) -> dg.AssetObservation:

@@ -148,7 +148,7 @@ def open_live(
     bound = ArmBinding(environment, transport.key_fingerprint, settings.limits_sha256)
     checks = (
         *_origin_checks(settings, opening),
-        *arming_checks(settings, bound, now),
+        *arming_checks(settings, bound, now, is_run_armed=opening.armed_run is not None),
         *journal_checks(journal),
         *other_checks,
     )

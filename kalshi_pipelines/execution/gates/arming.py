@@ -20,6 +20,8 @@ from kalshi_pipelines.units import DAY_US, SECOND_US, instant
 
 #: The longest time for which an arm token is valid.
 LONGEST_US: Final = DAY_US
+#: A live run needs its config and the token. A Dagster UI that was started before `arm` has no token.
+ONLY_RUN_ARMED: Final = "The run was armed by run.yaml, but the process that runs it has no KALSHI_TRADE_ARM"
 _DIGITS: Final = 8
 _TOKEN: Final = re.compile(r"(sandbox|demo|prod):([0-9a-f]{8}):([0-9a-f]{8}):([0-9]{10}):([0-9a-f]{16})", re.ASCII)
 #: Tokens of older versions, which could open any number of sessions.
@@ -68,8 +70,13 @@ def _sha256(*texts: str) -> str:
     return hashlib.sha256(canonical_json({"kalshi_pipelines_arming": list(texts)}).encode()).hexdigest()
 
 
-def arming_checks(settings: TradeSettings, bound: ArmBinding, now_us: int) -> tuple[Check, ...]:
-    """Check whether the settings permit live trading: a valid token, named series, and consent to real money."""
+def arming_checks(
+    settings: TradeSettings, bound: ArmBinding, now_us: int, *, is_run_armed: bool = False
+) -> tuple[Check, ...]:
+    """Check whether the settings permit live trading: a valid token, named series, and consent to real money.
+
+    ``is_run_armed`` tells whether the config of a run arms it. Such a run needs the token all the same.
+    """
     production = bound.environment is not Environment.PROD or settings.production == PRODUCTION_PHRASE
     return (
         check(
@@ -84,13 +91,17 @@ def arming_checks(settings: TradeSettings, bound: ArmBinding, now_us: int) -> tu
             "KALSHI_TRADE_SERIES with the allowed series, or * for all",
             settings.series or "not set",
         ),
-        _token_check(settings, bound, now_us),
+        _token_check(settings, bound, now_us, is_run_armed=is_run_armed),
     )
 
 
-def _token_check(settings: TradeSettings, bound: ArmBinding, now_us: int) -> Check:
+def _token_check(settings: TradeSettings, bound: ArmBinding, now_us: int, *, is_run_armed: bool) -> Check:
     if settings.arm is None:
-        return check(DenialReason.NOT_ARMED, False, "a token of the `arm` command", "KALSHI_TRADE_ARM is not set")
+        both = "both, so start the run with `dagster job execute` in the armed shell"
+        limit = both if is_run_armed else "a token of the `arm` command"
+        return check(
+            DenialReason.NOT_ARMED, False, limit, ONLY_RUN_ARMED if is_run_armed else "KALSHI_TRADE_ARM is not set"
+        )
     token = settings.arm.get_secret_value().strip()
     found = _TOKEN.fullmatch(token)
     wanted = "a token of the `arm` command for this environment, key and limits"

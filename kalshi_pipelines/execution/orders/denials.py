@@ -42,7 +42,9 @@ class DenialReason(Enum):
         "The market's series is not in KALSHI_TRADE_SERIES.", "Add the series, or choose another market."
     )
     # --- reasons to deny an order because of the session's permission to trade or its settings
-    NOT_ARMED = Explanation("No person has armed this run.", "Arm the run: see `docs/trading.md`.")
+    NOT_ARMED = Explanation(
+        "This process is not armed.", "Run `arm` in the shell that starts the session: see `docs/trading.md`."
+    )
     ARM_TOKEN_INVALID = Explanation(
         "KALSHI_TRADE_ARM has expired or is for another environment, key or limits.",
         "Create a new token with the `arm` command.",

@@ -111,6 +111,21 @@ def test_armed_run_and_token_open_one_live_session(
     assert "has already opened a live session" in failure_of(run(definitions, instance))
 
 
+@pytest.mark.usefixtures("journal")
+def test_armed_run_in_a_process_without_token_says_what_is_missing(
+    definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KALSHI_TRADE_ARM")
+    result = run(definitions, instance)
+    missing = "The run was armed by run.yaml, but the process that runs it has no KALSHI_TRADE_ARM"
+    failure = failure_of(result)
+    assert missing in failure
+    assert "start the run with `dagster job execute` in the armed shell" in failure
+    (check,) = [each for each in result.get_asset_check_evaluations() if each.check_name == "armed_by_hand"]
+    assert not check.passed
+    assert check.description.startswith(missing)
+
+
 def test_F15_order_proposed_and_run_twice_is_placed_once(
     member: SandboxMember,
     definitions: dg.Definitions,

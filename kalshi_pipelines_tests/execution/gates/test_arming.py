@@ -104,3 +104,13 @@ def test_F27_production_needs_its_own_phrase(said: str | None) -> None:
     token = arm_token(real, NOW_US + HOUR_US)
     assert _reason(token, real, production=said) is DenialReason.ENVIRONMENT_MISMATCH
     assert _reason(token, real, production=PRODUCTION_PHRASE) is None
+
+
+def test_armed_run_without_token_says_which_half_is_missing() -> None:
+    denied = first_denial(arming_checks(TradeSettings(series="KXA"), BOUND, NOW_US, is_run_armed=True))
+    assert denied
+    assert denied.reason is DenialReason.NOT_ARMED
+    assert denied.detail == (
+        "The run was armed by run.yaml, but the process that runs it has no KALSHI_TRADE_ARM; "
+        "wanted: both, so start the run with `dagster job execute` in the armed shell"
+    )
