@@ -20,6 +20,7 @@ from pathlib import Path
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.orders.proposals import MOST_ATTEMPTS, ActorKind
+from kalshi_pipelines.execution.orders.terms import TimeInForce
 from kalshi_pipelines.execution.service.command_context import CommandContext
 from kalshi_pipelines.execution.service.commands import (
     anchor_commands,
@@ -98,15 +99,19 @@ def _add_setup(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _add_propose(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     propose = add("propose", help="put an order into the inbox, without sending it")
-    propose.add_argument("action", choices=("buy", "sell"))
-    propose.add_argument("outcome", choices=("yes", "no"))
-    propose.add_argument("ticker")
+    propose.add_argument("action", choices=("buy", "sell"), help="whether you buy or sell contracts")
+    propose.add_argument("outcome", choices=("yes", "no"), help="the outcome whose contracts you trade")
+    propose.add_argument("ticker", help="the market's ticker, such as KXALBANYCUP-26NOV27-ULM0")
     propose.add_argument("count", help="contracts, such as 10 or 0.50")
     propose.add_argument("price", help="price of one contract of the outcome in dollars, such as 0.5600")
     propose.add_argument(
         "--signal", required=True, help="a name for this order; an order of the same name is never sent twice"
     )
-    propose.add_argument("--strategy", default="by hand")
+    propose.add_argument(
+        "--strategy",
+        default="by hand",
+        help="name of the strategy, which is part of the order's identity",
+    )
     attempts = propose.add_mutually_exclusive_group()
     attempts.add_argument(
         "--again",
@@ -121,15 +126,25 @@ def _add_propose(add: Callable[..., argparse.ArgumentParser], user: str) -> None
         metavar="N",
         help="minutes until the proposal expires, at most 10",
     )
-    propose.add_argument("--time-in-force", default="immediate_or_cancel")
+    propose.add_argument(
+        "--time-in-force",
+        default=TimeInForce.IMMEDIATE_OR_CANCEL.value,
+        metavar="KIND",
+        help=f"{', '.join(TimeInForce)} (default: {TimeInForce.IMMEDIATE_OR_CANCEL.value}); good_till_canceled needs "
+        "--rest-minutes",
+    )
     propose.add_argument(
         "--rest-minutes",
         type=_whole(1, 15),
         metavar="N",
         help="minutes until a good_till_canceled order ends, at most 15",
     )
-    propose.add_argument("--post-only", action="store_true")
-    propose.add_argument("--reduce-only", action="store_true")
+    propose.add_argument(
+        "--post-only", action="store_true", help="only rest: the exchange refuses the order if it would trade at once"
+    )
+    propose.add_argument(
+        "--reduce-only", action="store_true", help="only close contracts that are held, and never open a position"
+    )
     propose.add_argument(
         "--open-short", action="store_true", help="let a sale turn the position: sell more contracts than are held"
     )
@@ -140,7 +155,7 @@ def _add_propose(add: Callable[..., argparse.ArgumentParser], user: str) -> None
 
 def _add_sessions(add: Callable[..., argparse.ArgumentParser], user: str) -> None:
     imports = add("import", help="put all orders of a .csv or .json file into the inbox, or none")
-    imports.add_argument("file", type=Path)
+    imports.add_argument("file", type=Path, help="a file whose name ends in .csv or .json")
     _who(imports, user)
     imports.set_defaults(do=inbox_commands.import_file)
 
@@ -149,12 +164,12 @@ def _add_sessions(add: Callable[..., argparse.ArgumentParser], user: str) -> Non
     trade.set_defaults(do=session_commands.trade_inbox)
 
     approve = add("approve", help="approve the exact request of an order that waits for approval")
-    approve.add_argument("intent", type=_whole(1, _LARGEST))
+    approve.add_argument("intent", type=_whole(1, _LARGEST), help="the number of the order, as shown by `trade`")
     approve.add_argument("sha256", help="the first 12 or more digits of the request's SHA-256, as shown by `trade`")
     approve.add_argument("--by", default=user, help="your name, which must differ from the proposer's")
     approve.set_defaults(do=session_commands.approve)
 
-    arm = add("arm", help="print a token that permits live sessions for a limited time")
+    arm = add("arm", help="print a token that opens one live session within a limited time")
     arm.add_argument(
         "--minutes", type=_whole(1, 24 * 60), default=60, help="minutes until the token expires, at most a day"
     )

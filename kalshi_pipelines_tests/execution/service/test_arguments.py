@@ -1,5 +1,6 @@
 """Arguments of the command line: defaults are the careful choice, and a reason is always required."""
 
+import argparse
 import getpass
 import os
 from pathlib import Path
@@ -11,7 +12,7 @@ from kalshi_pipelines.execution.executor.session import SessionRefused
 from kalshi_pipelines.execution.gates.order_checks import Denial
 from kalshi_pipelines.execution.journal.errors import JournalUnavailable
 from kalshi_pipelines.execution.orders.denials import DenialReason
-from kalshi_pipelines.execution.service.cli import main
+from kalshi_pipelines.execution.service.cli import _parser, main
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 from kalshi_pipelines.execution.service.commands import (
     cancel_command,
@@ -221,3 +222,10 @@ def test_unreadable_env_file_stops_other_commands_than_kill(
     replace_command(monkeypatch, "trade_inbox", 0)
     assert main(["trade", "--why", "try"]) == 2
     assert f"The file {tmp_path / '.env'} cannot be read" in capsys.readouterr().err
+
+
+def test_help_of_each_command_explains_every_argument() -> None:
+    (commands,) = [each for each in _parser()._actions if isinstance(each, argparse._SubParsersAction)]
+    arguments = [(name, each.dest, each.help) for name, parser in commands.choices.items() for each in parser._actions]
+    assert ("propose", "post_only") in [argument[:2] for argument in arguments]
+    assert [argument for argument in arguments if not argument[2]] == []

@@ -27,7 +27,7 @@ VARIABLES: Final = {
         "KXSERIES1,KXSERIES2",
     ),
     "KALSHI_TRADE_PRODUCTION": ("your consent to trade real money", "i-trade-real-money"),
-    "KALSHI_TRADE_ARM": ("a token of the `arm` command, which permits live sessions for a limited time", ""),
+    "KALSHI_TRADE_ARM": ("a token of the `arm` command, which opens one live session within a limited time", ""),
 }
 
 

@@ -36,7 +36,9 @@ class _Parser(argparse.ArgumentParser):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``kill`` to a parser."""
-    parser.add_argument("--level", type=int, choices=(1, 2), default=1)
+    parser.add_argument(
+        "--level", type=int, choices=(1, 2), default=1, help="1 sends no new order (default), 2 also cancels all orders"
+    )
     parser.add_argument("--patience", type=float, default=300, metavar="SECONDS", help="how long level 2 keeps trying")
     parser.add_argument("--by", default=user_name(), help="your name")
     parser.add_argument("--why", default="no reason was given", help="the reason, recorded for later readers")
