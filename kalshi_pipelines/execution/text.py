@@ -8,7 +8,13 @@ from typing import Any
 
 from kalshi_pipelines.alerts.scrubbing import shortened, visible
 from kalshi_pipelines.execution.journal.reading.journal_reading import JournalReading
-from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, ScopeKind, ScopeStanding
+from kalshi_pipelines.execution.journal.records import (
+    CountedForeignOrder,
+    MarketStanding,
+    Mode,
+    ScopeKind,
+    ScopeStanding,
+)
 from kalshi_pipelines.execution.journal.tables import UNCAPPED
 from kalshi_pipelines.execution.orders.account import Account
 from kalshi_pipelines.execution.orders.amounts import money
@@ -71,6 +77,7 @@ def status_lines(reading: JournalReading, account: Account, now_us: int) -> Iter
             f"  {intent.intent_id:>6}  {intent.state:<15}{safe_line(intent.ticker)}  {intent.side} "
             f"{Contracts(intent.count_centicontracts)} at {YesPrice(intent.price_centicents)}"
         )
+    yield from _foreign_order_lines(reading.foreign_orders.resting(account))
     last = reading.reconciliations.newest(account)
     if last is None:
         yield "reconciliation   never"
@@ -82,19 +89,31 @@ def status_lines(reading: JournalReading, account: Account, now_us: int) -> Iter
         yield f"breached         {safe_line(breached)}"
 
 
+def _foreign_order_lines(orders: Sequence[CountedForeignOrder]) -> Iterator[str]:
+    """Yield a heading and one line for each foreign order that rests. Yield nothing if there is none."""
+    if orders:
+        yield f"foreign orders   {len(orders)}"
+    for order in orders:
+        yield (
+            f"  {safe_line(order.ticker)}  {order.side} {Contracts(order.remaining_centicontracts)} "
+            f"at {YesPrice(order.price_centicents)}  order {safe_line(order.order_id, 80)}"
+        )
+
+
 def cap_lines(standings: Sequence[ScopeStanding]) -> Iterator[str]:
     """Yield one line for each scope: its number of orders, its notional and its worst loss, each with its cap."""
     for scope in standings:
         mode = " (dry run)" if scope.mode is Mode.DRY_RUN else ""
         named = scope.kind in (ScopeKind.SESSION, ScopeKind.DAY, ScopeKind.EVENT)
         kind = f"{scope.kind.value} {safe_line(scope.key, 80)}" if named else _UNNAMED[scope.kind]
-        orders = f"{scope.orders} of {scope.orders_cap}" if scope.orders_cap < UNCAPPED else str(scope.orders)
+        is_capped = scope.orders_cap < UNCAPPED
+        orders = f"{scope.orders} of {scope.orders_cap} orders" if is_capped else format_count(scope.orders, "order")
         notional = money(scope.notional_microdollars)
         if scope.notional_cap_microdollars < UNCAPPED:
             notional += f" of {money(scope.notional_cap_microdollars)}"
         worst = f"{money(scope.worst_microdollars)} of {money(scope.worst_cap_microdollars)}"
         breached = "  BREACHED" if scope.breached else ""
-        yield f"  {kind + mode:<40}  {orders:>10} orders  notional {notional}  worst loss {worst}{breached}"
+        yield f"  {kind + mode:<40}  {orders:>17}  notional {notional}  worst loss {worst}{breached}"
 
 
 def position_lines(markets: Sequence[MarketStanding], most_contracts: int) -> Iterator[str]:

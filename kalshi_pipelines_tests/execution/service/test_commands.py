@@ -28,13 +28,14 @@ from kalshi_pipelines.execution.inbox.proposals import (
     propose,
     read_proposal,
 )
-from kalshi_pipelines.execution.journal.records import MarketStanding, Mode, Origin, ScopeKind
+from kalshi_pipelines.execution.journal.records import ForeignOrder, MarketStanding, Mode, Origin, ScopeKind
 from kalshi_pipelines.execution.journal.tables import proposals
 from kalshi_pipelines.execution.kill.halt import HaltReport
 from kalshi_pipelines.execution.kill.switch import EngagementRecord, NotReleased
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines.execution.orders.proposals import ActorKind, Proposer
 from kalshi_pipelines.execution.orders.states import OrderState
+from kalshi_pipelines.execution.orders.terms import Side
 from kalshi_pipelines.execution.service.account.audit import _without_exchange
 from kalshi_pipelines.execution.service.command_context import CommandContext, CommandRefused
 from kalshi_pipelines.execution.service.commands import (
@@ -54,10 +55,12 @@ from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead
 from kalshi_pipelines_tests.support.execution.order_steps import (
     ACCOUNT,
+    EVENT,
     HOUR,
     MINUTE,
     NOON,
     SECOND,
+    TICKER,
     OrderSteps,
     caps,
     next_session,
@@ -676,9 +679,9 @@ def test_status_prints_switch_session_orders_inbox_caps_and_positions(
         "caps",
         "  session session-0001                         1 of 25 orders  notional $5.00  worst loss $5.20 of $200.00",
         "  day 2026-11-23                              1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
-        "  last 24 hours                                      1 orders  notional $5.00  worst loss $5.20 of $500.00",
-        "  event KXRAIN-26NOV24                               1 orders  notional $5.00  worst loss $5.20 of $200.00",
-        "  account                                            1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "  last 24 hours                                       1 order  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24                                1 order  notional $5.00  worst loss $5.20 of $200.00",
+        "  account                                             1 order  notional $5.00  worst loss $5.20 of $1,000.00",
         "positions        1 market, at most 2,000 contracts each",
         "  KXRAIN-26NOV24-T1                         0.00 YES  open bids 10.00  asks 0.00",
     ]
@@ -703,14 +706,32 @@ def test_status_prints_who_stopped_trading_and_the_differences(
         "inbox            0 proposals",
         "caps",
         "  day 2026-11-23 (dry run)                    1 of 100 orders  notional $5.00  worst loss $5.20 of $500.00",
-        "  last 24 hours (dry run)                            1 orders  notional $5.00  worst loss $5.20 of $500.00",
-        "  event KXRAIN-26NOV24 2026-11-23 (dry run)           1 orders  notional $5.00  worst loss $5.20 of $200.00",
-        "  account (dry run)                                  1 orders  notional $5.00  worst loss $5.20 of $1,000.00",
+        "  last 24 hours (dry run)                             1 order  notional $5.00  worst loss $5.20 of $500.00",
+        "  event KXRAIN-26NOV24 2026-11-23 (dry run)            1 order  notional $5.00  worst loss $5.20 of $200.00",
+        "  account (dry run)                                   1 order  notional $5.00  worst loss $5.20 of $1,000.00",
         "positions        0 markets, at most 2,000 contracts each",
     ]
     with steps.journal.writing() as transaction:
         transaction.reconciliations.record(ACCOUNT, NOON, NOON, differences=2, clean=False, report="-")
     assert "reconciliation   2 differences, 0 seconds ago" in status_of(monkeypatch, capsys, steps, tmp_path, NOON)
+
+
+def test_status_prints_foreign_orders_only_while_they_rest(
+    sqlite_journal: sa.Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    steps = order_steps(sqlite_journal)
+    order = ForeignOrder("order-\x1b[2J9", TICKER, Side.ASK, 6_000, 900, "it has no client order id")
+    with steps.journal.writing() as transaction:
+        transaction.foreign_orders.record(ACCOUNT, order, EVENT)
+    printed = status_of(monkeypatch, capsys, steps, tmp_path, NOON)
+    place = printed.index("open orders      0") + 1
+    assert printed[place : place + 2] == [
+        "foreign orders   1",
+        "  KXRAIN-26NOV24-T1  ask 9.00 at 0.6000  order order- [2J9",
+    ]
+    with steps.journal.writing() as transaction:
+        transaction.foreign_orders.record_end(ACCOUNT, order.order_id, EVENT)
+    assert not [line for line in status_of(monkeypatch, capsys, steps, tmp_path, NOON) if "foreign" in line]
 
 
 def test_status_of_a_new_journal_prints_how_to_release_it(
