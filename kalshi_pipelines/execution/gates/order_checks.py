@@ -45,7 +45,13 @@ def proposal_checks(order: ProposedOrder, settings: TradeSettings, now_us: int) 
     """Check whether a proposal is valid now, and whether its terms are consistent with each other."""
     as_of, until = microseconds(order.as_of), microseconds(order.valid_until)
     return (
-        check(DenialReason.PROPOSAL_EXPIRED, now_us <= until, f"valid until {instant(until)}", instant(now_us)),
+        check(
+            DenialReason.PROPOSAL_EXPIRED,
+            now_us <= until,
+            "a proposal that is still valid",
+            f"it was valid until {instant(until):%Y-%m-%d %H:%M:%S} UTC, and it is "
+            f"{instant(now_us):%Y-%m-%d %H:%M:%S} UTC",
+        ),
         check(
             DenialReason.PROPOSAL_STALE,
             as_of <= now_us + _AHEAD_US and 0 < until - as_of <= LONGEST_VALIDITY_US,

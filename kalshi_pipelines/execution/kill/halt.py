@@ -66,7 +66,8 @@ class HaltReport:
     def __str__(self) -> str:
         if self.flat:
             return f"FLAT: no order rests, proved in round {self.rounds}"
-        left = f"{len(self.resting)} orders rest: {', '.join(self.resting[:5])}" if self.resting else "not proved"
+        count = "1 order rests" if len(self.resting) == 1 else f"{len(self.resting)} orders rest"
+        left = f"{count}: {', '.join(self.resting[:5])}" if self.resting else "not proved"
         return f"NOT FLAT after {self.rounds} rounds ({left}); {'; '.join(self.problems[-2:])}"
 
 

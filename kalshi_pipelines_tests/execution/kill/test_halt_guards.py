@@ -165,7 +165,7 @@ def test_F45_order_that_still_rests_is_not_flat_after_any_answer(
     hall.account.answers = [confirmed(), confirmed(), confirmed(), OrderAnswer(status, detail="gone")]
     report = hall.halt(0)
     assert (report.flat, report.resting, report.problems) == (False, ("order-foreign",), problems)
-    assert "(1 orders rest: order-foreign)" in str(report)
+    assert "(1 order rests: order-foreign)" in str(report)
 
 
 def test_malformed_order_id_is_reported_and_does_not_end_the_halt(hall: Hall) -> None:
