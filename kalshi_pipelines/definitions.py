@@ -22,6 +22,7 @@ from kalshi_pipelines.defs.schema.requirement import require_schema_upstream
 from kalshi_pipelines.defs.trading import assets as trading_assets
 from kalshi_pipelines.defs.trading import automation as trading_automation
 from kalshi_pipelines.defs.trading.by_hand import require_by_hand
+from kalshi_pipelines.defs.upkeep import automation as upkeep_automation
 from kalshi_pipelines.settings import Executor, InvalidSettings, Settings
 
 
@@ -66,11 +67,14 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *market_automation.default_jobs,
             *news_automation.default_jobs,
             *trading_automation.default_jobs,
+            *upkeep_automation.default_jobs,
         ],
         schedules=[
             *automation.default_schedules,
+            *market_automation.default_schedules,
             *news_automation.default_schedules,
             *trading_automation.default_schedules,
+            *upkeep_automation.default_schedules,
         ],
         sensors=[
             *schema_automation.default_sensors,

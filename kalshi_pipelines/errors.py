@@ -73,6 +73,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         UnusableStateFile (sandbox.state_file)
         InvalidSettings (settings)
         InexactValue (units)
+        UpkeepIncomplete (upkeep.maintain)
         AdoptionFailed (warehouse.adoption.adopt)
         UnknownShape (warehouse.adoption.shapes)
         RefusedLegacyRow (warehouse.adoption.values)

@@ -198,6 +198,29 @@ class Settings(PlainSettings):
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake. Default: `lake` in the environment's folder."
     )
+    keep_days: int = Field(
+        7, ge=1, le=3_650, description="Days that history rows of quotes stay in SQL after the lake has them."
+    )
+    keep_settled_days: int = Field(
+        30,
+        ge=2,
+        le=3_650,
+        description="Days that settled markets stay in SQL. Afterwards they are in the lake only, unless they were "
+        "traded or proposed on, or are held, tracked or linked to news.",
+    )
+    keep_records_days: int = Field(
+        90,
+        ge=7,
+        le=3_650,
+        description="Days that records of past work stay in SQL: ended runs, closed findings, sent alerts, resolved "
+        "records of the quarantine.",
+    )
+    keep_dagster_days: int = Field(
+        30, ge=2, le=3_650, description="Days that Dagster's runs, with their events and logs, are kept."
+    )
+    keep_backups: int = Field(
+        3, ge=1, le=1_000, description="Number of backups that are kept of those that upgrades of SQLite made."
+    )
     adopt_database: Path | None = Field(
         None,
         description="A kalshi_research database that `migrate` copies into an empty warehouse. The file is only read.",

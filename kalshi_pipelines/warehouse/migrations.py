@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.engine import explain_failures, sqlite_driver
+from kalshi_pipelines.warehouse.space import make_shrinkable
 from kalshi_pipelines.warehouse.tables import is_full_text_part
 from kalshi_pipelines.warehouse.write_guards import lower_guards, raise_guards
 
@@ -57,6 +58,7 @@ def migration_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     with engine.connect().execution_options(kalshi_writes=True) as connection:
         sqlite = engine.dialect.name == "sqlite"
         if sqlite:
+            make_shrinkable(sqlite_driver(connection))
             sqlite_driver(connection).execute("PRAGMA foreign_keys = OFF")
             # Without ``legacy_alter_table``, SQLite refuses to rename any table if a view that the user created reads a
             # column that does not exist.

@@ -5,6 +5,8 @@ triggers make the database itself refuse such a connection. Migrations switch fo
 remove the triggers first and create them again afterwards.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import sqlalchemy as sa
@@ -30,6 +32,18 @@ def raise_guards(connection: sa.Connection) -> None:
         for verb in ("INSERT", "UPDATE", "DELETE"):
             name = f"{_PREFIX}{table}_{verb.lower()}"
             connection.exec_driver_sql(_GUARD.format(name=name, verb=verb, table=table))
+
+
+@contextmanager
+def deleting_without_guard(connection: sa.Connection, table: str) -> Iterator[None]:
+    """Permit the open SQLite transaction to delete rows of one table without enforcing foreign keys.
+
+    The guard exists again at the end of the block. The caller proves that no row refers to a deleted row.
+    """
+    name = f"{_PREFIX}{table}_delete"
+    connection.exec_driver_sql(f'DROP TRIGGER IF EXISTS "{name}"')
+    yield
+    connection.exec_driver_sql(_GUARD.format(name=name, verb="DELETE", table=table))
 
 
 def lower_guards(connection: sa.Connection) -> None:

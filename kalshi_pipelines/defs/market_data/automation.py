@@ -1,4 +1,4 @@
-"""The job that reads quotes and orderbooks every few minutes."""
+"""The job that reads quotes and orderbooks, and the schedule that starts it every five minutes if switched on."""
 
 from typing import Final
 
@@ -19,4 +19,31 @@ snapshot: Final = dg.define_asset_job(
     tags=_READS_EXCHANGE,
 )
 
+_ACTIVE: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+@dg.schedule(
+    job=snapshot,
+    cron_schedule="*/5 * * * *",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Starts `snapshot` every five minutes, once you switch it on. Skips while an earlier run still works.",
+)
+def snapshot_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request a run of the job ``snapshot``, unless an earlier run is active.
+
+    Without the skip, runs would queue up whenever one takes longer than five minutes, for example behind ``nightly``.
+    """
+    active = context.instance.get_runs_count(dg.RunsFilter(job_name=snapshot.name, statuses=_ACTIVE))
+    if active:
+        return dg.SkipReason("an earlier snapshot is still waiting or running")
+    return dg.RunRequest(run_key=f"snapshot:{context.scheduled_execution_time.isoformat()}")
+
+
 default_jobs: Final = [snapshot]
+
+default_schedules: Final = [snapshot_schedule]

@@ -103,6 +103,17 @@ def require_journal_head(engine: sa.Engine) -> None:
             )
 
 
+def journal_revision(engine: sa.Engine) -> str | None:
+    """Return the revision of a journal, or None if the database holds no journal.
+
+    Raises:
+        JournalMissing: The file of the journal does not exist.
+        JournalUnavailable: The journal cannot be read.
+    """
+    with explain_failures(engine), engine.connect() as connection:
+        return _revision(connection)
+
+
 def journal_migrations_folder() -> Path:
     """Return the folder of the journal's migrations."""
     return migrations_folder() / "journal"

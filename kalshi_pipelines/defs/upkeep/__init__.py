@@ -1,0 +1,1 @@
+"""The job that keeps warehouse, lake and Dagster's own storage small."""
