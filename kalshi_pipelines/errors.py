@@ -5,6 +5,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
 
     ExpectedError
         DeliveryFailed (alerts.channels)
+        CopyNotNamed (cli.warehouse_commands)
         AbsurdBody (contracts.comparison.body_decoding)
         UnreadableDocument (contracts.comparison.openapi_document)
         FindingNotRecorded (contracts.findings.store)
@@ -85,6 +86,8 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         AlreadyRunning (warehouse.locks)
         DowngradeWouldLoseRows (warehouse.migration_steps)
         SchemaNotAtHead (warehouse.migrations)
+        NotReopened (warehouse.reopening)
+        RestoreRefused (warehouse.restoring)
         WarehouseRetired (warehouse.retirement)
         RowsWouldBeLost (warehouse.upgrade)
 """

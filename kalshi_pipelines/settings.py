@@ -180,6 +180,9 @@ class Settings(PlainSettings):
     warehouse_url: SecretStr | None = Field(
         None, description="SQLAlchemy URL of the warehouse. Default: `warehouse.db` in the environment's folder."
     )
+    copy_to: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the empty database that `kalshi-pipelines copy` fills."
+    )
     journal_url: SecretStr | None = Field(
         None,
         description="SQLAlchemy URL of the journal of orders. Default: `journal.db` beside a SQLite warehouse, or the "

@@ -21,70 +21,107 @@ class BackupFailed(ExpectedError):
     """No verified copy of the database could be made, so nothing was changed."""
 
 
-def back_up(path: Path, revision: str) -> Path:
-    """Copy a database within its folder, check the copy, and return the path of the backup.
+def back_up(path: Path, revision: str, folder: Path | None = None, *, room: int = 2) -> Path:
+    """Copy a database, check the copy, and return the path of the backup.
 
-    The copy gets its final name only after the check. The caller must keep other writers out of the database.
+    The copy gets its final name only after the check. It has the state of one moment, even if other programs write.
+
+    Args:
+        path: The database.
+        revision: The revision of its schema, which becomes a part of the backup's name.
+        folder: The folder of the backup; None for the folder of the database.
+        room: The free space to require, as a multiple of the database's size.
 
     Raises:
         BackupFailed: The disk is full or cannot be written, or the copy differs from the database.
     """
-    remove_unfinished(path)
+    place = folder or path.parent
+    remove_unfinished(path, place)
     moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
-    backup = path.with_name(f"{path.name}.{revision}.{moment}.backup")
+    backup = place / f"{path.name}.{revision}.{moment}.backup"
     unfinished = backup.with_name(backup.name + UNFINISHED)
-    with temporary_copy(path, unfinished):
-        with read_only(path) as source, read_only(unfinished) as copy:
-            _require_same_rows(source, copy)
-        unfinished.replace(backup)
+    with temporary_copy(path, unfinished, room=room):
+        try:
+            unfinished.replace(backup)
+            to_disk(place)
+        except OSError as error:
+            raise _no_copy(path, place, error) from None
     return backup
 
 
 @contextmanager
-def temporary_copy(path: Path, copy: Path) -> Iterator[Path]:
+def temporary_copy(path: Path, copy: Path, *, room: int = 2) -> Iterator[Path]:
     """Make a checked copy of a database, and remove the copy at the end of the block.
 
     Raises:
-        BackupFailed: The disk is full or cannot be written.
+        BackupFailed: The disk is full or cannot be written, or the copy differs from the database.
     """
-    _require_space(path, copy.parent)
+    _require_space(path, copy.parent, room)
     try:
-        _copy(path, copy)
+        copy_database(path, copy)
         yield copy
     finally:
-        remove_unfinished(path)
+        remove_unfinished(path, copy.parent)
 
 
-def _copy(path: Path, copy: Path) -> None:
+def copy_database(path: Path, copy: Path) -> None:
+    """Copy the state that a database has at one moment into a new file without a write-ahead log, and check the copy.
+
+    Raises:
+        BackupFailed: The disk is full or cannot be written, or the copy differs from the database.
+        CannotBeUpgraded: The database is damaged.
+    """
     try:
         with read_only(path) as source, closing(sqlite3.connect(copy)) as target:
+            # The transaction keeps one state for the whole copy. Without it, the copy would begin again with each
+            # write of another program.
+            source.execute("BEGIN")
+            source.execute("SELECT count(*) FROM sqlite_master").fetchone()
             source.backup(target, pages=_PAGES_AT_ONCE)
             # Without a write-ahead log, the whole backup is in one file.
             target.execute("PRAGMA journal_mode = DELETE")
-        with read_only(copy) as made:
-            # The copy has the same pages as the original, so damage in the copy is reported under the original's name.
-            check_integrity(made, str(path))
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())
+            with read_only(copy) as made:
+                # The copy has the same pages as the original, so damage in the copy is reported under the original's
+                # name.
+                check_integrity(made, str(path))
+                _require_same_rows(source, made)
+        to_disk(copy)
     except (sqlite3.DatabaseError, OSError) as error:
-        raise BackupFailed(
-            f"No copy of {path} could be made ({error}), so nothing was changed.",
-            f"Make room for {_size(path):,} bytes in {copy.parent}, and give yourself permission to write there.",
-        ) from None
+        raise _no_copy(path, copy.parent, error) from None
 
 
-def remove_unfinished(path: Path) -> None:
-    """Remove unfinished copies of a database, for example copies left by a killed process."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
+def _no_copy(path: Path, folder: Path, error: Exception) -> BackupFailed:
+    return BackupFailed(
+        f"No copy of {path} could be made ({error}), so nothing was changed.",
+        f"Make room for {_size(path):,} bytes in {folder}, and give yourself permission to write there.",
+    )
+
+
+def to_disk(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_unfinished(path: Path, folder: Path | None = None) -> None:
+    """Remove unfinished copies of a database from a folder, for example copies left by a killed process."""
+    for left in (folder or path.parent).glob(f"{glob.escape(path.name)}.*{UNFINISHED}*"):
         left.unlink(missing_ok=True)
 
 
-def _require_space(path: Path, folder: Path) -> None:
-    """Require free space of twice the database's size: once for the copy, and once for the upgrade's writes."""
-    free, needed = shutil.disk_usage(folder).free, 2 * _size(path)
+def _require_space(path: Path, folder: Path, room: int) -> None:
+    """Require free space. An upgrade needs twice the database's size: for the copy, and for the upgrade's writes."""
+    try:
+        free, needed = shutil.disk_usage(folder).free, room * _size(path)
+    except OSError as error:
+        raise _no_copy(path, folder, error) from None
     if free < needed:
+        work = "a backup and an upgrade of" if room > 1 else "a copy of"
         raise BackupFailed(
-            f"{folder} has {free:,} bytes free, but a backup and an upgrade of {path.name} need {needed:,} bytes. "
+            f"{folder} has {free:,} bytes free, but {work} {path.name} need{'s' * (room == 1)} {needed:,} bytes. "
             "Nothing was changed.",
             "Make room and run again.",
         )

@@ -104,7 +104,7 @@ def copy_warehouse(source: sa.Engine, target: sa.Engine, report: Report) -> Copy
         held.enter_context(explain_failures(source))
         require_head(source)
         for engine in (source, target):
-            held.enter_context(_without_other_work(engine, report))
+            held.enter_context(without_other_work(engine, report))
         place = full_place_of(target)
         with source.connect() as connection:
             earlier = retirement_of(connection)
@@ -116,8 +116,8 @@ def copy_warehouse(source: sa.Engine, target: sa.Engine, report: Report) -> Copy
         with writing(source) as connection:
             retire(connection, copying_sentence(place))
         try:
-            with explain_failures(target):
-                tables = _fill(source, target, report)
+            with explain_failures(target), reading_one_state(source) as reading:
+                tables = fill_new_warehouse(reading, target, report)
         except BaseException:
             _reopen_unless_copied(source, target)
             raise
@@ -181,12 +181,17 @@ def _continue_numbering(target: sa.Connection) -> None:
                 target.execute(sa.select(following))
 
 
-def _fill(source: sa.Engine, target: sa.Engine, report: Report) -> tuple[CopiedTable, ...]:
-    with reading_one_state(source) as reading, migration_transaction(target) as connection:
+def fill_new_warehouse(source: sa.Connection, target: sa.Engine, report: Report) -> tuple[CopiedTable, ...]:
+    """Create the tables in an empty database and copy all rows into them, in one transaction.
+
+    Raises:
+        CopyRefused: The target cannot store a row, or holds other rows than the source afterwards.
+    """
+    with migration_transaction(target) as connection:
         apply_migrations(connection)
-        for table in rows_of_a_new_warehouse():
+        for table in tables_of_a_new_warehouse():
             connection.execute(sa.delete(table))
-        return copy_rows(reading, connection, report)
+        return copy_rows(source, connection, report)
 
 
 @contextmanager
@@ -197,9 +202,23 @@ def reading_one_state(engine: sa.Engine) -> Iterator[sa.Connection]:
         yield connection
 
 
-def rows_of_a_new_warehouse() -> tuple[sa.Table, ...]:
+def tables_of_a_new_warehouse() -> tuple[sa.Table, ...]:
     """Return the tables in which a migrated warehouse has a row although nothing was ever stored in it."""
     return tuple(table for table in metadata.sorted_tables if table.name == "warehouse_identity")
+
+
+def is_empty_database(target: sa.Engine) -> bool:
+    """Return whether a database is empty, or a warehouse in which nothing was ever stored."""
+    return _require_empty_target(target, may_be_filled=True)
+
+
+def require_empty(target: sa.Engine) -> None:
+    """Check that a database is empty, or a warehouse in which nothing was ever stored.
+
+    Raises:
+        CopyRefused: The database holds data.
+    """
+    _require_empty_target(target, may_be_filled=False)
 
 
 def _require_empty_target(target: sa.Engine, *, may_be_filled: bool) -> bool:
@@ -211,7 +230,7 @@ def _require_empty_target(target: sa.Engine, *, may_be_filled: bool) -> bool:
                 return True
             if found.content is Content.WAREHOUSE and found.at_head:
                 with target.connect() as connection:
-                    new = rows_of_a_new_warehouse()
+                    new = tables_of_a_new_warehouse()
                     if not any(has_rows(connection, each) for each in metadata.sorted_tables if each not in new):
                         return True
                 if may_be_filled:
@@ -264,7 +283,12 @@ def _refuse_same_place(source: sa.Engine, target: sa.Engine) -> None:
 
 
 @contextmanager
-def _without_other_work(engine: sa.Engine, report: Report) -> Iterator[None]:
+def without_other_work(engine: sa.Engine, report: Report) -> Iterator[None]:
+    """Keep runs and upgrades of a warehouse away during the block.
+
+    Raises:
+        AlreadyRunning: A run works on the warehouse.
+    """
     with ExitStack() as held:
         path = file_of(engine)
         if path is not None:

@@ -52,8 +52,10 @@ class WarehouseUnavailable(ExpectedError):
     is_retryable = True
 
 
-def warehouse_url(text: str) -> URL:
+def warehouse_url(text: str, variable: str = "KALSHI_WAREHOUSE_URL") -> URL:
     """Parse a database URL, and add the driver if the URL names none (psycopg 3 for ``postgresql://``).
+
+    Errors name the variable that the URL is from.
 
     Raises:
         WarehouseUnavailable: The text is not a database URL, or names a database other than SQLite or Postgres.
@@ -62,24 +64,24 @@ def warehouse_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL is not a database URL.",
+            f"{variable} is not a database URL.",
             "Write sqlite:///path/warehouse.db or postgresql+psycopg://user:password@host/database.",
         ) from None
     if "@" in (url.host or "") or "password" in url.query:
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL contains its password in a place where logs would show it.",
+            f"{variable} contains its password in a place where logs would show it.",
             "Write user:password@host, and percent-encode every special character of the password (@ is %40).",
         )
     if url.drivername in _DRIVERS:
         url = url.set(drivername=_DRIVERS[url.drivername])
     if url.drivername not in _DRIVERS.values():
         raise WarehouseUnavailable(
-            f"KALSHI_WAREHOUSE_URL names the driver {url.drivername!r}, which is not supported.",
+            f"{variable} names the driver {url.drivername!r}, which is not supported.",
             "Use sqlite or postgresql+psycopg.",
         )
     if url.get_backend_name() == "sqlite" and url.database in {None, "", ":memory:"}:
         raise WarehouseUnavailable(
-            "KALSHI_WAREHOUSE_URL names a database in memory, which is lost when the process ends.",
+            f"{variable} names a database in memory, which is lost when the process ends.",
             "Write sqlite:///path/warehouse.db.",
         )
     return url
@@ -110,21 +112,23 @@ def place_of(database: sa.Engine | sa.URL) -> str:
     return f"{url.get_backend_name()}://{url.host or ''}{f':{url.port}' if url.port else ''}/{url.database or ''}"
 
 
-def open_engine(text: str, missing: Callable[[Path], ExpectedError] | None = None) -> sa.Engine:
+def open_engine(
+    text: str, missing: Callable[[Path], ExpectedError] | None = None, variable: str = "KALSHI_WAREHOUSE_URL"
+) -> sa.Engine:
     """Return an engine for a warehouse URL, and create the folder of a SQLite file if it is missing.
 
     With ``missing``, no folder or file is ever created: connecting to a missing file raises the error that ``missing``
-    returns for its path.
+    returns for its path. Errors name the variable that the URL is from.
 
     Raises:
         WarehouseUnavailable: The URL cannot be used, or the folder cannot be created or written.
     """
-    url = warehouse_url(text)
+    url = warehouse_url(text, variable)
     if url.get_backend_name() != "sqlite":
         return sa.create_engine(url, pool_pre_ping=True, connect_args=_KEEP_ALIVE)
     file = Path(str(url.database))
     if missing is None or file.parent.is_dir():
-        make_writable_folder(file.parent, "KALSHI_DATA_DIR or KALSHI_WAREHOUSE_URL")
+        make_writable_folder(file.parent, f"KALSHI_DATA_DIR or {variable}")
     engine = sa.create_engine(url, connect_args={"timeout": LOCK_WAIT_SECONDS})
     if missing is not None:
 

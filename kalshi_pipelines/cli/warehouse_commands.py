@@ -1,0 +1,126 @@
+"""Commands that treat the warehouse as a whole: back it up, restore it, move it, and take a move back."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.warehouse.backup import BackupFailed, back_up
+from kalshi_pipelines.warehouse.copying import copy_warehouse
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, warehouse_url
+from kalshi_pipelines.warehouse.migrations import current_revision, use_write_ahead_log
+from kalshi_pipelines.warehouse.postgres_backup import back_up_postgres, restore_to_postgres
+from kalshi_pipelines.warehouse.reopening import NotReopened, reopen_warehouse
+from kalshi_pipelines.warehouse.restoring import restore_file
+from kalshi_pipelines.warehouse.upgrade import file_of, migrate
+
+_JOURNAL: str = (
+    "The journal of orders was not copied. To go on with it, set KALSHI_JOURNAL_URL to its place before you trade; "
+    "docs/storage.md says more."
+)
+
+
+class CopyNotNamed(ExpectedError):
+    """The database to copy to is not named, or is named in an unsafe way."""
+
+
+def backup(settings: Settings, given: argparse.Namespace) -> int:
+    """Make a verified copy of the warehouse, and print its path and size."""
+    folder: Path | None = given.to
+    if folder is not None and not folder.is_dir():
+        raise BackupFailed(f"{folder} is not a folder, so no backup was made.", "Create it, or name another folder.")
+    with _warehouse(settings) as engine:
+        path = file_of(engine)
+        if path is None:
+            made = back_up_postgres(engine, folder or _data_folder(settings), print)
+        elif not path.exists():
+            raise BackupFailed(f"There is no warehouse at {path}, so no backup was made.", "Set KALSHI_WAREHOUSE_URL.")
+        else:
+            made = back_up(path, current_revision(engine) or "unstamped", folder, room=1)
+    print(f"verified backup: {made} ({made.stat().st_size:,} bytes)")
+    return 0
+
+
+def restore(settings: Settings, given: argparse.Namespace) -> int:
+    """Put a backup in the place of the warehouse, upgrade it if it is older, and print what was done."""
+    with _warehouse(settings) as engine:
+        path = file_of(engine)
+        if path is None:
+            tables = restore_to_postgres(engine, given.backup, settings.environment, print)
+            print(f"restored: {sum(table.rows for table in tables):,} rows of {given.backup}")
+        else:
+            done = restore_file(path, given.backup, settings.environment, print)
+            print(f"restored: {path} is at {done.found}")
+            if done.kept:
+                print(f"The former file is kept: {done.kept}")
+            if not done.found.at_head:
+                print(migrate(engine, settings.environment, print))
+            use_write_ahead_log(engine)
+    return 0
+
+
+def copy(settings: Settings, given: argparse.Namespace) -> int:
+    """Copy the warehouse to an empty database, retire this one, and print the report."""
+    target = _named_copy(settings, given.to)
+    if target is None:
+        raise CopyNotNamed("No database to copy to is named.", "Set KALSHI_COPY_TO, or add --to URL.")
+    with _warehouse(settings) as engine, _disposed(target):
+        print(copy_warehouse(engine, target, print))
+    print("Set KALSHI_WAREHOUSE_URL to the copy now, on every computer. The lake and its settings stay as they are.")
+    print(_JOURNAL)
+    return 0
+
+
+def reopen(settings: Settings, given: argparse.Namespace) -> int:
+    """Let the retired warehouse take writes again, and print which tables of its copy differ."""
+    target = None if given.copy_is_gone else _named_copy(settings, given.to)
+    if target is None and not given.copy_is_gone:
+        raise NotReopened(
+            "Name the copy, so that it can be retired.", "Add --copy URL or set KALSHI_COPY_TO, or add --copy-is-gone."
+        )
+    with _warehouse(settings) as engine:
+        try:
+            differing = reopen_warehouse(engine, target, print, give_up_newer_rows=given.give_up_newer_rows)
+        finally:
+            if target is not None:
+                target.dispose()
+    if differing:
+        print(f"The copy keeps rows that this warehouse does not have, in {', '.join(differing)}.")
+    print("The warehouse takes writes. Set KALSHI_WAREHOUSE_URL to it on every computer.")
+    return 0
+
+
+def _named_copy(settings: Settings, argument: str | None) -> sa.Engine | None:
+    if argument is not None:
+        if warehouse_url(argument, "The URL").password is not None:
+            raise CopyNotNamed(
+                "A password on a command line is visible to every user of this computer.",
+                "Set KALSHI_COPY_TO to the URL instead.",
+            )
+        return open_engine(argument, variable="the URL")
+    if settings.copy_to is not None:
+        return open_engine(settings.copy_to.get_secret_value(), variable="KALSHI_COPY_TO")
+    return None
+
+
+def _data_folder(settings: Settings) -> Path:
+    settings.environment_dir.mkdir(parents=True, exist_ok=True)
+    return settings.environment_dir
+
+
+@contextmanager
+def _warehouse(settings: Settings) -> Iterator[sa.Engine]:
+    with _disposed(open_engine(settings.resolved_warehouse_url)) as engine, explain_failures(engine):
+        yield engine
+
+
+@contextmanager
+def _disposed(engine: sa.Engine) -> Iterator[sa.Engine]:
+    try:
+        yield engine
+    finally:
+        engine.dispose()

@@ -1,0 +1,166 @@
+"""Put a backup in the place of a SQLite warehouse. The present file is kept, and the place is never without a file.
+
+The manifest of the lake in a restored warehouse is older than the lake. ``lake/rebuilding.py`` squares the two.
+"""
+
+import datetime as dt
+import errno
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.warehouse.backup import UNFINISHED, copy_database, remove_unfinished, to_disk
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, sqlite_url
+from kalshi_pipelines.warehouse.environment import refuse_another_environment
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content, Inspection, inspect_file
+from kalshi_pipelines.warehouse.locks import hold_all_work
+from kalshi_pipelines.warehouse.upgrade import hold_upgrade_lock
+
+REPLACED: Final = ".replaced"
+_SECONDS_FOR_OTHERS: Final = 5
+_COMPANIONS: Final = ("-wal", "-shm", "-journal")
+
+Report = Callable[[str], None]
+
+
+class RestoreRefused(ExpectedError):
+    """The backup was not restored, and the warehouse is as it was before."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The result of a restore.
+
+    Attributes:
+        path: The warehouse.
+        found: The content and revision of the backup.
+        kept: Where the former file of the warehouse is now; None if there was no file.
+    """
+
+    path: Path
+    found: Inspection
+    kept: Path | None
+
+
+def restore_file(path: Path, backup: Path, environment: str, report: Report) -> Restored:
+    """Put a copy of a backup in the place of a SQLite warehouse.
+
+    Args:
+        path: The file of the warehouse.
+        backup: A backup of ``migrate`` or ``backup``, or any SQLite file of a warehouse. It is only read.
+        environment: The exchange that the warehouse is for.
+        report: Called with a sentence for each step.
+
+    Raises:
+        RestoreRefused: The backup is no warehouse, or another program has the warehouse open.
+        AlreadyRunning: A run works on the warehouse.
+        BackupFailed: The copy could not be made.
+        WarehouseOfAnotherEnvironment: The backup holds data of another exchange.
+        WarehouseUnavailable: A file or a folder cannot be written.
+    """
+    found = _inspect_backup(path, backup)
+    engine = open_engine(sqlite_url(path))
+    unfinished = path.with_name(f"{path.name}.restore{UNFINISHED}")
+    with ExitStack() as held:
+        held.callback(engine.dispose)
+        held.enter_context(hold_upgrade_lock(path, report))
+        held.enter_context(hold_all_work(engine))
+        remove_unfinished(path)
+        held.callback(remove_unfinished, path)
+        copy_database(backup, unfinished)
+        report(f"{backup}: checked, {found}")
+        if found.content is Content.WAREHOUSE:
+            _require_environment(unfinished, environment)
+        with _only_user(path):
+            try:
+                kept = _keep(path)
+                unfinished.replace(path)
+                to_disk(path.parent)
+            except OSError as error:
+                raise RestoreRefused(
+                    f"{backup} could not be put in the place of {path} ({error.strerror}).",
+                    "Give yourself permission to write in the folder, and restore again.",
+                ) from None
+    return Restored(path, found, kept)
+
+
+def _inspect_backup(path: Path, backup: Path) -> Inspection:
+    if not backup.is_file():
+        raise RestoreRefused(f"{backup} is not a file, so nothing was restored.", "Name a backup.")
+    if path.exists() and path.samefile(backup):
+        raise RestoreRefused(f"{backup} is the warehouse itself, so nothing was restored.", "Name a backup.")
+    try:
+        found = inspect_file(backup)
+    except CannotBeUpgraded as error:
+        raise RestoreRefused(f"{error.problem} Nothing was restored.", "Name another backup.") from None
+    if found.content is Content.NOTHING:
+        raise RestoreRefused(f"{backup} is empty, so nothing was restored.", "Name another backup.")
+    return found
+
+
+def _require_environment(copy: Path, environment: str) -> None:
+    engine = open_engine(sqlite_url(copy))
+    try:
+        with explain_failures(engine), engine.connect() as connection:
+            refuse_another_environment(connection, environment)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _only_user(path: Path) -> Iterator[None]:
+    """Keep every other program out of a SQLite file during the block, and empty its write-ahead log before.
+
+    SQLite gives up the write-ahead log only if no other connection is open. A damaged file is not locked.
+
+    Raises:
+        RestoreRefused: Another program has the file open.
+    """
+    if not path.exists():
+        yield
+        return
+    with closing(sqlite3.connect(path, timeout=_SECONDS_FOR_OTHERS, isolation_level=None)) as database:
+        try:
+            database.execute("PRAGMA journal_mode = DELETE").fetchone()
+            database.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise RestoreRefused(
+                    f"Another program has {path} open, so nothing was restored.",
+                    "Stop Dagster and every other program that uses the warehouse, and restore again.",
+                ) from None
+        except sqlite3.DatabaseError:
+            pass  # a damaged file is a reason for a restore
+        yield
+
+
+def _keep(path: Path) -> Path | None:
+    """Give the present file a second name, so that it stays when its first name is taken."""
+    if not path.exists():
+        return None
+    moment = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%S%f")
+    kept = path.with_name(f"{path.name}.{moment}{REPLACED}")
+    _link(path, kept)
+    # Only a damaged file still has companions here. SQLite would mix them with the restored file.
+    for suffix in _COMPANIONS:
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            _link(companion, kept.with_name(kept.name + suffix))
+            companion.unlink()
+    return kept
+
+
+def _link(file: Path, second: Path) -> None:
+    try:
+        second.hardlink_to(file)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}:
+            raise
+        # Some file systems have no hard links.
+        shutil.copy2(file, second)
+        to_disk(second)
