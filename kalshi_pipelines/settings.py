@@ -201,6 +201,11 @@ class Settings(PlainSettings):
     lake_dir: Path | None = Field(
         None, description="Folder of the Parquet lake. Default: `lake` in the environment's folder."
     )
+    lake_url: SecretStr | None = Field(
+        None,
+        description="Address of the lake instead of a folder: `file:///path` or "
+        "`s3://bucket/prefix?region=...&endpoint_override=...`. Credentials come from the AWS variables.",
+    )
     keep_days: int = Field(
         7, ge=1, le=3_650, description="Days that history rows of quotes stay in SQL after the lake has them."
     )

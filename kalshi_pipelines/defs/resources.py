@@ -11,6 +11,7 @@ from pydantic import Field, PrivateAttr
 
 from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
 from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.lake.lake import Lake, open_lake
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.warehouse.engine import open_engine
@@ -36,7 +37,7 @@ class DatabaseResource(dg.ConfigurableResource[Any]):
         settings = Settings.from_environment()
         if not self.data_dir:
             return settings
-        places = ("warehouse_url", "lake_dir", "journal_url", "journal_anchors")
+        places = ("warehouse_url", "lake_dir", "lake_url", "journal_url", "journal_anchors")
         return settings.model_copy(update={"data_dir": Path(self.data_dir), **dict.fromkeys(places)})
 
     @property
@@ -59,9 +60,9 @@ class WarehouseResource(DatabaseResource):
     """SQL warehouse and Parquet lake."""
 
     @property
-    def lake(self) -> Path:
-        """Folder of the Parquet lake."""
-        return self.settings.resolved_lake_dir
+    def lake(self) -> Lake:
+        """The Parquet lake: a local folder or an object store."""
+        return open_lake(self.settings)
 
     def _open(self) -> sa.Engine:
         return open_engine(self.settings.resolved_warehouse_url)

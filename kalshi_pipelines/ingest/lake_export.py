@@ -5,51 +5,54 @@ The export runs even if the read failed, because the pages stored before the fai
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, IngestResult, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import MarketStatusFilter
-from kalshi_pipelines.lake.history import ORDERBOOKS, PRICES, Dataset, export_history
-from kalshi_pipelines.lake.parquet import WrittenFile
+from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES, HistoryBuffer
+from kalshi_pipelines.lake.history import publish_history
+from kalshi_pipelines.lake.lake import Lake
+from kalshi_pipelines.lake.publishing import Published
 
 OpensInputs = AbstractContextManager[IngestInputs]
 
 
 def ingest_and_export_markets(
-    inputs: OpensInputs, engine: sa.Engine, lake: Path, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES
-) -> tuple[IngestResult, list[WrittenFile]]:
+    inputs: OpensInputs, engine: sa.Engine, lake: Lake, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES
+) -> tuple[IngestResult, Published]:
     """Read markets with their quotes, then export the price history.
 
     Args:
         inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
         engine: The warehouse, with its schema at head.
-        lake: Folder of the lake.
+        lake: The lake of this warehouse.
         statuses: Statuses of the markets to read, in the exchange's filter vocabulary.
     """
     return _ingest_and_export(lambda opened: ingest_markets(opened, statuses), inputs, engine, lake, PRICES)
 
 
-def ingest_and_export_orderbooks(
-    inputs: OpensInputs, engine: sa.Engine, lake: Path
-) -> tuple[IngestResult, list[WrittenFile]]:
+def ingest_and_export_orderbooks(inputs: OpensInputs, engine: sa.Engine, lake: Lake) -> tuple[IngestResult, Published]:
     """Read the orderbooks of active markets, then export the levels of the books.
 
     Args:
         inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
         engine: The warehouse, with its schema at head.
-        lake: Folder of the lake.
+        lake: The lake of this warehouse.
     """
     return _ingest_and_export(ingest_orderbooks, inputs, engine, lake, ORDERBOOKS)
 
 
 def _ingest_and_export(
-    ingest: Callable[[IngestInputs], IngestResult], inputs: OpensInputs, engine: sa.Engine, lake: Path, dataset: Dataset
-) -> tuple[IngestResult, list[WrittenFile]]:
+    ingest: Callable[[IngestInputs], IngestResult],
+    inputs: OpensInputs,
+    engine: sa.Engine,
+    lake: Lake,
+    buffer: HistoryBuffer,
+) -> tuple[IngestResult, Published]:
     try:
         with inputs as opened:
             done = ingest(opened)
     finally:
-        files = export_history(engine, lake, dataset)
-    return done, files
+        published = publish_history(lake, engine, buffer)
+    return done, published

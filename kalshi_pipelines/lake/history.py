@@ -1,102 +1,43 @@
-"""Export of history rows from the warehouse to the lake, one ingest run after the other.
+"""Publishing the rows of history tables to the lake, run by run.
 
-A file holds the rows of one run only. If an export is interrupted, the next export makes the same files again from the
-warehouse.
+A run is marked as exported when all of its rows are in the lake. An interrupted publish is repeated, which changes
+nothing that was already published.
 """
 
-import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
 
-import msgspec
-import pyarrow as pa
 import sqlalchemy as sa
 
-from kalshi_pipelines.lake.parquet import (
-    CONTRACTS,
-    DOLLARS,
-    INSTANT,
-    WrittenFile,
-    exact_decimals,
-    write_file,
-)
-from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, microseconds, now_us, trading_day
+from kalshi_pipelines.lake.buffers import HistoryBuffer, days_of, rows_by_day
+from kalshi_pipelines.lake.lake import Lake
+from kalshi_pipelines.lake.publishing import Published, hold_lake
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import (
-    ADOPTION,
-    BOOK_SIDES,
-    QUOTE_COUNTS,
-    QUOTE_OPTIONAL,
-    QUOTE_PRICES,
-    ingest_runs,
-    orderbook_snapshots,
-    price_snapshots,
-)
-
-_ROWS_AT_ONCE: Final = 5_000
-_DOLLARS_SUFFIX: Final = "_microdollars"
-_CONTRACTS_SUFFIX: Final = "_centicontracts"
-_LEVELS: Final = msgspec.json.Decoder(list[tuple[int, int]])
-
-_PRICES: Final = QUOTE_PRICES
-_COUNTS: Final = (*QUOTE_COUNTS, "volume_24h_centicontracts")
-
-PRICE_HISTORY: Final = pa.schema(
-    [
-        pa.field("ticker", pa.string(), nullable=False),
-        pa.field("observed_time", INSTANT, nullable=False),
-        *[pa.field(name.removesuffix(_DOLLARS_SUFFIX), DOLLARS, name in QUOTE_OPTIONAL) for name in _PRICES],
-        *[pa.field(name.removesuffix(_CONTRACTS_SUFFIX), CONTRACTS, name in QUOTE_OPTIONAL) for name in _COUNTS],
-    ]
-)
-ORDERBOOK_LEVELS: Final = pa.schema(
-    [
-        pa.field("ticker", pa.string(), nullable=False),
-        pa.field("observed_time", INSTANT, nullable=False),
-        pa.field("side", pa.string(), nullable=False),
-        pa.field("price", DOLLARS, nullable=False),
-        pa.field("contracts", CONTRACTS, nullable=False),
-    ]
-)
+from kalshi_pipelines.warehouse.tables import ingest_runs
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """A history table and the lake dataset it is exported to.
+def publish_history(lake: Lake, engine: sa.Engine, buffer: HistoryBuffer, *, now: bool = False) -> Published:
+    """Publish the history rows of every ended run that is not in the lake yet.
 
-    Attributes:
-        subjects: Subjects of the runs whose rows are exported.
-        name: Folder of the dataset in the lake.
-        table: The history table, which has the columns ticker, observed_us and ingest_run_id.
-        columns: Columns of the table that ``batch`` takes, in order.
-        schema: Schema of the files.
-        batch: Makes a record batch from rows.
-    """
-
-    subjects: tuple[str, ...]
-    name: str
-    table: sa.Table
-    columns: tuple[str, ...]
-    schema: pa.Schema
-    batch: Callable[[Sequence[Sequence[Any]]], pa.RecordBatch]
-
-
-def export_history(engine: sa.Engine, lake: Path, dataset: Dataset) -> list[WrittenFile]:
-    """Export the history rows of every ended run that is not in the lake yet: one file per run and trading day.
+    A run stays unexported while a large file of one of its days is too recent to be replaced, unless ``now`` is true.
 
     Raises:
-        WarehouseUnavailable: The lake's folder cannot be written.
+        ConflictingRows: The lake has a different row with the same key.
+        LakeFileChanged: A file is not the file that the manifest describes.
+        LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
+        LakeUnavailable: The lake cannot be read or written.
     """
-    written: list[WrittenFile] = []
-    for run_id in _pending_runs(engine, dataset.subjects):
-        written += _export_run(engine, lake, dataset, run_id)
-        with writing(engine) as connection:
-            connection.execute(
-                sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id == run_id).values(exported_us=now_us())
-            )
-    return written
+    with hold_lake(engine, lake.store, lake.environment) as writer:
+        days_of_runs = {run: days_of(engine, buffer, run) for run in _pending_runs(engine, buffer.subjects)}
+        by_day = rows_by_day(engine, buffer, days_of_runs)
+        source = _name_runs(days_of_runs)
+        published = writer.publish(buffer.dataset, by_day, source, now=now)
+        done = [run for run, days in days_of_runs.items() if not days & set(published.deferred_days)]
+        if done:
+            with writing(engine) as connection:
+                exported = sa.update(ingest_runs).where(ingest_runs.c.ingest_run_id.in_(done))
+                connection.execute(exported.values(exported_us=now_us()))
+    return published
 
 
 def _pending_runs(engine: sa.Engine, subjects: Sequence[str]) -> list[int]:
@@ -110,90 +51,16 @@ def _pending_runs(engine: sa.Engine, subjects: Sequence[str]) -> list[int]:
         return list(connection.scalars(pending))
 
 
-def _export_run(engine: sa.Engine, lake: Path, dataset: Dataset, run_id: int) -> list[WrittenFile]:
-    table = dataset.table.c
-    bounds = sa.select(sa.func.min(table.observed_us), sa.func.max(table.observed_us)).where(
-        table.ingest_run_id == run_id
-    )
-    with engine.connect() as connection:
-        first, last = connection.execute(bounds).one()
-        if first is None:
-            return []
-        return [
-            write_file(
-                lake, dataset.name, day, f"run-{run_id}", dataset.schema, _batches(connection, dataset, run_id, day)
-            )
-            for day in _days(trading_day(first), trading_day(last))
-        ]
+def publish_again(engine: sa.Engine, buffer: HistoryBuffer) -> None:
+    """Let the next publish merge all rows of the history table again, after files of the lake were lost or replaced."""
+    runs = ingest_runs.c
+    with_rows = sa.select(buffer.table.c.ingest_run_id).distinct()
+    with writing(engine) as connection:
+        connection.execute(sa.update(ingest_runs).where(runs.ingest_run_id.in_(with_rows)).values(exported_us=None))
 
 
-def _days(first: dt.date, last: dt.date) -> list[dt.date]:
-    return [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
-
-
-def _batches(connection: sa.Connection, dataset: Dataset, run_id: int, day: dt.date) -> Iterator[pa.RecordBatch]:
-    table = dataset.table.c
-    start, end = (
-        microseconds(dt.datetime.combine(date, dt.time(), EXCHANGE_TIME_ZONE))
-        for date in (day, day + dt.timedelta(days=1))
-    )
-    rows = (
-        sa.select(*[table[name] for name in dataset.columns])
-        .where(table.ingest_run_id == run_id, table.observed_us >= start, table.observed_us < end)
-        .order_by(table.ticker, table.observed_us)
-    )
-    with connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(rows) as result:
-        for part in result.partitions():
-            yield dataset.batch(part)
-
-
-def _price_batch(rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    tickers, times, *values = zip(*rows, strict=True)
-    prices, counts = values[: len(_PRICES)], values[len(_PRICES) :]
-    return pa.record_batch(
-        [
-            pa.array(tickers, pa.string()),
-            pa.array(times, INSTANT),
-            *[exact_decimals(pa.array(price, pa.int64()), DOLLARS) for price in prices],
-            *[exact_decimals(pa.array(count, pa.int64()), CONTRACTS) for count in counts],
-        ],
-        schema=PRICE_HISTORY,
-    )
-
-
-def _level_batch(rows: Sequence[Sequence[Any]]) -> pa.RecordBatch:
-    levels = [
-        (ticker, observed, side, price, count)
-        for ticker, observed, *sides in rows
-        for side, text in zip(BOOK_SIDES, sides, strict=True)
-        for price, count in _LEVELS.decode(text)
-    ]
-    tickers, times, sides, prices, counts = zip(*levels, strict=True) if levels else ((),) * 5
-    return pa.record_batch(
-        [
-            pa.array(tickers, pa.string()),
-            pa.array(times, INSTANT),
-            pa.array(sides, pa.string()),
-            exact_decimals(pa.array(prices, pa.int64()), DOLLARS),
-            exact_decimals(pa.array(counts, pa.int64()), CONTRACTS),
-        ],
-        schema=ORDERBOOK_LEVELS,
-    )
-
-
-PRICES: Final = Dataset(
-    subjects=("markets", ADOPTION),
-    name="price_history",
-    table=price_snapshots,
-    columns=("ticker", "observed_us", *_PRICES, *_COUNTS),
-    schema=PRICE_HISTORY,
-    batch=_price_batch,
-)
-ORDERBOOKS: Final = Dataset(
-    subjects=("orderbooks",),
-    name="orderbook_levels",
-    table=orderbook_snapshots,
-    columns=("ticker", "observed_us", *[f"{side}_levels" for side in BOOK_SIDES]),
-    schema=ORDERBOOK_LEVELS,
-    batch=_level_batch,
-)
+def _name_runs(runs: Iterable[int]) -> str:
+    numbers = sorted(runs)
+    if len(numbers) < 2:
+        return "".join(f"run {number}" for number in numbers)
+    return f"runs {numbers[0]} to {numbers[-1]}"

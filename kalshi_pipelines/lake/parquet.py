@@ -1,70 +1,155 @@
-"""Parquet files with exact decimals and UTC times; a file appears whole or not at all.
-
-A dataset is a folder, partitioned by trading day: ``price_history/date=2026-11-22/run-17.parquet``. The rows of a file
-are sorted by ticker, so that a reader can skip row groups by ticker range.
-"""
+"""Writing and checking one Parquet file: exact decimals, zstd, sorted rows, and statistics that readers can use."""
 
 import datetime as dt
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kalshi_pipelines.warehouse.engine import make_writable_folder
+from kalshi_pipelines.lake.datasets import Dataset
+from kalshi_pipelines.lake.errors import LakeFileChanged, printable
+from kalshi_pipelines.units import microseconds
 
-DOLLARS: Final = pa.decimal128(18, 6)
-CONTRACTS: Final = pa.decimal128(18, 2)
-INSTANT: Final = pa.timestamp("us", tz="UTC")
+ROW_GROUP_ROWS: Final = 100_000
+_ROWS_AT_ONCE: Final = 65_536
+#: Metadata of each file: the lake and the dataset that it belongs to.
+LAKE_ID: Final = b"kalshi_pipelines.lake_id"
+DATASET: Final = b"kalshi_pipelines.dataset"
 
 
 @dataclass(frozen=True)
-class WrittenFile:
-    """A complete file of the lake, with its numbers of rows and bytes."""
+class Contents:
+    """A summary of the rows of a file.
 
-    path: Path
-    rows: int
-    bytes: int
-
-
-def exact_decimals(integers: pa.Array, decimal_type: pa.DataType) -> pa.Array:
-    """Return integers as decimals: each integer counts units of the last digit.
-
-    570000 becomes 0.570000 in ``decimal128(18, 6)``.
+    Attributes:
+        rows: Number of rows.
+        first_us: Smallest time; None if the file has no row.
+        last_us: Largest time; None if the file has no row.
+        sums: Sum of each numeric column, in units of its last digit.
     """
-    whole = integers.cast(pa.decimal128(19, 0))
-    return pa.Array.from_buffers(decimal_type, len(whole), whole.buffers(), whole.null_count, whole.offset)
+
+    rows: int
+    first_us: int | None
+    last_us: int | None
+    sums: dict[str, int]
 
 
-def write_file(
-    lake: Path, dataset: str, day: dt.date, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]
-) -> WrittenFile:
-    """Write one file of a dataset for one trading day. An older file of the same name is replaced in one step.
+class _Summary:
+    """The contents of the batches that were added so far."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._rows = 0
+        self._first: dt.datetime | None = None
+        self._last: dt.datetime | None = None
+        self._sums = {field.name: 0 for field in dataset.schema if _is_summed(field.type)}
+
+    def add(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Add the rows of a batch."""
+        if not batch.num_rows:
+            return
+        self._rows += batch.num_rows
+        times = pc.min_max(batch.column(self._dataset.time)).as_py()
+        if times["min"] is not None:
+            self._first = min(self._first or times["min"], times["min"])
+            self._last = max(self._last or times["max"], times["max"])
+        for name in self._sums:
+            self._sums[name] += _exact_sum(batch.column(name))
+
+    def contents(self) -> Contents:
+        """Return the summary of all rows added."""
+        first, last = (None if time is None else microseconds(time) for time in (self._first, self._last))
+        return Contents(self._rows, first, last, dict(self._sums))
+
+
+def _is_summed(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind) or pa.types.is_integer(kind))
+
+
+def _exact_sum(column: pa.Array | pa.ChunkedArray) -> int:
+    if pa.types.is_integer(column.type):
+        column = column.cast(pa.decimal128(20, 0))
+    total = pc.sum(column).as_py()
+    return 0 if total is None else int(total.scaleb(column.type.scale))
+
+
+def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.RecordBatch], lake_id: str) -> Contents:
+    """Write sorted batches to an open file, and return a summary of the rows written."""
+    summary = _Summary(dataset)
+    schema = dataset.schema.with_metadata({LAKE_ID: lake_id.encode(), DATASET: dataset.name.encode()})
+    with pq.ParquetWriter(
+        target,
+        schema,
+        compression="zstd",
+        write_page_checksum=True,
+        write_page_index=True,
+        store_decimal_as_integer=True,
+        sorting_columns=pq.SortingColumn.from_ordering(schema, [(name, "ascending") for name in dataset.key]),
+    ) as writer:
+        for group in _row_groups(batches):
+            summary.add(group)
+            writer.write_table(group.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP_ROWS)
+    return summary.contents()
+
+
+def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = 0
+    for batch in batches:
+        waiting.append(batch)
+        rows += batch.num_rows
+        while rows >= ROW_GROUP_ROWS:
+            table = pa.Table.from_batches(waiting)
+            yield table.slice(0, ROW_GROUP_ROWS)
+            # A slice would keep the whole table in memory, so the rest is copied.
+            rest = table.slice(ROW_GROUP_ROWS).combine_chunks()
+            waiting, rows = rest.to_batches(), rest.num_rows
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def read_batches(source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of an open file in small batches, and check the checksum of each page."""
+    with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
+        yield from file.iter_batches(_ROWS_AT_ONCE, use_threads=False)
+
+
+def check_file(source: pa.NativeFile, dataset: Dataset, path: str) -> Contents:
+    """Read a whole file, check its schema and order, and return a summary of its rows.
 
     Raises:
-        WarehouseUnavailable: The lake's folder cannot be written.
+        LakeFileChanged: The file has another schema, or its rows are not sorted by the key, or a key occurs twice.
     """
-    folder = lake / dataset / f"date={day.isoformat()}"
-    make_writable_folder(folder, "KALSHI_DATA_DIR or KALSHI_LAKE_DIR")
-    path = folder / f"{name}.parquet"
-    # The name of an unfinished file begins with a dot, because readers of Parquet folders skip such files.
-    unfinished = folder / f".{name}.parquet.{os.getpid()}"
-    rows = 0
-    try:
-        with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        _to_disk(unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return WrittenFile(path, rows, path.stat().st_size)
+    with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
+        if not file.schema_arrow.equals(dataset.schema):
+            raise LakeFileChanged(f"The lake's file {printable(path)} does not have the schema of {dataset.name}.")
+        summary, last = _Summary(dataset), None
+        for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+            summary.add(batch)
+            keys = batch.select(dataset.key)
+            if not _is_increasing(keys if last is None else pa.concat_batches([last, keys])):
+                raise LakeFileChanged(f"The rows of the lake's file {printable(path)} are not in their order.")
+            last = keys.slice(keys.num_rows - 1) if keys.num_rows else last
+    return summary.contents()
 
 
-def _to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+def lake_id_of(source: pa.NativeFile) -> str | None:
+    """Return the id of the lake that a file was written for; None if the file names no lake."""
+    with pq.ParquetFile(source) as file:
+        found = (file.schema_arrow.metadata or {}).get(LAKE_ID)
+    return None if found is None else found.decode()
+
+
+def _is_increasing(keys: pa.RecordBatch) -> bool:
+    if keys.num_rows < 2:
+        return True
+    less: Any = False
+    equal: Any = True
+    for column in keys.columns:
+        before, after = column.slice(0, len(column) - 1), column.slice(1)
+        less = pc.or_(less, pc.and_(equal, pc.less(before, after)))
+        equal = pc.and_(equal, pc.equal(before, after))
+    return bool(pc.all(less).as_py())

@@ -64,6 +64,23 @@ def hold_all_work(engine: sa.Engine) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def wait_for_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
+    """Hold the lock of a kind of work during the block. If another run holds the lock, wait until it is free."""
+    if engine.dialect.name == "sqlite":
+        with Path(f"{engine.url.database}.{work}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+        return
+    key = sa.func.hashtext(f"kalshi_pipelines.{work}")
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+        try:
+            yield
+        finally:
+            connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+
 def serialize_transactions(connection: sa.Connection, work: str) -> None:
     """Make other write transactions of the same kind of work wait until this transaction ends."""
     if connection.dialect.name == "postgresql":  # SQLite allows only one writer anyway

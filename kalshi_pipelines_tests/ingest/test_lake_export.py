@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
@@ -14,9 +13,7 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import TransportFailed
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import ingest_runs, price_snapshots
-from kalshi_pipelines_tests.support.warehouse.rows import fill
+from kalshi_pipelines_tests.support.lake.lakes import MIDNIGHT_US, add_quotes, lake_rows, local_lake, start_history
 
 
 @contextmanager
@@ -35,21 +32,21 @@ def open_nothing() -> Iterator[IngestInputs]:
 def test_ingest_and_export_returns_the_rows_read_and_the_files_written(
     sqlite_engine: sa.Engine, frozen_sandbox: SandboxProcess, tmp_path: Path
 ) -> None:
-    lake = tmp_path / "lake"
-    done, files = ingest_and_export_markets(
+    lake = local_lake(tmp_path / "lake")
+    done, published = ingest_and_export_markets(
         open_sandbox(sqlite_engine, frozen_sandbox.url), sqlite_engine, lake, ["open"]
     )
-    assert done.counts.history_rows == sum(file.rows for file in files) > 0
-    books, files = ingest_and_export_orderbooks(open_sandbox(sqlite_engine, frozen_sandbox.url), sqlite_engine, lake)
+    assert done.counts.history_rows == sum(file.added for file in published.files) > 0
+    books, published = ingest_and_export_orderbooks(
+        open_sandbox(sqlite_engine, frozen_sandbox.url), sqlite_engine, lake
+    )
     assert books.counts.written > 0
-    assert pq.read_table(lake / "orderbook_levels").num_rows == sum(file.rows for file in files) > 0
+    assert len(lake_rows(tmp_path / "lake", "orderbook_levels")) == sum(file.added for file in published.files) > 0
 
 
 def test_export_happens_when_the_exchange_cannot_be_opened(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
-    fill(sqlite_engine)
-    with writing(sqlite_engine) as connection:
-        connection.execute(sa.update(ingest_runs).values(status="succeeded", finished_us=2, history_rows=1))
-        expected = connection.scalar(sa.select(sa.func.count()).select_from(price_snapshots))
+    start_history(sqlite_engine)
+    add_quotes(sqlite_engine, [MIDNIGHT_US])
     with pytest.raises(TransportFailed):
-        ingest_and_export_markets(open_nothing(), sqlite_engine, tmp_path / "lake")
-    assert pq.read_table(tmp_path / "lake" / "price_history").num_rows == expected == 1
+        ingest_and_export_markets(open_nothing(), sqlite_engine, local_lake(tmp_path / "lake"))
+    assert len(lake_rows(tmp_path / "lake")) == 1

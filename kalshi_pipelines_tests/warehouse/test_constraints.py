@@ -479,6 +479,23 @@ CHECKS: Final[dict[str, list[Values]]] = {
     "ck_alert_deliveries_sent": [{"state": "sent", "message_id": "m"}, {"sent_us": 1}],
     "ck_alert_deliveries_in_a_message": [{"state": "sending", "claimed_us": 1}, {"state": "sent", "sent_us": 1}],
     "ck_alert_deliveries_failure_explained": [{"state": "failed"}],
+    **other_words("warehouse_identity", "environment", "sandbox", "demo", "prod"),
+    "ck_warehouse_identity_warehouse_id": [{"warehouse_id": ""}, {"warehouse_id": "0" * 33}],
+    **other_words("lake_files", "dataset", *tables.LAKE_DATASETS),
+    "ck_lake_files_partition_date": [{"partition_date": ""}, {"partition_date": "2026-11-222"}],
+    **other_words("lake_files", "slot", *tables.LAKE_SLOTS),
+    **other_words("lake_files", "status", *tables.LAKE_STATUSES),
+    **below_zero("lake_files", "rows", "bytes"),
+    "ck_lake_files_times": [{"first_us": 2}],
+    **no_object("lake_files", "sums"),
+    "ck_lake_files_sha256": [{"sha256": "0" * 63}, {"sha256": "0" * 65}],
+    "ck_lake_files_next_sha256": [{"next_sha256": "0" * 63, "status": "publishing"}],
+    "ck_lake_files_publishing_names_the_next_file": [{"status": "publishing"}, {"next_sha256": "1" * 64}],
+    "ck_lake_files_published_file_has_a_hash": [{"sha256": None, "rows": 0}],
+    "ck_lake_files_file_has_rows": [
+        {"sha256": None, "status": "publishing", "next_sha256": "1" * 64},
+        {"rows": 0},
+    ],
 }
 #: CHECKs whose illegal values are also refused by a second CHECK. SQLite and Postgres may name either CHECK.
 ALSO_REFUSED_BY: Final = {

@@ -115,10 +115,10 @@ def markets_and_quotes(
 ) -> tuple[dg.MaterializeResult[Any], ...]:
     """Read the markets once, and store both the markets and the changes of their quotes."""
     source = _source(context, warehouse, exchange)
-    done, files = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
+    done, published = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
     made = {
         "markets": ingest_metadata(warehouse.engine, tables.markets, done),
-        "price_snapshots": export_metadata(warehouse.engine, tables.price_snapshots, done, files),
+        "price_snapshots": export_metadata(warehouse.engine, tables.price_snapshots, done, published),
     }
     return tuple(
         dg.MaterializeResult(asset_key=key, metadata=made[key.to_user_string()]) for key in context.selected_asset_keys
@@ -137,8 +137,8 @@ def orderbooks(
 ) -> dg.MaterializeResult[Any]:
     """Resting bids of every active market. One row each time a book changed, with the time we saw it."""
     source = _source(context, warehouse, exchange)
-    done, files = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
-    return dg.MaterializeResult(metadata=export_metadata(warehouse.engine, tables.orderbook_snapshots, done, files))
+    done, published = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
+    return dg.MaterializeResult(metadata=export_metadata(warehouse.engine, tables.orderbook_snapshots, done, published))
 
 
 def _statuses(config: MarketSweeps) -> list[MarketStatusFilter]:

@@ -1,7 +1,6 @@
 """How an ingest shows in Dagster: its progress in the run log, and its counts and rates on the asset."""
 
 import time
-from collections.abc import Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -9,7 +8,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.runs import Progress
 from kalshi_pipelines.ingest.sweeps import IngestResult
-from kalshi_pipelines.lake.parquet import WrittenFile
+from kalshi_pipelines.lake.publishing import Published
 
 _SECONDS_BETWEEN_LINES: Final = 5.0
 _MOST_NAMES: Final = 10
@@ -58,21 +57,22 @@ def ingest_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult) -> d
     return metadata
 
 
-def export_metadata(
-    engine: sa.Engine, table: sa.Table, done: IngestResult, files: Sequence[WrittenFile]
-) -> dict[str, Any]:
+def export_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult, published: Published) -> dict[str, Any]:
     """Return the metadata of a materialization that also writes files to the lake.
 
-    The result is ``ingest_metadata`` plus three numbers: added history rows, rows in the files, and bytes in the files.
-    If a file was written, the result also has the path of the last file.
+    The result is ``ingest_metadata`` plus three numbers: added history rows, rows added to the lake, and bytes of the
+    replaced files. If a file was replaced, the result also has the path of the last file in the lake. If rows wait for
+    the next publish, the result has their days.
     """
     metadata = ingest_metadata(engine, table, done) | {
         "history_rows_added": done.counts.history_rows,
-        "lake_rows": sum(file.rows for file in files),
-        "lake_bytes": sum(file.bytes for file in files),
+        "lake_rows": sum(file.added for file in published.files),
+        "lake_bytes": sum(file.bytes for file in published.files),
     }
-    if files:
-        metadata["lake_file"] = dg.MetadataValue.path(files[-1].path)
+    if published.files:
+        metadata["lake_file"] = published.files[-1].path
+    if published.deferred_days:
+        metadata["lake_waiting_days"] = ", ".join(day.isoformat() for day in published.deferred_days)
     return metadata
 
 

@@ -54,6 +54,14 @@ from kalshi_pipelines.warehouse.tables.contracts import (
     contract_findings,
     contract_runs,
 )
+from kalshi_pipelines.warehouse.tables.lake import (
+    DAY_SLOT,
+    LAKE_DATASETS,
+    LAKE_SLOTS,
+    LAKE_STATUSES,
+    lake_files,
+    warehouse_identity,
+)
 from kalshi_pipelines.warehouse.tables.market_data import (
     BOOK_SIDES,
     FEE_TYPES,
@@ -113,6 +121,7 @@ __all__ = [
     "BOOK_SIDES",
     "CONTRACT_RUN_SOURCES",
     "CONTRACT_RUN_STATUSES",
+    "DAY_SLOT",
     "DELIVERY_STATES",
     "ENDPOINT_OUTCOMES",
     "ENVIRONMENTS",
@@ -123,6 +132,9 @@ __all__ = [
     "FINDING_STATUSES",
     "FULL_TEXT_STATEMENTS",
     "FULL_TEXT_TABLE",
+    "LAKE_DATASETS",
+    "LAKE_SLOTS",
+    "LAKE_STATUSES",
     "LEGACY_PREFIX",
     "LEGACY_SUBJECTS",
     "LEGACY_TABLES",
@@ -167,6 +179,7 @@ __all__ = [
     "events",
     "ingest_runs",
     "is_full_text_part",
+    "lake_files",
     "markets",
     "metadata",
     "news_article_events",
@@ -188,5 +201,6 @@ __all__ = [
     "trades",
     "vendor_documents",
     "vendor_spending",
+    "warehouse_identity",
     "watermarks",
 ]

@@ -334,6 +334,22 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "attempts": 0,
         "next_attempt_us": 1,
     },
+    tables.warehouse_identity: {"warehouse_id": "0" * 32, "environment": "sandbox", "created_us": 1},
+    tables.lake_files: {
+        "dataset": "price_history",
+        "partition_date": "2026-11-22",
+        "slot": "day",
+        "path": "price_history/date=2026-11-22/2026-11-22.parquet",
+        "status": "open",
+        "rows": 1,
+        "bytes": 1_000,
+        "first_us": 1,
+        "last_us": 1,
+        "sums": '{"yes_bid":570000}',
+        "sha256": "0" * 64,
+        "source": "run 1",
+        "published_us": 1,
+    },
 }
 
 # The column whose value differs between variants of a row. Row numbers from the database differ as well.
@@ -381,6 +397,10 @@ def numbered(table: sa.Table, number: int) -> dict[str, Any]:
     name = _DISTINGUISHED_BY.get(table)
     if name == "table_name":
         row[name] = ["markets", *(other for other in tables.LEGACY_TABLES if other != "markets")][number]
+    elif table is tables.warehouse_identity:
+        row["warehouse_id"] = f"{number:032}"  # the length is fixed
+    elif table is tables.lake_files:
+        row |= {"slot": tables.LAKE_SLOTS[number], "path": f"{row['path']}-{number}"}
     elif name and number:
         row[name] = row[name] + number if isinstance(row[name], int) else f"{row[name]}-{number}"
     return row

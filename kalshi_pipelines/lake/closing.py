@@ -1,0 +1,89 @@
+"""Comparing files of the lake with the manifest, and closing the slots of days that are over."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from kalshi_pipelines.lake.datasets import DATASETS
+from kalshi_pipelines.lake.errors import LakeFileChanged, explain_file_errors
+from kalshi_pipelines.lake.lake import Lake
+from kalshi_pipelines.lake.manifest import LakeFile, lake_files_of, record_verified
+from kalshi_pipelines.lake.parquet import check_file
+from kalshi_pipelines.lake.publishing import hold_lake, require_file_of_manifest
+from kalshi_pipelines.lake.store import Store
+from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, now_us
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Files that agree with the manifest, files that were closed, and a sentence for each file that does not agree."""
+
+    verified: tuple[str, ...] = ()
+    closed: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def today() -> dt.date:
+    """Return the present trading day."""
+    return dt.datetime.now(EXCHANGE_TIME_ZONE).date()
+
+
+def close_days(lake: Lake, engine: sa.Engine, before: dt.date | None = None) -> Verified:
+    """Compare the files of past days with the manifest, and close their slots. Late rows open a slot again.
+
+    Args:
+        lake: The lake of the warehouse.
+        engine: The warehouse.
+        before: The first day that stays open; None for the present trading day.
+
+    Raises:
+        LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
+        LakeUnavailable: The lake cannot be read.
+    """
+    limit = before or today()
+    with hold_lake(engine, lake.store, lake.environment):
+        files = [file for file in lake_files_of(engine) if file.status == "open" and file.slot.day < limit]
+        return _verify(lake.store, engine, files, closes=True)
+
+
+def verify_lake(lake: Lake, engine: sa.Engine, verified_before_us: int | None = None) -> Verified:
+    """Compare every file with the manifest; only files not verified since a time if ``verified_before_us`` is given.
+
+    Raises:
+        LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
+        LakeUnavailable: The lake cannot be read.
+    """
+    before = now_us() + 1 if verified_before_us is None else verified_before_us
+    with hold_lake(engine, lake.store, lake.environment):
+        files = [file for file in lake_files_of(engine) if (file.verified_us or 0) < before]
+        return _verify(lake.store, engine, files, closes=False)
+
+
+def _verify(store: Store, engine: sa.Engine, files: list[LakeFile], *, closes: bool) -> Verified:
+    verified, problems = [], []
+    for file in files:
+        try:
+            verify_file(store, file)
+        except LakeFileChanged as problem:
+            problems.append(str(problem))
+        else:
+            record_verified(engine, file, closed=closes)
+            verified.append(file.path)
+    return Verified(tuple(verified), tuple(verified) if closes else (), tuple(problems))
+
+
+def verify_file(store: Store, file: LakeFile) -> None:
+    """Check that a file has the hash and the contents of the manifest.
+
+    Raises:
+        LakeFileChanged: It does not.
+    """
+    with store.fetch(file.path) as found:
+        require_file_of_manifest(store, file.slot, file, found)
+        if found is None:
+            return
+        with explain_file_errors(store.place), found.open() as source:
+            contents = check_file(source, DATASETS[file.slot.dataset], file.path)
+    if contents != file.contents or found.bytes != file.bytes:
+        raise LakeFileChanged(f"The manifest describes other rows than {file.path} of the lake {store.place} has.")
