@@ -62,7 +62,6 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         LakeOfAnotherWarehouse (lake.errors)
         LakeUnavailable (lake.errors)
         RowsNotInLake (lake.errors)
-        WarehouseRetired (lake.errors)
         InvalidAddress (news.addresses)
         RejectedArticle (news.articles)
         BudgetExhausted (news.budget)

@@ -60,6 +60,7 @@ def test_the_demo_in_a_shell_set_up_for_production_touches_nothing_real(folder: 
         KALSHI_ENVIRONMENT="prod",
         KALSHI_WAREHOUSE_URL=f"sqlite:///{folder / 'real.db'}",
         KALSHI_LAKE_DIR=str(folder / "real-lake"),
+        KALSHI_LAKE_URL=(folder / "real-lake").as_uri(),
         KALSHI_ADOPT_DATABASE=str(folder / "real-research.db"),
         KALSHI_API_KEY_ID="00000000-0000-4000-8000-000000000001",
         KALSHI_PRIVATE_KEY_FILE=str(folder / "no-such-key.pem"),

@@ -54,10 +54,6 @@ class RowsNotInLake(ExpectedError):
         super().__init__(problem, remedy)
 
 
-class WarehouseRetired(ExpectedError):
-    """The identity of this warehouse moved to another database, so this warehouse no longer publishes."""
-
-
 def printable(text: object) -> str:
     """Return a text with the bytes of a path that are no characters escaped, so that any terminal can show it."""
     return str(text).encode(errors="backslashreplace").decode()

@@ -13,10 +13,11 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.datasets import DATASETS
-from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse, WarehouseRetired
+from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse
 from kalshi_pipelines.lake.store import Store
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import place_of, writing
+from kalshi_pipelines.warehouse.retirement import refuse_retired
 from kalshi_pipelines.warehouse.tables import warehouse_identity
 
 MARK: Final = "lake.json"
@@ -47,9 +48,10 @@ def identify_warehouse(engine: sa.Engine, environment: str) -> str:
 
     Raises:
         LakeOfAnotherWarehouse: The warehouse is one of another environment.
-        WarehouseRetired: The identity moved to another database.
+        WarehouseRetired: The warehouse was copied to another database, which owns the lake now.
     """
     with writing(engine) as connection:
+        refuse_retired(connection)
         row = connection.execute(sa.select(warehouse_identity)).one_or_none()
         if row is None:
             made = {"warehouse_id": new_id(), "environment": environment, "created_us": now_us()}
@@ -57,11 +59,6 @@ def identify_warehouse(engine: sa.Engine, environment: str) -> str:
             return str(made["warehouse_id"])
         if row.environment is None:
             connection.execute(sa.update(warehouse_identity).values(environment=environment))
-    if row.retired_us is not None:
-        raise WarehouseRetired(
-            f"The warehouse {place_of(engine)} was copied to another database, which owns the lake now.",
-            "Set KALSHI_WAREHOUSE_URL to the other database.",
-        )
     if row.environment not in (None, environment):
         raise LakeOfAnotherWarehouse(
             f"The warehouse {place_of(engine)} holds data of the {row.environment} exchange, not of {environment}.",

@@ -8,12 +8,13 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import PRICES
-from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse, WarehouseRetired
+from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.parquet import lake_id_of
 from kalshi_pipelines.lake.removal import remove_published
 from kalshi_pipelines.lake.store import open_local
 from kalshi_pipelines.warehouse.engine import open_engine, writing
+from kalshi_pipelines.warehouse.retirement import WarehouseRetired, copying_sentence, retire
 from kalshi_pipelines.warehouse.tables import price_snapshots, warehouse_identity
 from kalshi_pipelines_tests.support.lake.lakes import (
     MIDNIGHT_US,
@@ -103,8 +104,8 @@ def test_newer_layout_is_refused(sqlite_engine: sa.Engine, folder: Path) -> None
 def test_retired_warehouse_no_longer_publishes(sqlite_engine: sa.Engine, folder: Path) -> None:
     publish_history(local_lake(folder), sqlite_engine, PRICES)
     with writing(sqlite_engine) as connection:
-        connection.execute(sa.update(warehouse_identity).values(retired_us=1))
-    with pytest.raises(WarehouseRetired, match="copied to another database"):
+        retire(connection, copying_sentence("postgresql://host/other"))
+    with pytest.raises(WarehouseRetired, match="is being copied to postgresql://host/other"):
         publish_history(local_lake(folder), sqlite_engine, PRICES)
 
 

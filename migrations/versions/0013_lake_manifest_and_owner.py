@@ -20,7 +20,6 @@ def upgrade() -> None:
         sa.Column("warehouse_id", sa.Text(), nullable=False),
         sa.Column("environment", sa.Text(), nullable=True),
         sa.Column("created_us", Integer, nullable=False),
-        sa.Column("retired_us", Integer, nullable=True),
         sa.CheckConstraint(
             "environment IN ('sandbox', 'demo', 'prod')", name=op.f("ck_warehouse_identity_environment")
         ),

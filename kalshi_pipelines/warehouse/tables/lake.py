@@ -30,8 +30,6 @@ warehouse_identity = sa.Table(
     sa.Column("warehouse_id", Text, primary_key=True, nullable=False),
     sa.Column("environment", Text),
     required("created_us"),
-    # The time from which this warehouse refuses to publish, because its identity moved to another database.
-    sa.Column("retired_us", Integer),
     sa.CheckConstraint("length(warehouse_id) = 32", name="warehouse_id"),
     one_of("environment", ENVIRONMENTS),
     sqlite_strict=True,
