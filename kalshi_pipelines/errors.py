@@ -57,6 +57,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
                 AbsurdAnswer (kalshi.errors)
             UnusableKey (kalshi.errors)
         UnreadableBody (kalshi.errors)
+        DuckDBMissing (lake.duckdb_views)
         ConflictingRows (lake.errors)
         LakeFileChanged (lake.errors)
         LakeOfAnotherWarehouse (lake.errors)

@@ -17,8 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kalshi_pipelines.cli import warehouse_commands
+from kalshi_pipelines.cli import lake_commands, upkeep_commands, warehouse_commands
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.lake.datasets import DATASETS
 from kalshi_pipelines.settings import Settings, take_env_file
 
 _INTERRUPTED: Final = 130
@@ -57,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_backup_and_restore(commands)
     _add_copying(commands)
+    _add_lake(commands)
+    maintain = commands.add_parser("maintain", help="report what upkeep would remove and what stays, or remove it")
+    maintain.add_argument("--for-real", action="store_true", help="remove it; without this, nothing is changed")
+    maintain.set_defaults(do=upkeep_commands.maintain)
     return parser
 
 
@@ -92,6 +97,25 @@ def _add_copying(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--give-up-newer-rows", action="store_true", help="work on without the rows that only the copy has"
     )
     reopen.set_defaults(do=warehouse_commands.reopen)
+
+
+def _add_lake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    lake = commands.add_parser("lake", help="list the files of the lake, or compare them with the manifest")
+    actions = lake.add_subparsers(required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="list the files with their rows, bytes and newest row")
+    listing.add_argument("dataset", nargs="?", choices=sorted(DATASETS), help="only the files of this dataset")
+    listing.set_defaults(do=lake_commands.list_files)
+    verify = actions.add_parser("verify", help="read every file and compare it with the manifest")
+    verify.set_defaults(do=lake_commands.verify)
+    rebuild = commands.add_parser(
+        "rebuild-lake", help="make the manifest again from the files, and publish what only the warehouse has"
+    )
+    rebuild.add_argument(
+        "--take-over",
+        action="store_true",
+        help="make this warehouse the owner of the lake; the former owner can no longer publish",
+    )
+    rebuild.set_defaults(do=lake_commands.rebuild)
 
 
 if __name__ == "__main__":

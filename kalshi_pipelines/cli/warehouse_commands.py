@@ -1,21 +1,22 @@
 """Commands that treat the warehouse as a whole: back it up, restore it, move it, and take a move back."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.cli.opening import disposed, opened_warehouse
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.lake.lake import open_lake
+from kalshi_pipelines.lake.squaring import is_unused, square
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.backup import BackupFailed, back_up
 from kalshi_pipelines.warehouse.copying import copy_warehouse
-from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, warehouse_url
+from kalshi_pipelines.warehouse.engine import open_engine, warehouse_url
 from kalshi_pipelines.warehouse.migrations import current_revision, use_write_ahead_log
 from kalshi_pipelines.warehouse.postgres_backup import back_up_postgres, restore_to_postgres
 from kalshi_pipelines.warehouse.reopening import NotReopened, reopen_warehouse
-from kalshi_pipelines.warehouse.restoring import restore_file
+from kalshi_pipelines.warehouse.restoring import keep_identity, restore_file
 from kalshi_pipelines.warehouse.upgrade import file_of, migrate
 
 _JOURNAL: str = (
@@ -33,7 +34,7 @@ def backup(settings: Settings, given: argparse.Namespace) -> int:
     folder: Path | None = given.to
     if folder is not None and not folder.is_dir():
         raise BackupFailed(f"{folder} is not a folder, so no backup was made.", "Create it, or name another folder.")
-    with _warehouse(settings) as engine:
+    with opened_warehouse(settings) as engine:
         path = file_of(engine)
         if path is None:
             made = back_up_postgres(engine, folder or _data_folder(settings), print)
@@ -46,8 +47,9 @@ def backup(settings: Settings, given: argparse.Namespace) -> int:
 
 
 def restore(settings: Settings, given: argparse.Namespace) -> int:
-    """Put a backup in the place of the warehouse, upgrade it if it is older, and print what was done."""
-    with _warehouse(settings) as engine:
+    """Put a backup in the place of the warehouse, upgrade it, make it agree with the lake, and print what was done."""
+    lake = open_lake(settings)
+    with opened_warehouse(settings) as engine:
         path = file_of(engine)
         if path is None:
             tables = restore_to_postgres(engine, given.backup, settings.environment, print)
@@ -60,7 +62,13 @@ def restore(settings: Settings, given: argparse.Namespace) -> int:
             if not done.found.at_head:
                 print(migrate(engine, settings.environment, print))
             use_write_ahead_log(engine)
-    return 0
+            if done.identity is not None:
+                keep_identity(engine, done.identity)
+        if is_unused(lake):
+            return 0
+        squared = square(lake, engine, print)
+    print(squared)
+    return 1 if squared.has_problems else 0
 
 
 def copy(settings: Settings, given: argparse.Namespace) -> int:
@@ -68,7 +76,7 @@ def copy(settings: Settings, given: argparse.Namespace) -> int:
     target = _named_copy(settings, given.to)
     if target is None:
         raise CopyNotNamed("No database to copy to is named.", "Set KALSHI_COPY_TO, or add --to URL.")
-    with _warehouse(settings) as engine, _disposed(target):
+    with opened_warehouse(settings) as engine, disposed(target):
         print(copy_warehouse(engine, target, print))
     print("Set KALSHI_WAREHOUSE_URL to the copy now, on every computer. The lake and its settings stay as they are.")
     print(_JOURNAL)
@@ -82,7 +90,7 @@ def reopen(settings: Settings, given: argparse.Namespace) -> int:
         raise NotReopened(
             "Name the copy, so that it can be retired.", "Add --copy URL or set KALSHI_COPY_TO, or add --copy-is-gone."
         )
-    with _warehouse(settings) as engine:
+    with opened_warehouse(settings) as engine:
         try:
             differing = reopen_warehouse(engine, target, print, give_up_newer_rows=given.give_up_newer_rows)
         finally:
@@ -110,17 +118,3 @@ def _named_copy(settings: Settings, argument: str | None) -> sa.Engine | None:
 def _data_folder(settings: Settings) -> Path:
     settings.environment_dir.mkdir(parents=True, exist_ok=True)
     return settings.environment_dir
-
-
-@contextmanager
-def _warehouse(settings: Settings) -> Iterator[sa.Engine]:
-    with _disposed(open_engine(settings.resolved_warehouse_url)) as engine, explain_failures(engine):
-        yield engine
-
-
-@contextmanager
-def _disposed(engine: sa.Engine) -> Iterator[sa.Engine]:
-    try:
-        yield engine
-    finally:
-        engine.dispose()

@@ -5,16 +5,17 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 from pyarrow import fs
 
 from kalshi_pipelines.lake.errors import LakeFileChanged, LakeUnavailable, explain_file_errors, printable
-from kalshi_pipelines.lake.store import PARQUET, FetchedFile, open_local
+from kalshi_pipelines.lake.store import PARQUET, FetchedFile, arrow_dataset, open_local
 
 _BYTES_AT_ONCE: Final = 8 << 20
 _ATTEMPTS: Final = 5
@@ -133,6 +134,11 @@ class ObjectStore:
             found = self._files.get_file_info(fs.FileSelector(self._at(folder), recursive=True, allow_not_found=True))
         names = [info.path.removeprefix(f"{self._root}/") for info in found if info.type is fs.FileType.File]
         return sorted(name for name in names if name.endswith(PARQUET))
+
+    def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
+        """Return files as a dataset of pyarrow."""
+        with explain_file_errors(self.place):
+            return arrow_dataset([self._at(path) for path in paths], schema, self._files)
 
     def _at(self, path: str) -> str:
         return f"{self._root}/{path}"

@@ -47,12 +47,12 @@ def read(
     """
     names = list(columns) if columns is not None else dataset.schema.names
     schema = pa.schema([dataset.schema.field(name) for name in names])
-    wanted = _Wanted(dataset, start_us, end_us, tickers, names)
-    return pa.RecordBatchReader.from_batches(schema, _batches(lake, engine, wanted, schema))
+    selection = RowSelection(dataset, start_us, end_us, tickers, names)
+    return pa.RecordBatchReader.from_batches(schema, _batches(lake, engine, selection))
 
 
-class _Wanted:
-    """The rows and columns that a reader asked for."""
+class RowSelection:
+    """The rows and columns that a reader asked for: a span of time, tickers, and columns. None means all."""
 
     def __init__(
         self,
@@ -60,24 +60,27 @@ class _Wanted:
         start_us: int | None,
         end_us: int | None,
         tickers: Collection[str] | None,
-        names: Sequence[str],
+        columns: Sequence[str] | None = None,
     ) -> None:
+        names = dataset.schema.names if columns is None else columns
         self.dataset = dataset
         self._start_us, self._end_us = start_us, end_us
         self._tickers = sorted(set(tickers)) if tickers is not None else None
         self._ticker = dataset.key[0]
         filtered = [dataset.time] if (start_us, end_us) != (None, None) else []
         filtered += [self._ticker] if tickers is not None else []
+        self.schema = pa.schema([dataset.schema.field(name) for name in names])
         #: Columns to read from the file: those to return, and those that the conditions need.
         self.read = list(dict.fromkeys([*names, *filtered]))
 
     def may_have_rows(self, file: LakeFile) -> bool:
         """Whether a file can have wanted rows, by its times in the manifest."""
         if file.status == "publishing":
-            return self._day_may_have_rows(file.slot.day)
+            return self.may_have_rows_of(file.slot.day)
         return self._overlaps(file.contents.first_us, file.contents.last_us)
 
-    def _day_may_have_rows(self, day: dt.date) -> bool:
+    def may_have_rows_of(self, day: dt.date) -> bool:
+        """Whether a trading day can have wanted rows."""
         if not self.dataset.is_keyed_by_time:
             return True
         too_early = self._start_us is not None and day < trading_day(self._start_us)
@@ -124,16 +127,26 @@ def _in_utc(time: dt.datetime) -> dt.datetime:
     return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
-def _batches(lake: Lake, engine: sa.Engine, wanted: _Wanted, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    for file in lake.files(engine, wanted.dataset):
-        if not wanted.may_have_rows(file):
-            continue
-        with lake.store.read(file.path, partial(_hashes, engine, file)) as source:
-            if source is not None:
-                for batch in _batches_of(lake, source, wanted):
-                    yield batch.select(schema.names).cast(schema)
-            elif file.sha256 is not None:
-                raise LakeFileChanged(f"The file {file.path} of the lake {lake.place} is missing.")
+def _batches(lake: Lake, engine: sa.Engine, selection: RowSelection) -> Iterator[pa.RecordBatch]:
+    for file in lake.files(engine, selection.dataset):
+        yield from read_file(lake, engine, file, selection)
+
+
+def read_file(lake: Lake, engine: sa.Engine, file: LakeFile, selection: RowSelection) -> Iterator[pa.RecordBatch]:
+    """Yield the selected rows of one file. A writer may replace the file at the same time.
+
+    Raises:
+        LakeFileChanged: The file is missing or different.
+        LakeUnavailable: The lake cannot be read.
+    """
+    if not selection.may_have_rows(file):
+        return
+    with lake.store.read(file.path, partial(_hashes, engine, file)) as source:
+        if source is not None:
+            for batch in _batches_of(lake, source, selection):
+                yield batch.select(selection.schema.names).cast(selection.schema)
+        elif file.sha256 is not None:
+            raise LakeFileChanged(f"The file {file.path} of the lake {lake.place} is missing.")
 
 
 def _hashes(engine: sa.Engine, file: LakeFile) -> frozenset[str]:
@@ -141,16 +154,16 @@ def _hashes(engine: sa.Engine, file: LakeFile) -> frozenset[str]:
     return found.hashes if found else frozenset()
 
 
-def _batches_of(lake: Lake, source: pa.NativeFile, wanted: _Wanted) -> Iterator[pa.RecordBatch]:
+def _batches_of(lake: Lake, source: pa.NativeFile, selection: RowSelection) -> Iterator[pa.RecordBatch]:
     with explain_file_errors(lake.place):
         file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False)
-        groups = wanted.row_groups(file.metadata)
-        batches = file.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=wanted.read, use_threads=False)
+        groups = selection.row_groups(file.metadata)
+        batches = file.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=selection.read, use_threads=False)
     while True:
         with explain_file_errors(lake.place):
             batch = next(batches, None)
         if batch is None:
             return
-        found = wanted.filter(batch)
+        found = selection.filter(batch)
         if found.num_rows:
             yield found

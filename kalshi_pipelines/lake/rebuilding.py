@@ -64,7 +64,7 @@ def rebuild_manifest(lake: Lake, engine: sa.Engine, *, take_over: bool = False) 
             try:
                 (recorded if _record(lake, engine, path, lake_id) else unchanged).append(path)
             except (LakeFileChanged, LakeUnavailable) as problem:
-                problems.append(str(problem))
+                problems.append(f"{path}: {problem}")
         missing = [file for file in lake_files_of(engine) if file.path not in found]
         for file in missing:
             forget_file(engine, file.slot)

@@ -8,13 +8,15 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import pyarrow as pa
+import pyarrow.dataset as ds
+from pyarrow import fs
 
 from kalshi_pipelines.lake.errors import explain_file_errors, printable
 
@@ -71,6 +73,9 @@ class Store(Protocol):
 
     def paths(self, folder: str) -> list[str]:
         """Return the paths of all Parquet files in a folder and in its folders, sorted."""
+
+    def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
+        """Return files as a dataset of pyarrow, which reads them only when it is asked. The schema has the date."""
 
 
 def open_local(path: Path, mode: str = "rb") -> pa.NativeFile:
@@ -178,6 +183,16 @@ class LocalStore:
             return sorted(
                 file.relative_to(self._folder).as_posix() for file in (self._folder / folder).rglob(f"*{PARQUET}")
             )
+
+    def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
+        """Return files as a dataset of pyarrow."""
+        return arrow_dataset([str((self._folder / path).absolute()) for path in paths], schema, fs.LocalFileSystem())
+
+
+def arrow_dataset(paths: Sequence[str], schema: pa.Schema, files: fs.FileSystem) -> ds.Dataset:
+    """Return Parquet files as a dataset of pyarrow, with the date in the name of their folder as a column."""
+    dates = ds.partitioning(pa.schema([schema.field("date")]), flavor="hive")
+    return ds.dataset(list(paths), schema=schema, filesystem=files, format="parquet", partitioning=dates)
 
 
 def _remove_folder(folder: Path) -> None:

@@ -142,6 +142,30 @@ def open_engine(
     return engine
 
 
+def open_reader(text: str, missing: Callable[[Path], ExpectedError]) -> sa.Engine:
+    """Return an engine that can only read: it creates no file, and the database refuses every write.
+
+    Raises:
+        WarehouseUnavailable: The URL cannot be used.
+    """
+    url = warehouse_url(text)
+    if url.get_backend_name() != "sqlite":
+        options = {**_KEEP_ALIVE, "options": "-c default_transaction_read_only=on"}
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=options)
+    file = Path(str(url.database))
+
+    def connect() -> sqlite3.Connection:
+        if not file.exists():
+            raise missing(file)
+        uri = f"{file.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, timeout=LOCK_WAIT_SECONDS, check_same_thread=False)
+
+    engine = sa.create_engine(url, creator=connect)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
 def make_writable_folder(folder: Path, variables: str) -> None:
     """Create a folder if it is missing, and check that files can be written in it.
 

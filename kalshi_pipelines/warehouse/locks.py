@@ -32,19 +32,36 @@ def hold_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
         AlreadyRunning: Another run holds the lock, or the whole warehouse is being replaced or copied.
         WarehouseUnavailable: The lock file cannot be created.
     """
-    with _try_lock(engine, _ANY_WORK, shared=True) as shared:
-        if not shared:
+    with _share_warehouse(engine), _try_lock(engine, work) as held:
+        if not held:
+            raise AlreadyRunning(
+                f"Another run already works on {work} in this warehouse.",
+                "Wait until that run has ended, or stop it.",
+            )
+        yield
+
+
+@contextmanager
+def wait_for_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
+    """Hold the lock of a kind of work during the block. If another run holds the lock, wait until it is free.
+
+    Raises:
+        AlreadyRunning: The whole warehouse is being replaced or copied.
+        WarehouseUnavailable: The lock file cannot be created.
+    """
+    with _share_warehouse(engine), _try_lock(engine, work, waits=True):
+        yield
+
+
+@contextmanager
+def _share_warehouse(engine: sa.Engine) -> Iterator[None]:
+    with _try_lock(engine, _ANY_WORK, shared=True) as held:
+        if not held:
             raise AlreadyRunning(
                 "This warehouse is being copied or restored, so no other work can begin.",
                 "Wait until the copy or the restore has ended.",
             )
-        with _try_lock(engine, work) as held:
-            if not held:
-                raise AlreadyRunning(
-                    f"Another run already works on {work} in this warehouse.",
-                    "Wait until that run has ended, or stop it.",
-                )
-            yield
+        yield
 
 
 @contextmanager
@@ -62,23 +79,6 @@ def hold_all_work(engine: sa.Engine) -> Iterator[None]:
                 "Wait until every run has ended, or stop the runs.",
             )
         yield
-
-
-@contextmanager
-def wait_for_work_lock(engine: sa.Engine, work: str) -> Iterator[None]:
-    """Hold the lock of a kind of work during the block. If another run holds the lock, wait until it is free."""
-    if engine.dialect.name == "sqlite":
-        with Path(f"{engine.url.database}.{work}.lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-        return
-    key = sa.func.hashtext(f"kalshi_pipelines.{work}")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
-        try:
-            yield
-        finally:
-            connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
 
 
 def serialize_transactions(connection: sa.Connection, work: str) -> None:
@@ -113,15 +113,19 @@ def _open_lock_file(file: Path) -> IO[str]:
         ) from None
 
 
-def _try_lock(engine: sa.Engine, work: str, *, shared: bool = False) -> AbstractContextManager[bool]:
-    return (_try_file_lock if engine.dialect.name == "sqlite" else _try_advisory_lock)(engine, work, shared)
+def _try_lock(
+    engine: sa.Engine, work: str, *, shared: bool = False, waits: bool = False
+) -> AbstractContextManager[bool]:
+    """Return a context manager that takes a lock and yields whether it is held. With ``waits``, it is always held."""
+    hold = _file_lock if engine.dialect.name == "sqlite" else _advisory_lock
+    return hold(engine, work, shared=shared, waits=waits)
 
 
 @contextmanager
-def _try_file_lock(engine: sa.Engine, work: str, shared: bool) -> Iterator[bool]:
+def _file_lock(engine: sa.Engine, work: str, *, shared: bool, waits: bool) -> Iterator[bool]:
     with _open_lock_file(Path(f"{engine.url.database}.{work}.lock")) as file:
         try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
             return
@@ -129,13 +133,14 @@ def _try_file_lock(engine: sa.Engine, work: str, shared: bool) -> Iterator[bool]
 
 
 @contextmanager
-def _try_advisory_lock(engine: sa.Engine, work: str, shared: bool) -> Iterator[bool]:
+def _advisory_lock(engine: sa.Engine, work: str, *, shared: bool, waits: bool) -> Iterator[bool]:
     key = sa.func.hashtext(f"kalshi_pipelines.{work}")
     kind = "_shared" if shared else ""
-    take = getattr(sa.func, f"pg_try_advisory_lock{kind}")
+    take = getattr(sa.func, f"pg_advisory_lock{kind}" if waits else f"pg_try_advisory_lock{kind}")
     release = getattr(sa.func, f"pg_advisory_unlock{kind}")
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        held = bool(connection.scalar(sa.select(take(key))))
+        # The function that waits returns no value.
+        held = connection.scalar(sa.select(take(key))) is not False
         try:
             yield held
         finally:

@@ -2,7 +2,6 @@
 
 import datetime as dt
 import glob
-import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +16,9 @@ from kalshi_pipelines.warehouse.copying import (
     reading_one_state,
     require_empty,
 )
-from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, sqlite_url
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, open_reader, sqlite_url
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
-from kalshi_pipelines.warehouse.inspection import inspect_file, read_only
+from kalshi_pipelines.warehouse.inspection import inspect_file
 from kalshi_pipelines.warehouse.locks import hold_all_work
 from kalshi_pipelines.warehouse.migrations import require_head, wanted_revision
 
@@ -78,14 +77,12 @@ def restore_to_postgres(engine: sa.Engine, backup: Path, environment: str, repor
         held.enter_context(explain_failures(engine))
         held.enter_context(hold_all_work(engine))
         require_empty(engine)
-        source = sa.create_engine(sqlite_url(backup), creator=lambda: _open_backup(held, backup))
+        source = open_reader(sqlite_url(backup), _vanished)
         held.callback(source.dispose)
         reading = held.enter_context(reading_one_state(source))
         refuse_another_environment(reading, environment)
         return fill_new_warehouse(reading, engine, report)
 
 
-def _open_backup(held: ExitStack, backup: Path) -> sqlite3.Connection:
-    database = held.enter_context(read_only(backup))
-    database.text_factory = str
-    return database
+def _vanished(backup: Path) -> BackupFailed:
+    return BackupFailed(f"The backup {backup} does not exist any more.", "Name another backup.")

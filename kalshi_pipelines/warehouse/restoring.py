@@ -13,12 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import sqlalchemy as sa
+
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.backup import UNFINISHED, copy_database, remove_unfinished, to_disk
-from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, sqlite_url
+from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, sqlite_url, writing
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
-from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content, Inspection, inspect_file
+from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content, Inspection, inspect_file, read_only
 from kalshi_pipelines.warehouse.locks import hold_all_work
+from kalshi_pipelines.warehouse.table_contents import has_rows
+from kalshi_pipelines.warehouse.tables import warehouse_identity
 from kalshi_pipelines.warehouse.upgrade import hold_upgrade_lock
 
 REPLACED: Final = ".replaced"
@@ -40,11 +45,13 @@ class Restored:
         path: The warehouse.
         found: The content and revision of the backup.
         kept: Where the former file of the warehouse is now; None if there was no file.
+        identity: The id of the former warehouse if the backup has none, because it is older than the lake's owner.
     """
 
     path: Path
     found: Inspection
     kept: Path | None
+    identity: str | None = None
 
 
 def restore_file(path: Path, backup: Path, environment: str, report: Report) -> Restored:
@@ -64,6 +71,12 @@ def restore_file(path: Path, backup: Path, environment: str, report: Report) -> 
         WarehouseUnavailable: A file or a folder cannot be written.
     """
     found = _inspect_backup(path, backup)
+    identity, backed_up = identity_of(path), identity_of(backup)
+    if identity is not None and backed_up not in (None, identity):
+        raise RestoreRefused(
+            f"{backup} is a backup of another warehouse than {path}, so nothing was restored.",
+            "Name another backup. To use this one, set KALSHI_DATA_DIR to another place.",
+        )
     engine = open_engine(sqlite_url(path))
     unfinished = path.with_name(f"{path.name}.restore{UNFINISHED}")
     with ExitStack() as held:
@@ -86,7 +99,26 @@ def restore_file(path: Path, backup: Path, environment: str, report: Report) -> 
                     f"{backup} could not be put in the place of {path} ({error.strerror}).",
                     "Give yourself permission to write in the folder, and restore again.",
                 ) from None
-    return Restored(path, found, kept)
+    return Restored(path, found, kept, identity if backed_up is None else None)
+
+
+def identity_of(path: Path) -> str | None:
+    """Return the id of the warehouse in a SQLite file; None if it has no id or cannot be read."""
+    if not path.is_file():
+        return None
+    try:
+        with read_only(path) as database:
+            row = database.execute("SELECT warehouse_id FROM warehouse_identity").fetchone()
+    except sqlite3.DatabaseError:
+        return None
+    return None if row is None else str(row[0])
+
+
+def keep_identity(engine: sa.Engine, identity: str) -> None:
+    """Give a restored warehouse without an id the id of the warehouse that it replaced."""
+    with writing(engine) as connection:
+        if not has_rows(connection, warehouse_identity):
+            connection.execute(sa.insert(warehouse_identity).values(warehouse_id=identity, created_us=now_us()))
 
 
 def _inspect_backup(path: Path, backup: Path) -> Inspection:

@@ -1,0 +1,50 @@
+"""Commands of the lake: list its files, compare them with the manifest, and make the manifest again."""
+
+import argparse
+
+from kalshi_pipelines.cli.opening import opened_warehouse
+from kalshi_pipelines.lake.closing import verify_lake
+from kalshi_pipelines.lake.datasets import DATASETS
+from kalshi_pipelines.lake.lake import open_lake
+from kalshi_pipelines.lake.squaring import square
+from kalshi_pipelines.settings import Settings
+from kalshi_pipelines.units import instant
+from kalshi_pipelines.warehouse.migrations import require_head
+
+
+def rebuild(settings: Settings, given: argparse.Namespace) -> int:
+    """Read every file of the lake, make the manifest again, and publish what only the warehouse has."""
+    with opened_warehouse(settings) as engine:
+        require_head(engine)
+        squared = square(open_lake(settings), engine, print, take_over=given.take_over)
+    print(squared)
+    return 1 if squared.has_problems else 0
+
+
+def list_files(settings: Settings, given: argparse.Namespace) -> int:
+    """Print the manifest: one line for each file."""
+    dataset = DATASETS[given.dataset] if given.dataset else None
+    with opened_warehouse(settings) as engine:
+        require_head(engine)
+        lake = open_lake(settings)
+        files = lake.files(engine, dataset)
+    print(f"{'rows':>12} {'bytes':>14} {'status':<10} {'newest row':<16} file")
+    for file in files:
+        last = file.contents.last_us
+        newest = f"{instant(last):%Y-%m-%d %H:%M}" if last is not None else ""
+        print(f"{file.contents.rows:>12,} {file.bytes:>14,} {file.status:<10} {newest:<16} {file.path}")
+    rows, size = sum(file.contents.rows for file in files), sum(file.bytes for file in files)
+    print(f"{rows:>12,} {size:>14,} {len(files):,} files in {lake.place}")
+    return 0
+
+
+def verify(settings: Settings, _given: argparse.Namespace) -> int:
+    """Read every file of the manifest and compare it with the manifest. Print what differs."""
+    with opened_warehouse(settings) as engine:
+        require_head(engine)
+        lake = open_lake(settings)
+        found = verify_lake(lake, engine)
+    for problem in found.problems:
+        print(problem)
+    print(f"{len(found.verified):,} files of {lake.place} are as the manifest says, {len(found.problems):,} are not.")
+    return 1 if found.problems else 0

@@ -1,0 +1,80 @@
+"""A connection of DuckDB with views over the warehouse and the lake.
+
+DuckDB reads files of the lake when a query needs them, and only the needed row groups. Rows of the warehouse are
+copied into memory when the connection is made. If such rows reach the lake before a query, the files win and no row is
+doubled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.lake.datasets import Dataset
+from kalshi_pipelines.lake.lake import Lake
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: The column with the trading day, which the names of folders hold.
+DATE: Final = pa.field("date", pa.date32())
+
+
+class DuckDBMissing(ExpectedError):
+    """The optional package DuckDB is not installed."""
+
+
+@dataclass(frozen=True)
+class SpanningView:
+    """A dataset of the lake, the paths of its files, and the rows that may not be in these files yet.
+
+    Attributes:
+        dataset: The dataset.
+        paths: Paths of files in the lake.
+        waiting: Rows of the warehouse, with the column ``date``.
+        whole: Columns that identify the rows that reach the lake together, such as all levels of one orderbook.
+    """
+
+    dataset: Dataset
+    paths: tuple[str, ...]
+    waiting: pa.Table
+    whole: tuple[str, ...]
+
+
+def connect(
+    lake: Lake, tables: Mapping[str, pa.Table], views: Mapping[str, SpanningView]
+) -> "duckdb.DuckDBPyConnection":
+    """Return a connection of DuckDB with the tables and views.
+
+    Raises:
+        DuckDBMissing: DuckDB is not installed.
+    """
+    try:
+        import duckdb  # noqa: PLC0415  # optional
+    except ImportError:
+        raise DuckDBMissing("DuckDB is not installed.", "Run `pip install 'kalshi-pipelines[research]'`.") from None
+    database = duckdb.connect()
+    database.execute("SET TimeZone = 'UTC'")
+    for name, table in tables.items():
+        database.register(name, table)
+    for name, view in views.items():
+        _add_view(database, lake, name, view)
+    return database
+
+
+def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:  # noqa: ANN401  # optional package
+    schema = view.dataset.schema.append(DATE)
+    stored = lake.store.arrow_dataset(view.paths, schema) if view.paths else schema.empty_table()
+    database.register(f"{name}_in_lake", stored)
+    database.register(f"{name}_in_warehouse", view.waiting.cast(schema))
+    days = [f"DATE '{day.isoformat()}'" for day in sorted(set(pc.unique(view.waiting["date"]).to_pylist()))]
+    same = " AND ".join(f"stored.{column} = waiting.{column}" for column in view.whole)
+    newer = f"stored.{view.dataset.newest} >= waiting.{view.dataset.newest} AND " if view.dataset.newest else ""
+    waiting = (
+        f'UNION ALL SELECT * FROM "{name}_in_warehouse" AS waiting WHERE NOT EXISTS ('  # noqa: S608
+        f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {newer}{same})'
+    )
+    database.execute(f'CREATE VIEW "{name}" AS SELECT * FROM "{name}_in_lake" {waiting if days else ""}')  # noqa: S608
