@@ -307,6 +307,14 @@ class Settings(PlainSettings):
     def _expand_home(cls, path: Path | None) -> Path | None:
         return home_expanded(path)
 
+    @field_validator("data_dir", mode="after")
+    @classmethod
+    def _refuse_bytes(cls, path: Path) -> Path:
+        # The URL of the warehouse is text, so it cannot name a folder whose name has other bytes.
+        if "\ufffd" in str(path).encode(errors="surrogateescape").decode(errors="replace"):
+            raise ValueError("the path has bytes that are no UTF-8 text")
+        return path
+
     @field_validator("lake_dir", mode="after")
     @classmethod
     def _refuse_address(cls, path: Path | None) -> Path | None:

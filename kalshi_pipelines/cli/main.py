@@ -11,6 +11,7 @@ Exit statuses:
 """
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Printing a path whose bytes are no text would fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         take_env_file()
         return int(given.do(Settings.from_environment(), given))
@@ -36,17 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Interrupted. Run the command again; it finishes the work or begins it again.", file=sys.stderr)
         return _INTERRUPTED
     except ExpectedError as error:
-        print(_printable(str(error)), file=sys.stderr)
+        print(error, file=sys.stderr)
         return 2
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
-        print(_printable(f"{place}{error.strerror or error}. Correct this and run the command again."), file=sys.stderr)
+        print(f"{place}{error.strerror or error}. Correct this and run the command again.", file=sys.stderr)
         return 2
-
-
-def _printable(text: str) -> str:
-    """Return the text with ``?`` for bytes of a path that are no text, because printing such bytes fails."""
-    return text.encode(errors="replace").decode()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,6 +79,11 @@ def _add_backup_and_restore(commands: "argparse._SubParsersAction[argparse.Argum
         help="put a backup in the place of the warehouse; the present file is kept, and the lake loses nothing",
     )
     restore.add_argument("backup", type=Path, metavar="FILE", help="a backup of `backup` or of `migrate`")
+    restore.add_argument(
+        "--no-upgrade",
+        action="store_true",
+        help="leave the schema and the lake as they are, to go back to the older version that made the backup",
+    )
     restore.set_defaults(do=warehouse_commands.restore)
 
 

@@ -59,6 +59,8 @@ def restore(settings: Settings, given: argparse.Namespace) -> int:
             print(f"restored: {path} is at {done.found}")
             if done.kept:
                 print(f"The former file is kept: {done.kept}")
+            if given.no_upgrade:
+                return 0
             if not done.found.at_head:
                 print(migrate(engine, settings.environment, print))
             use_write_ahead_log(engine)

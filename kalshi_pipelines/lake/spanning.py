@@ -113,7 +113,7 @@ def _batches(
         )
         for slot in sorted(files.keys() | shares.keys(), key=_order):
             stored = read_file(lake, engine, files[slot], selection) if slot in files else ()
-            yield from merge(dataset, stored, shares.get(slot, ()), MergeCounts())
+            yield from merge(dataset, stored, shares[slot], MergeCounts()) if slot in shares else stored
 
 
 def _order(slot: Slot) -> tuple[bool, str]:

@@ -288,12 +288,14 @@ def without_other_work(engine: sa.Engine, report: Report) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: A run works on the warehouse.
+        WarehouseUnavailable: The database cannot be used.
     """
     with ExitStack() as held:
-        path = file_of(engine)
-        if path is not None:
-            held.enter_context(hold_upgrade_lock(path, report))
-        held.enter_context(hold_all_work(engine))
+        with explain_failures(engine):
+            path = file_of(engine)
+            if path is not None:
+                held.enter_context(hold_upgrade_lock(path, report))
+            held.enter_context(hold_all_work(engine))
         yield
 
 

@@ -36,6 +36,7 @@ _REMEDIES: Final = {
     "readonly": _ANOTHER_PLACE,
     "unable to open": _ANOTHER_PLACE,
     "locked": "Stop the other program that holds the database, and run again.",
+    "lock timeout": "Stop the other program that holds the database, and run again.",
     "full": "Free some disk space and run again.",
     "disk I/O": "Check the health of the disk and the limits on file sizes, and run again.",
     "already exists": "Rename your own table, view or index that has a name the warehouse needs, and run again.",
@@ -88,8 +89,18 @@ def warehouse_url(text: str, variable: str = "KALSHI_WAREHOUSE_URL") -> URL:
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a SQLite file, with special characters of its path escaped."""
-    return f"sqlite:///{quote(str(path))}"
+    """Return the URL of a SQLite file, with special characters of its path escaped.
+
+    Raises:
+        WarehouseUnavailable: The path has bytes that are no text.
+    """
+    try:
+        return f"sqlite:///{quote(str(path))}"
+    except UnicodeEncodeError:
+        shown = str(path).encode(errors="backslashreplace").decode()
+        raise WarehouseUnavailable(
+            f"The path {shown} has bytes that are no UTF-8 text.", "Use a folder whose name is text."
+        ) from None
 
 
 def sqlite_driver(connection: sa.Connection) -> sqlite3.Connection:
@@ -235,4 +246,4 @@ def _remedy(cause: str, backend: str) -> str:
             return remedy
     if backend == "sqlite":
         return "Nothing was changed. Repair the cause that SQLite names, and run again."
-    return "Check KALSHI_WAREHOUSE_URL, and check that the database server is running."
+    return "Check the URL of this database, and check that its server is running."

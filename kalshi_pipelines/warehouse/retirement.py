@@ -10,6 +10,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.warehouse.engine import LOCK_WAIT_SECONDS
 from kalshi_pipelines.warehouse.tables import ingest_runs, metadata
 
 _PREFIX: Final = "retired_"
@@ -47,6 +48,8 @@ def retire(connection: sa.Connection, sentence: str) -> None:
                     f"BEGIN SELECT RAISE(ABORT, {text}); END"
                 )
         return
+    # A forgotten transaction of another program must not block a copy for ever.
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")
     message = text.replace("%", "%%")
     connection.exec_driver_sql(
         f"CREATE FUNCTION {_FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS "

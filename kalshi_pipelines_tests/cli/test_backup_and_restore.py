@@ -151,6 +151,21 @@ def test_backup_of_another_environment_is_refused(warehouse: Path, tmp_path: Pat
     assert not (tmp_path / "data" / "prod" / "warehouse.db").exists()
 
 
+def test_paths_with_bytes_that_are_no_text_end_in_one_sentence(warehouse: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"odd \xff folder")
+    (tmp_path / odd).mkdir()
+    done = kalshi_pipelines(tmp_path, "backup", "--to", odd)
+    assert done.returncode == 0, done.stderr
+    assert "verified backup: odd \\udcff folder/warehouse.db." in done.stdout
+    (backup,) = (tmp_path / odd).iterdir()
+    assert kalshi_pipelines(tmp_path, "restore", str(backup)).returncode == 0
+    assert runs(warehouse) == 1
+    done = kalshi_pipelines(tmp_path, "backup", KALSHI_DATA_DIR=odd)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "KALSHI_DATA_DIR" in done.stderr
+    assert "bytes that are no UTF-8 text" in done.stderr
+
+
 def test_backup_to_a_missing_folder_is_refused(warehouse: Path, tmp_path: Path) -> None:
     done = kalshi_pipelines(tmp_path, "backup", "--to", str(tmp_path / "missing"))
     assert done.returncode == 2

@@ -87,6 +87,11 @@ def test_reopen_of_a_copy_that_is_gone_needs_these_words(warehouse: Path, tmp_pa
         (("--to", f"postgresql://ann:{PASSWORD}@host/kalshi"), {}, "A password on a command line is visible"),
         (("--to", "mysql://host/kalshi"), {}, "The URL names the driver 'mysql', which is not supported."),
         ((), {"KALSHI_COPY_TO": "nonsense"}, "KALSHI_COPY_TO is not a database URL."),
+        (
+            (),
+            {"KALSHI_COPY_TO": f"postgresql+psycopg://ann:{PASSWORD}@127.0.0.1:1/kalshi"},
+            "The warehouse postgresql://127.0.0.1:1/kalshi cannot be used (connection failed",
+        ),
     ],
 )
 def test_target_that_cannot_be_used_is_refused_in_one_line(

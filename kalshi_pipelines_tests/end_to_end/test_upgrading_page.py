@@ -19,6 +19,8 @@ EXAMPLE_URL = "postgresql+psycopg://user:password@host/kalshi"
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
     shell = Shell(tmp_path)
+    # A checkout that was installed before the command existed has no such program.
+    shell.run('kalshi-pipelines() { python -m kalshi_pipelines.cli "$@"; }')
     yield shell
     shell.close()
 
