@@ -6,9 +6,9 @@ kinds.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -17,8 +17,8 @@ from kalshi_pipelines.bookkeeping.digests import record_digest
 from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, resolve, set_aside
 from kalshi_pipelines.bookkeeping.runs import Counts, IngestRun
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.contracts.comparison.page_checks import IngestedPage, PageChecks
-from kalshi_pipelines.kalshi.decoding import Decoded, decode_records, record_key
+from kalshi_pipelines.contracts.comparison.page_checks import IngestedPage, IngestedRecord, PageChecks
+from kalshi_pipelines.kalshi.decoding import decode_records, record_key
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.units import InexactValue
 from kalshi_pipelines.warehouse.bulk import RefusedRow, Row
@@ -40,6 +40,51 @@ class StoredRows:
     history_rows: int = 0
 
 
+class RecordRefusedInPart(Exception):
+    """The database stored a part of a record and refused another part, so the transaction must be undone.
+
+    Attributes:
+        refused: The rows that were refused in part.
+    """
+
+    def __init__(self, refused: Sequence[RefusedRow]) -> None:
+        super().__init__(f"{len(refused)} records were refused in part")
+        self.refused = refused
+
+
+class StorableRecord(NamedTuple, Generic[Record]):
+    """A changed record that was converted.
+
+    Attributes:
+        row: The record's row, or its rows in several tables. The record's key comes first.
+        raw: The record as received.
+        record: The decoded record; None if only a part of the record changed and only this part was decoded.
+    """
+
+    row: Row
+    raw: msgspec.Raw
+    record: Record | None
+
+
+@dataclass(frozen=True)
+class Converted(Generic[Record]):
+    """The changed records of a page after their conversion.
+
+    Attributes:
+        storable: The records that can be offered to the database.
+        rejected: The records that cannot be decoded or converted.
+        decoded: The records that were decoded as a whole, for the contract checks.
+        partly_decoded: The records of which only a part was decoded, for the contract checks.
+        unknown_fields: An example of each field that the client does not know.
+    """
+
+    storable: list[StorableRecord[Record]]
+    rejected: list[UnstorableRecord]
+    decoded: Sequence[IngestedRecord]
+    partly_decoded: Sequence[IngestedRecord] = ()
+    unknown_fields: dict[str, bytes] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class RecordKind(Generic[Record]):
     """A kind of record, and the functions that store records of this kind.
@@ -47,20 +92,19 @@ class RecordKind(Generic[Record]):
     Attributes:
         subject: Name of the kind in run records and in the quarantine.
         record: The type of the wire record.
-        key: Name of the field that identifies a record.
-        row: Makes a row. The arguments are the record, its digest, its unknown fields as JSON text and the provenance.
         stored_digests: Returns the digests of the records that are stored under the given keys.
+        convert: Decodes and converts changed records. The arguments are the database, the raw records, the digests of
+            the page's records by key, and the provenance.
         add_parents: Adds placeholders for parents that are not stored yet, and returns how many it added.
-        store: Writes rows and their history rows.
+        store: Writes rows and their history rows. Raises RecordRefusedInPart if a record cannot be stored whole.
     """
 
     subject: str
     record: type[Record]
-    key: str
-    row: Callable[[Record, bytes, str | None, Stamp], Row]
     stored_digests: Callable[[sa.Connection, Sequence[str]], Mapping[str, bytes]]
+    convert: Callable[[sa.Engine, Sequence[msgspec.Raw], Mapping[str, bytes], Stamp], Converted[Record]]
     add_parents: Callable[[sa.Connection, Sequence[Record], Stamp], int]
-    store: Callable[[sa.Connection, Sequence[Row], Stamp], StoredRows]
+    store: Callable[[sa.Connection, Sequence[Any], Stamp], StoredRows]
 
 
 def store_page(
@@ -78,35 +122,69 @@ def store_page(
     too_long = [_too_long(kind, raw) for raw in page.raw_records if len(raw) > MOST_RECORD_BYTES]
     of_use = [raw for raw in page.raw_records if len(raw) <= MOST_RECORD_BYTES] if too_long else page.raw_records
     digests, changed = _changed(run.engine, kind, of_use)
-    decoded = decode_records(kind.record, changed)
-    rows, sources, rejected = _rows(kind, decoded.records, digests, stamp)
-    rejected += [UnstorableRecord(each.raw, each.reason, each.key) for each in decoded.rejected] + too_long
-    with writing(run.engine) as connection:
-        placeholders = kind.add_parents(connection, [each.record for each in sources], stamp)
-        stored = kind.store(connection, rows, stamp)
-        rejected += [
-            UnstorableRecord(bytes(sources[each.position].raw), each.reason, rows[each.position][0])
-            for each in stored.refused
-        ]
-        written = len(rows) - len(stored.refused)
-        set_aside(connection, kind.subject, rejected, stamp)
-        resolve(connection, kind.subject, digests.keys() - {each.key for each in rejected}, stamp)
-        run.add_page(
-            connection,
-            Counts(
-                read=len(page.raw_records),
-                written=written,
-                unchanged=len(page.raw_records) - written - len(rejected),
-                rejected=len(rejected),
-                history_rows=stored.history_rows,
-                placeholders=placeholders,
-            ),
-        )
+    converted = kind.convert(run.engine, changed, digests, stamp)
+    rejected = _store_converted(run, kind, page, digests, converted, too_long, stamp)
     if checks is not None:
         refused = [(each.raw, each.reason) for each in rejected]
-        checks.check_page(IngestedPage(page.endpoint, page.received_us, page.raw_records, decoded.records, refused))
+        checks.check_page(
+            IngestedPage(
+                page.endpoint,
+                page.received_us,
+                page.raw_records,
+                converted.decoded,
+                refused,
+                converted.partly_decoded,
+            )
+        )
     run.report_progress()
-    return decoded.unknown_fields
+    return converted.unknown_fields
+
+
+def _store_converted(
+    run: IngestRun,
+    kind: RecordKind[Record],
+    page: Page,
+    digests: Mapping[str, bytes],
+    converted: Converted[Record],
+    too_long: Sequence[UnstorableRecord],
+    stamp: Stamp,
+) -> list[UnstorableRecord]:
+    """Store converted records in one transaction, and return all records of the page that cannot be stored.
+
+    A record is stored whole or not at all. If the database refuses a part of a record, the transaction is undone and
+    made again without this record.
+    """
+    storable = converted.storable
+    rejected = [*converted.rejected, *too_long]
+    while True:
+        try:
+            with writing(run.engine) as connection:
+                parents_of = [each.record for each in storable if each.record is not None]
+                placeholders = kind.add_parents(connection, parents_of, stamp)
+                stored = kind.store(connection, [each.row for each in storable], stamp)
+                all_rejected = rejected + _unstorable(storable, stored.refused)
+                set_aside(connection, kind.subject, all_rejected, stamp)
+                resolve(connection, kind.subject, digests.keys() - {each.key for each in all_rejected}, stamp)
+                written = len(storable) - len(stored.refused)
+                read = len(page.raw_records)
+                unchanged = read - written - len(all_rejected)
+                run.add_page(
+                    connection,
+                    Counts(1, read, written, unchanged, len(all_rejected), stored.history_rows, placeholders),
+                )
+        except RecordRefusedInPart as error:
+            rejected += _unstorable(storable, error.refused)
+            out = {each.position for each in error.refused}
+            storable = [each for position, each in enumerate(storable) if position not in out]
+        else:
+            return all_rejected
+
+
+def _unstorable(storable: Sequence[StorableRecord[Record]], refused: Sequence[RefusedRow]) -> list[UnstorableRecord]:
+    return [
+        UnstorableRecord(bytes(storable[each.position].raw), each.reason, storable[each.position].row[0])
+        for each in refused
+    ]
 
 
 def _too_long(kind: RecordKind[Record], raw: msgspec.Raw) -> UnstorableRecord:
@@ -132,25 +210,47 @@ def _changed(
     return digests, unreadable + [latest[key] for key, digest in digests.items() if stored.get(key) != digest]
 
 
-def _rows(
-    kind: RecordKind[Record], records: Sequence[Decoded[Record]], digests: Mapping[str, bytes], stamp: Stamp
-) -> tuple[list[Row], list[Decoded[Record]], list[UnstorableRecord]]:
-    rows: list[Row] = []
-    sources: list[Decoded[Record]] = []
-    rejected: list[UnstorableRecord] = []
-    key_of = attrgetter(kind.key)
-    for each in records:
-        key = key_of(each.record)
+def convert_whole(
+    kind: type[Record],
+    key: str,
+    row: Callable[[Record, bytes, str | None, Stamp], Row],
+    engine: sa.Engine,
+    raws: Sequence[msgspec.Raw],
+    digests: Mapping[str, bytes],
+    stamp: Stamp,
+) -> Converted[Record]:
+    """Decode changed records as a whole, and convert each to one row.
+
+    Args:
+        kind: The type of the wire record.
+        key: Name of the field that identifies a record.
+        row: Makes a row. The arguments are the record, its digest, its unknown fields as JSON text and the provenance.
+        engine: Not used; records that are converted in parts need the database.
+        raws: The records as received.
+        digests: The digests of the records by key.
+        stamp: The provenance.
+    """
+    decoded = decode_records(kind, raws)
+    storable: list[StorableRecord[Record]] = []
+    rejected = [UnstorableRecord(each.raw, each.reason, each.key) for each in decoded.rejected]
+    key_of = attrgetter(key)
+    for each in decoded.records:
+        name = key_of(each.record)
         try:
-            unknown = _json_object(each.unknown_fields) if each.unknown_fields else None
-            row = kind.row(each.record, digests[key], unknown, stamp)
+            made = row(each.record, digests[name], unknown_as_json(each.unknown_fields), stamp)
         except (InexactValue, UnicodeDecodeError) as error:
-            rejected.append(UnstorableRecord(bytes(each.raw), str(error), key))
+            rejected.append(UnstorableRecord(bytes(each.raw), str(error), name))
         else:
-            rows.append(row)
-            sources.append(each)
-    return rows, sources, rejected
+            storable.append(StorableRecord(made, each.raw, each.record))
+    return Converted(storable, rejected, decoded.records, unknown_fields=decoded.unknown_fields)
 
 
-def _json_object(fields: Mapping[str, bytes]) -> str:
+def unknown_as_json(fields: Mapping[str, bytes]) -> str | None:
+    """Return the fields that the client does not know as JSON text; None if there are none.
+
+    Raises:
+        UnicodeDecodeError: A value is not UTF-8.
+    """
+    if not fields:
+        return None
     return msgspec.json.encode({name: msgspec.Raw(value) for name, value in fields.items()}).decode()

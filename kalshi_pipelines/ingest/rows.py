@@ -5,27 +5,32 @@ text. Values that the database refuses, such as a price above one dollar or an u
 """
 
 import datetime as dt
+import hashlib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 from msgspec.structs import astuple
 
 from kalshi_pipelines.bookkeeping.stamps import PROVENANCE, Stamp
+from kalshi_pipelines.ingest.market_parts import QUOTE_FIELDS
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 from kalshi_pipelines.units import centicontracts, microdollars, microseconds
 from kalshi_pipelines.warehouse.bulk import Row
+from kalshi_pipelines.warehouse.tables import PREVIOUS_DAY_PRICES, QUOTE
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 Converter = Callable[[Any], object]
 
 # Markets repeat the same few prices and counts millions of times, so converted values are cached.
-_price: Final = lru_cache(maxsize=1 << 16)(microdollars)
-_count: Final = lru_cache(maxsize=1 << 16)(centicontracts)
+price: Final = lru_cache(maxsize=1 << 16)(microdollars)
+count: Final = lru_cache(maxsize=1 << 16)(centicontracts)
 
 _encode: Final = msgspec.json.Encoder().encode
+_TEXT_DIGEST_BYTES: Final = 16
 _NEVER: Final = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
 
 
@@ -57,7 +62,10 @@ class RowLayout(Generic[Record]):
 
 
 def row_layout(
-    record: type[Record], table: Sequence[tuple[str, str, Converter]], left_out: Collection[str] = ()
+    record: type[Record],
+    table: Sequence[tuple[str, str, Converter]],
+    left_out: Collection[str] = (),
+    digest_column: str = "record_digest",
 ) -> RowLayout[Record]:
     """Compile a table of fields and columns into a row layout for one record type.
 
@@ -88,7 +96,7 @@ def row_layout(
         return tuple(values)
 
     stored = [by_field[field].column for field in fields if field in by_field]
-    return RowLayout((*stored, "record_digest", "is_placeholder", *PROVENANCE), row, sources)
+    return RowLayout((*stored, digest_column, "is_placeholder", *PROVENANCE), row, sources)
 
 
 def _as_is(value: object) -> object:
@@ -103,6 +111,22 @@ def _time(instant: dt.datetime) -> int | None:
 def _json(raw: msgspec.Raw) -> str | None:
     text = str(raw, "utf-8")
     return text if text and text != "null" else None
+
+
+@lru_cache(maxsize=1 << 12)
+def text_digest(text: str) -> bytes:
+    """Return the key of a text in the table ``rule_texts``."""
+    return hashlib.sha256(text.encode()).digest()[:_TEXT_DIGEST_BYTES]
+
+
+def _json_digest(raw: msgspec.Raw) -> bytes | None:
+    text = _json(raw)
+    return None if text is None else text_digest(text)
+
+
+def shared_texts(market: Market) -> tuple[str | None, str | None, str | None]:
+    """Return the texts of a market that are stored once for all markets."""
+    return market.rules_secondary, market.early_close_condition, _json(market.price_ranges)
 
 
 SERIES_ROWS: Final = row_layout(
@@ -121,7 +145,7 @@ SERIES_ROWS: Final = row_layout(
         ("additional_prohibitions", "additional_prohibitions", _json),
         ("categories", "categories", _json),
         ("product_metadata", "product_metadata", _json),
-        ("volume_centicontracts", "volume_fp", _count),
+        ("volume_centicontracts", "volume_fp", count),
         ("last_updated_us", "last_updated_ts", _time),
         ("exchange_index", "exchange_index", _as_is),
     ),
@@ -149,6 +173,7 @@ EVENT_ROWS: Final = row_layout(
     left_out=("markets",),
 )
 
+#: Rows of the facts of markets. Their quotes are in the table ``quotes``.
 MARKET_ROWS: Final = row_layout(
     Market,
     (
@@ -164,38 +189,25 @@ MARKET_ROWS: Final = row_layout(
         ("latest_expiration_time_us", "latest_expiration_time", _time),
         ("settlement_timer_seconds", "settlement_timer_seconds", _as_is),
         ("status", "status", _as_is),
-        ("notional_value_microdollars", "notional_value_dollars", _price),
-        ("yes_bid_microdollars", "yes_bid_dollars", _price),
-        ("yes_bid_size_centicontracts", "yes_bid_size_fp", _count),
-        ("yes_ask_microdollars", "yes_ask_dollars", _price),
-        ("yes_ask_size_centicontracts", "yes_ask_size_fp", _count),
-        ("no_bid_microdollars", "no_bid_dollars", _price),
-        ("no_ask_microdollars", "no_ask_dollars", _price),
-        ("last_price_microdollars", "last_price_dollars", _price),
-        ("previous_yes_bid_microdollars", "previous_yes_bid_dollars", _price),
-        ("previous_yes_ask_microdollars", "previous_yes_ask_dollars", _price),
-        ("previous_price_microdollars", "previous_price_dollars", _price),
-        ("volume_centicontracts", "volume_fp", _count),
-        ("volume_24h_centicontracts", "volume_24h_fp", _count),
-        ("open_interest_centicontracts", "open_interest_fp", _count),
+        ("notional_value_microdollars", "notional_value_dollars", price),
         ("result", "result", _as_is),
         ("can_close_early", "can_close_early", _as_is),
         ("expiration_value", "expiration_value", _as_is),
         ("rules_primary", "rules_primary", _as_is),
-        ("rules_secondary", "rules_secondary", _as_is),
+        ("rules_secondary_digest", "rules_secondary", text_digest),
         ("price_level_structure", "price_level_structure", _as_is),
-        ("price_ranges", "price_ranges", _json),
+        ("price_ranges_digest", "price_ranges", _json_digest),
         ("title", "title", _as_is),
         ("subtitle", "subtitle", _as_is),
         ("expected_expiration_time_us", "expected_expiration_time", _time),
         ("expiration_time_us", "expiration_time", _time),
-        ("settlement_value_microdollars", "settlement_value_dollars", _price),
+        ("settlement_value_microdollars", "settlement_value_dollars", price),
         ("settlement_time_us", "settlement_ts", _time),
         ("settlement_bounds_type", "settlement_bounds_type", _as_is),
-        ("settlement_floor_microdollars", "settlement_floor_dollars", _price),
+        ("settlement_floor_microdollars", "settlement_floor_dollars", price),
         ("occurrence_time_us", "occurrence_datetime", _time),
         ("fee_waiver_expiration_time_us", "fee_waiver_expiration_time", _time),
-        ("early_close_condition", "early_close_condition", _as_is),
+        ("early_close_condition_digest", "early_close_condition", text_digest),
         ("strike_type", "strike_type", _as_is),
         ("floor_strike", "floor_strike", str),
         ("cap_strike", "cap_strike", str),
@@ -207,7 +219,24 @@ MARKET_ROWS: Final = row_layout(
         ("is_provisional", "is_provisional", _as_is),
         ("exchange_index", "exchange_index", _as_is),
     ),
+    left_out=QUOTE_FIELDS,
+    digest_column="facts_digest",
 )
+
+
+#: Columns of a quote, in the order of ``QUOTE_FIELDS``. The columns of a price snapshot come first.
+QUOTE_COLUMNS: Final = (*QUOTE, "volume_24h_centicontracts", *PREVIOUS_DAY_PRICES)
+_quote_texts: Final = attrgetter(*QUOTE_FIELDS)
+_QUOTE_CONVERSIONS: Final = tuple(price if name.endswith("_dollars") else count for name in QUOTE_FIELDS)
+
+
+def quote_values(quote: object) -> tuple[int, ...]:
+    """Return the values of the columns of a quote, from an object whose attributes are the quote's fields.
+
+    Raises:
+        InexactValue: A price or count is not an exact decimal text.
+    """
+    return tuple([convert(text) for convert, text in zip(_QUOTE_CONVERSIONS, _quote_texts(quote), strict=True)])
 
 
 class _BookSide(NamedTuple):
@@ -229,9 +258,9 @@ _SIDE_COLUMNS: Final = {
 def _book_side(wire_levels: list[tuple[str, str]] | None) -> _BookSide:
     if not wire_levels:
         return _EMPTY_SIDE
-    levels = [(_price(price), _count(count)) for price, count in wire_levels]
+    levels = [(price(dollars), count(contracts)) for dollars, contracts in wire_levels]
     best_price, best_size = max(levels)
-    depth = sum([count for _, count in levels])
+    depth = sum([size for _, size in levels])
     return _BookSide(best_price, best_size, depth, _encode(levels).decode())
 
 

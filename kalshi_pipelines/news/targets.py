@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.news.untrusted import plain_text
-from kalshi_pipelines.warehouse.tables import events, markets, tracked_items, watermarks
+from kalshi_pipelines.warehouse.tables import events, markets, quotes, tracked_items, watermarks
 
 MOST_QUERY: Final = 200
 MOST_QUERIES: Final = 5
@@ -112,15 +112,16 @@ def _tracked_target(row: sa.RowMapping) -> Target:
 
 
 def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
-    market, event = markets.c, events.c
-    traded = sa.func.sum(market.volume_24h_centicontracts)
+    market, event, quote = markets.c, events.c, quotes.c
+    traded = sa.func.sum(quote.volume_24h_centicontracts)
     rows = connection.execute(
         sa.select(event.event_ticker, event.title, event.sub_title)
-        .join_from(markets, events, market.event_ticker == event.event_ticker)
+        .join_from(quotes, markets, market.ticker == quote.ticker)
+        .join(events, market.event_ticker == event.event_ticker)
         .where(
             market.status == "active",
             market.mve_collection_ticker.is_(None),
-            market.volume_24h_centicontracts > 0,
+            quote.volume_24h_centicontracts > 0,
             sa.not_(event.is_placeholder),
         )
         .group_by(event.event_ticker, event.title, event.sub_title)

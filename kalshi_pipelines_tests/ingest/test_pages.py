@@ -27,6 +27,8 @@ from kalshi_pipelines.warehouse.tables import (
     orderbook_snapshots,
     price_snapshots,
     quarantine,
+    quotes,
+    rule_texts,
     series,
 )
 from kalshi_pipelines_tests.support.ingest.wire import EVENT, MARKET, ORDERBOOK, raw
@@ -49,14 +51,18 @@ def rows(engine: sa.Engine, table: sa.Table) -> list[dict[str, Any]]:
 
 def test_every_dollar_and_count_of_a_market_is_stored_exactly(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET)])
-    (stored,) = rows(engine, markets)
+    (facts,), (quote,) = rows(engine, markets), rows(engine, quotes)
+    stored = facts | quote
     for name, value in MARKET.items():
         if name.endswith("_dollars"):
             assert dollars(stored[name.removesuffix("_dollars") + "_microdollars"]) == Decimal(value)
         if name.endswith("_fp"):
             assert contracts(stored[name.removesuffix("_fp") + "_centicontracts"]) == Decimal(value)
     assert (stored["floor_strike"], stored["cap_strike"]) == ("55.1", "56")
-    assert json.loads(stored["price_ranges"]) == MARKET["price_ranges"]
+    texts = {row["text_digest"]: row["text"] for row in rows(engine, rule_texts)}
+    assert json.loads(texts[stored["price_ranges_digest"]]) == MARKET["price_ranges"]
+    assert texts[stored["rules_secondary_digest"]] == MARKET["rules_secondary"]
+    assert stored["early_close_condition_digest"] is None
     assert stored["created_time_us"] == 1_795_273_200_793_100
 
 
@@ -95,10 +101,11 @@ def test_price_snapshot_holds_the_quote_at_its_time(engine: sa.Engine, run: Inge
     store(run, MARKETS, [raw(MARKET, yes_bid_dollars="0.1230")])
     older, newer = sorted(rows(engine, price_snapshots), key=lambda row: row["observed_us"])
     assert (older["yes_bid_microdollars"], newer["yes_bid_microdollars"]) == (570_000, 123_000)
-    (stored,) = rows(engine, markets)
+    (stored,), (facts,) = rows(engine, quotes), rows(engine, markets)
     for name in (*QUOTE_PRICES, *QUOTE_COUNTS):
         assert stored[name] == newer[name]
-    assert stored["first_seen_us"] < stored["recorded_us"]
+    assert stored["observed_us"] == newer["observed_us"]
+    assert facts["first_seen_us"] == facts["recorded_us"] == older["observed_us"]
 
 
 def test_one_malformed_market_among_a_thousand_is_quarantined_alone(engine: sa.Engine, run: IngestRun) -> None:
@@ -224,7 +231,7 @@ def test_market_of_an_unread_event_gets_a_placeholder_the_event_fills(engine: sa
 def test_market_twice_in_a_page_is_stored_once(engine: sa.Engine, run: IngestRun) -> None:
     store(run, MARKETS, [raw(MARKET), raw(MARKET, yes_bid_dollars="0.1000")])
     assert run.counts == Counts(pages=1, read=2, written=1, unchanged=1, history_rows=1, placeholders=1)
-    (stored,) = rows(engine, markets)
+    (stored,) = rows(engine, quotes)
     assert stored["yes_bid_microdollars"] == 100_000
 
 
@@ -276,7 +283,7 @@ def test_any_price_and_count_the_exchange_can_send_is_stored_exactly(
     engine: sa.Engine, run: IngestRun, price: str, count: str
 ) -> None:
     store(run, MARKETS, [raw(MARKET, yes_bid_dollars=price, volume_fp=count)])
-    (stored,) = rows(engine, markets)
+    (stored,) = rows(engine, quotes)
     assert dollars(stored["yes_bid_microdollars"]) == Decimal(price)
     assert contracts(stored["volume_centicontracts"]) == Decimal(count)
 

@@ -16,6 +16,7 @@ from kalshi_pipelines.ingest.rows import (
     ColumnSource,
     RowLayout,
     row_layout,
+    text_digest,
 )
 from kalshi_pipelines.kalshi.records import BookSides, Event, Market, Orderbook, Series
 from kalshi_pipelines.units import instant
@@ -37,11 +38,11 @@ def wire_and_stored(source: ColumnSource, number: int, field_type: Any) -> tuple
         return f"{number}.01", number * 100 + 1
     if source.column.endswith("_us"):
         return instant(number), number
-    if field_type is msgspec.Raw:
-        return msgspec.Raw(b"[%d]" % number), f"[{number}]"
     if "Decimal" in str(field_type):
         return Decimal(number), str(number)
-    return f"text {number}", f"text {number}"
+    text = f"[{number}]"
+    wire = msgspec.Raw(text.encode()) if field_type is msgspec.Raw else text
+    return wire, text_digest(text) if source.column.endswith("_digest") else text
 
 
 @pytest.mark.parametrize(("layout", "record", "table"), LAYOUTS)
@@ -58,7 +59,7 @@ def test_every_column_is_filled_from_the_field_its_table_names(
     provenance = dict(zip(PROVENANCE, ("{}", STAMP.recorded_us, STAMP.recorded_us, 17), strict=True))
     assert dict(zip(layout.columns, row, strict=True)) == {
         **{source.column: values[source.field][1] for source in layout.sources},
-        "record_digest": b"digest",
+        "facts_digest" if table is markets else "record_digest": b"digest",
         "is_placeholder": False,
         **provenance,
     }

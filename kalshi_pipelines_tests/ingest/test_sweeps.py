@@ -17,7 +17,15 @@ from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
 from kalshi_pipelines.units import DAY_US, SECOND_US, now_us
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, price_snapshots, watermarks
+from kalshi_pipelines.warehouse.tables import (
+    events,
+    markets,
+    orderbook_snapshots,
+    price_snapshots,
+    quotes,
+    settlements,
+    watermarks,
+)
 from kalshi_pipelines_tests.support.ingest.wire import MARKET, raw
 
 
@@ -164,8 +172,8 @@ def test_quarantined_markets_are_requested_again(inputs: IngestInputs, monkeypat
             sa.select(markets.c.ticker).where(markets.c.status == "finalized").order_by(markets.c.settlement_time_us)
         ).first()
         assert ticker
-        connection.execute(sa.delete(price_snapshots).where(price_snapshots.c.ticker == ticker))
-        connection.execute(sa.delete(markets).where(markets.c.ticker == ticker))
+        for table in (price_snapshots, quotes, settlements, markets):
+            connection.execute(sa.delete(table).where(table.c.ticker == ticker))
         rejected = UnstorableRecord(b"{}", "a result nobody knew then", ticker)
         set_aside(connection, "markets", [rejected], Stamp(now_us(), 1))
     ingest_markets(inputs, statuses=["open"])

@@ -6,14 +6,14 @@ import sqlalchemy as sa
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines_tests.support.news.collecting import GAME, LANDFALL, STORM, TORONTO
-from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET
+from kalshi_pipelines_tests.support.warehouse.rows import EVENT, LEGAL, MARKET, STORED_QUOTE
 
 
 @pytest.fixture
 def stocked(engine: sa.Engine) -> sa.Engine:
     """A warehouse with a storm event, a game event and an untraded event. The storm is traded more than the game."""
     with writing(engine) as connection:
-        for table in (tables.ingest_runs, tables.series):
+        for table in (tables.ingest_runs, tables.series, tables.rule_texts):
             connection.execute(sa.insert(table), LEGAL[table])
         for row in (
             EVENT,
@@ -26,6 +26,8 @@ def stocked(engine: sa.Engine) -> sa.Engine:
             (LANDFALL, STORM, 900, "Will Hurricane Zelda make landfall in Florida?", "Yes"),
             ("KXQUIET-26-A", "KXQUIET-26", 0, "Will anybody trade this?", "Yes"),
         ):
-            row = {"ticker": ticker, "event_ticker": event, "volume_24h_centicontracts": traded}
-            connection.execute(sa.insert(tables.markets), MARKET | row | {"title": title, "yes_sub_title": outcome})
+            row = {"ticker": ticker, "event_ticker": event, "title": title, "yes_sub_title": outcome}
+            connection.execute(sa.insert(tables.markets), MARKET | row)
+            quote = {"ticker": ticker, "volume_24h_centicontracts": traded}
+            connection.execute(sa.insert(tables.quotes), STORED_QUOTE | quote)
     return engine

@@ -227,6 +227,28 @@ def no_relevance(table: str) -> dict[str, list[Values]]:
     }
 
 
+def illegal_books(table: str) -> dict[str, list[Values]]:
+    return {
+        **no_price(table, "best_yes_bid_microdollars"),
+        f"ck_{table}_best_no_bid_microdollars": [
+            {"best_no_bid_microdollars": price, "best_no_bid_size_centicontracts": 1} for price in (-1, 1_000_001)
+        ],
+        **below_zero(table, "best_yes_bid_size_centicontracts", "yes_depth_centicontracts"),
+        **below_zero(table, "no_depth_centicontracts"),
+        f"ck_{table}_best_no_bid_size_centicontracts": [
+            {"best_no_bid_microdollars": 1, "best_no_bid_size_centicontracts": -1}
+        ],
+        f"ck_{table}_best_yes_bid_has_a_size": [
+            {"best_yes_bid_size_centicontracts": None},
+            {"best_yes_bid_microdollars": None},
+        ],
+        f"ck_{table}_best_no_bid_has_a_size": [
+            {"best_no_bid_size_centicontracts": 1},
+            {"best_no_bid_microdollars": 1},
+        ],
+    }
+
+
 LEGACY = (
     "events",
     "markets",
@@ -282,37 +304,24 @@ CHECKS: Final[dict[str, list[Values]]] = {
     **other_words("markets", "status", *STATUSES),
     **other_words("markets", "result", "", "yes", "no", "scalar"),
     **other_words("markets", "settlement_bounds_type", "default", "floor"),
-    **no_price("markets", "yes_bid_microdollars", "yes_ask_microdollars", "no_bid_microdollars", "no_ask_microdollars"),
-    **no_price("markets", "last_price_microdollars", "previous_price_microdollars", "settlement_floor_microdollars"),
-    **no_price("markets", "previous_yes_bid_microdollars", "previous_yes_ask_microdollars"),
-    **below_zero("markets", "yes_bid_size_centicontracts", "yes_ask_size_centicontracts", "volume_centicontracts"),
-    **below_zero("markets", "open_interest_centicontracts", "volume_24h_centicontracts", "settlement_timer_seconds"),
+    **no_price("quotes", "yes_bid_microdollars", "yes_ask_microdollars", "no_bid_microdollars", "no_ask_microdollars"),
+    **no_price("quotes", "last_price_microdollars", "previous_price_microdollars"),
+    **no_price("quotes", "previous_yes_bid_microdollars", "previous_yes_ask_microdollars"),
+    **below_zero("quotes", "yes_bid_size_centicontracts", "yes_ask_size_centicontracts", "volume_centicontracts"),
+    **below_zero("quotes", "open_interest_centicontracts", "volume_24h_centicontracts"),
+    **no_price("markets", "settlement_floor_microdollars"),
+    **below_zero("markets", "settlement_timer_seconds"),
     **below_zero("markets", "exchange_index", "notional_value_microdollars", "settlement_value_microdollars"),
     **no_flag("markets", "can_close_early", "is_provisional", "is_placeholder"),
-    "ck_markets_placeholder_has_no_record": [{"is_placeholder": True}, {"record_digest": None}],
+    "ck_markets_placeholder_has_no_record": [{"is_placeholder": True}, {"facts_digest": None}],
     "ck_markets_complete_unless_placeholder": [{name: None} for name in tables.MARKET_FACTS],
     **no_price("price_snapshots", "yes_bid_microdollars", "yes_ask_microdollars", "no_bid_microdollars"),
     **no_price("price_snapshots", "no_ask_microdollars", "last_price_microdollars"),
     **below_zero("price_snapshots", "yes_bid_size_centicontracts", "yes_ask_size_centicontracts"),
     **below_zero("price_snapshots", "volume_centicontracts", "open_interest_centicontracts"),
     **below_zero("price_snapshots", "volume_24h_centicontracts"),
-    **no_price("orderbook_snapshots", "best_yes_bid_microdollars"),
-    "ck_orderbook_snapshots_best_no_bid_microdollars": [
-        {"best_no_bid_microdollars": price, "best_no_bid_size_centicontracts": 1} for price in (-1, 1_000_001)
-    ],
-    **below_zero("orderbook_snapshots", "best_yes_bid_size_centicontracts", "yes_depth_centicontracts"),
-    **below_zero("orderbook_snapshots", "no_depth_centicontracts"),
-    "ck_orderbook_snapshots_best_no_bid_size_centicontracts": [
-        {"best_no_bid_microdollars": 1, "best_no_bid_size_centicontracts": -1}
-    ],
-    "ck_orderbook_snapshots_best_yes_bid_has_a_size": [
-        {"best_yes_bid_size_centicontracts": None},
-        {"best_yes_bid_microdollars": None},
-    ],
-    "ck_orderbook_snapshots_best_no_bid_has_a_size": [
-        {"best_no_bid_size_centicontracts": 1},
-        {"best_no_bid_microdollars": 1},
-    ],
+    **illegal_books("orderbooks"),
+    **illegal_books("orderbook_snapshots"),
     **below_zero("balances", "subaccount", "exchange_index"),
     **other_words("positions", "side", "yes", "no"),
     **no_price("positions", "average_cost_microdollars", "current_value_microdollars"),
@@ -724,7 +733,7 @@ def test_fraction_is_refused_by_sqlite_and_rounded_by_postgres(connection: sa.Co
         connection,
         lambda: run(
             connection,
-            f"UPDATE markets SET yes_bid_microdollars = {'0.57' if dollars is None else '?'} WHERE ticker = ?",
+            f"UPDATE quotes SET yes_bid_microdollars = {'0.57' if dollars is None else '?'} WHERE ticker = ?",
             (*(() if dollars is None else (dollars,)), LEGAL[tables.markets]["ticker"]),
         ),
     )
@@ -733,5 +742,5 @@ def test_fraction_is_refused_by_sqlite_and_rounded_by_postgres(connection: sa.Co
         assert classify_refusal(error) == ConstraintRefusal("type")
     else:
         assert error is None
-        quote = sa.select(tables.markets.c.yes_bid_microdollars)
-        assert connection.scalar(quote.where(tables.markets.c.ticker == LEGAL[tables.markets]["ticker"])) == 1
+        quote = sa.select(tables.quotes.c.yes_bid_microdollars)
+        assert connection.scalar(quote.where(tables.quotes.c.ticker == LEGAL[tables.markets]["ticker"])) == 1

@@ -287,6 +287,6 @@ def test_adopted_markets_are_placeholders_without_a_record(old: LegacyDatabase) 
     migrate_file(old.path)
     engine = open_engine(f"sqlite:///{old.path}")
     with engine.connect() as connection:
-        states = connection.execute(sa.select(markets.c.is_placeholder, markets.c.record_digest)).all()
+        states = connection.execute(sa.select(markets.c.is_placeholder, markets.c.facts_digest)).all()
     assert set(states) == {(True, None)}
     engine.dispose()

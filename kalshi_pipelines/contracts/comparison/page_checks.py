@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final
 
+from msgspec import Raw, structs
+from msgspec.inspect import is_struct_type
+
 from kalshi_pipelines.contracts.comparison.checking import check
 from kalshi_pipelines.contracts.language.declarations import Contract, Field, Format
 from kalshi_pipelines.contracts.language.differences import Difference, Kind, Severity, merge_differences
@@ -52,6 +55,7 @@ class IngestedPage:
         raws: Every record as received.
         decoded: The decoded records. A record that equals its stored record is not decoded.
         refused: The records that cannot be stored, with the reason.
+        partly_decoded: The records of which only the changed fields were decoded. Their other fields equal stored ones.
     """
 
     endpoint: str
@@ -59,6 +63,7 @@ class IngestedPage:
     raws: Sequence[Any]
     decoded: Sequence[IngestedRecord] = ()
     refused: Sequence[tuple[Any, str]] = ()
+    partly_decoded: Sequence[IngestedRecord] = ()
 
 
 class PageChecks:
@@ -99,7 +104,7 @@ class PageChecks:
         if page.endpoint not in self._watches:
             self._watches[page.endpoint] = _EndpointWatch(contract)
         watch = self._watches[page.endpoint]
-        chosen = watch.suspects(page.decoded) + watch.sample(page.raws)
+        chosen = watch.suspects(page.decoded) + watch.suspects(page.partly_decoded) + watch.sample(page.raws)
         if chosen:
             self._compare(contract, chosen, page.received_us)
         for raw, reason in page.refused[:MOST_REFUSED]:
@@ -146,7 +151,7 @@ class _EndpointWatch:
     _unknown: set[str] = field(default_factory=set)
     _words: set[tuple[Any, ...]] = field(default_factory=set)
     _reported: set[tuple[str, str]] = field(default_factory=set)
-    _look: "Callable[[IngestedRecord], bool] | None" = None
+    _looks: "dict[type[Any], Callable[[IngestedRecord], bool]]" = field(default_factory=dict)
 
     def sample(self, raws: Sequence[Any]) -> list[Any]:
         """Return a sample of a page's records. Reading the same pages again gives the same sample."""
@@ -162,12 +167,14 @@ class _EndpointWatch:
         """Return the bytes of records that show an undeclared field, value or number format for the first time."""
         if not decoded:
             return []
-        look = self._look or self._build_look(type(decoded[0][0]))
+        kind = type(decoded[0][0])
+        look = self._looks.get(kind) or self._build_look(kind)
         return [each[1] for each in decoded if look(each)][:MOST_SUSPECTS]
 
     def _build_look(self, kind: type[Any]) -> "Callable[[IngestedRecord], bool]":
         rows = self.contract.paging.rows if self.contract.paging else ""
-        names = getattr(kind, "__struct_fields__", ())
+        # Fields that stay bytes, because their structure is free or because they did not change, are not looked at.
+        names = [each.name for each in structs.fields(kind) if each.type is not Raw] if is_struct_type(kind) else []
         fields = {name: self.contract.fields.get(f"{rows}[].{name}") for name in names}
         declared = {name: each for name, each in fields.items() if each is not None}
         words = {name: each for name, each in declared.items() if each.values}
@@ -202,7 +209,7 @@ class _EndpointWatch:
                 is_new |= self._has_new_formats(counts, values)
             return is_new
 
-        self._look = look
+        self._looks[kind] = look
         return look
 
     @staticmethod

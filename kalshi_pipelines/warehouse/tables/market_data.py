@@ -1,6 +1,10 @@
-"""Tables of market data: series, events, markets with current quotes, history of changes, and settlements."""
+"""Tables of market data: series, events, markets, their current quotes and books, changes of both, and settlements.
 
-from typing import Final
+A quote changes far more often than the facts of its market (titles, rules, strikes), so quotes have a table of their
+own. Long texts that many markets share are stored once, in ``rule_texts``.
+"""
+
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -114,7 +118,7 @@ QUOTE_COUNTS: Final = (
     "volume_centicontracts",
     "open_interest_centicontracts",
 )
-#: Columns of a quote. A price snapshot is written when one of them differs from the market's stored row.
+#: Columns of a quote. A price snapshot is written when one of them differs from the stored quote of the market.
 QUOTE: Final = (*QUOTE_PRICES, *QUOTE_COUNTS)
 PREVIOUS_DAY_PRICES: Final = (
     "previous_yes_bid_microdollars",
@@ -136,11 +140,11 @@ MARKET_OPTIONAL_TIMES: Final = (
     "fee_waiver_expiration_time_us",
 )
 
+#: The texts of a market that are stored once in ``rule_texts``. ``markets`` has a column ``<text>_digest`` for each.
+SHARED_TEXTS: Final = ("rules_secondary", "early_close_condition", "price_ranges")
+
 #: Columns that every market record of the exchange fills. They may be NULL in a placeholder.
 MARKET_FACTS: Final = (
-    *QUOTE,
-    "volume_24h_centicontracts",
-    *PREVIOUS_DAY_PRICES,
     "event_ticker",
     "market_type",
     "status",
@@ -150,24 +154,34 @@ MARKET_FACTS: Final = (
     "notional_value_microdollars",
     "can_close_early",
     "price_level_structure",
-    "price_ranges",
     "yes_sub_title",
     "no_sub_title",
     "expiration_value",
     "rules_primary",
-    "rules_secondary",
+    "rules_secondary_digest",
+    "price_ranges_digest",
+)
+
+#: Texts that many markets share, each stored once. The key is the first 16 bytes of the SHA-256 of the UTF-8 text.
+#: ``markets`` refers to the keys without a foreign key: without an index, a foreign key would search all markets for
+#: each deleted text. Whoever deletes unused texts must hold the work lock of the markets, so that no ingest adds a
+#: market that refers to a text while the text is deleted.
+rule_texts = sa.Table(
+    "rule_texts",
+    metadata,
+    sa.Column("text_digest", Digest, primary_key=True, nullable=False),
+    required("text", Text),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 markets = sa.Table(
     "markets",
     metadata,
     sa.Column("ticker", Text, primary_key=True, nullable=False),
-    # The digest and the quote come before the long texts, so that looking up the digest or the quote reads only one
+    # The digest of the record without its quote. It comes before the long texts, so that looking it up reads only one
     # database page.
-    sa.Column("record_digest", Digest),
-    *[sa.Column(name, Integer) for name in QUOTE],
-    sa.Column("volume_24h_centicontracts", Integer),
-    *[sa.Column(name, Integer) for name in PREVIOUS_DAY_PRICES],
+    sa.Column("facts_digest", Digest),
     sa.Column("event_ticker", Text, sa.ForeignKey("events.event_ticker")),
     sa.Column("market_type", Text),
     sa.Column("status", Text),
@@ -183,7 +197,6 @@ markets = sa.Table(
     sa.Column("is_provisional", Flag),
     sa.Column("exchange_index", Integer),
     sa.Column("price_level_structure", Text),
-    sa.Column("price_ranges", Text),
     sa.Column("strike_type", Text),
     sa.Column("floor_strike", Text),
     sa.Column("cap_strike", Text),
@@ -197,11 +210,10 @@ markets = sa.Table(
     sa.Column("yes_sub_title", Text),
     sa.Column("no_sub_title", Text),
     sa.Column("expiration_value", Text),
-    sa.Column("early_close_condition", Text),
     sa.Column("rules_primary", Text),
-    sa.Column("rules_secondary", Text),
     *provenance(),
     required("is_placeholder", Flag),
+    *[sa.Column(f"{name}_digest", Digest) for name in SHARED_TEXTS],
     sa.Index("ix_markets_event_ticker", "event_ticker"),
     sa.Index("ix_markets_status_close_time_us", "status", "close_time_us"),
     sa.Index(
@@ -214,16 +226,34 @@ markets = sa.Table(
     one_of("status", MARKET_STATUSES),
     one_of("result", MARKET_RESULTS),
     one_of("settlement_bounds_type", SETTLEMENT_BOUNDS_TYPES),
-    *prices(*QUOTE_PRICES, *PREVIOUS_DAY_PRICES, "settlement_floor_microdollars"),
-    *not_negative(*QUOTE_COUNTS, "volume_24h_centicontracts", "settlement_timer_seconds", "exchange_index"),
+    *prices("settlement_floor_microdollars"),
+    *not_negative("settlement_timer_seconds", "exchange_index"),
     *not_negative("notional_value_microdollars", "settlement_value_microdollars"),
     *flags("can_close_early", "is_provisional", "is_placeholder"),
-    sa.CheckConstraint("is_placeholder = (record_digest IS NULL)", name="placeholder_has_no_record"),
+    sa.CheckConstraint("is_placeholder = (facts_digest IS NULL)", name="placeholder_has_no_record"),
     sa.CheckConstraint(
-        "record_digest IS NULL OR (" + " AND ".join(f"{name} IS NOT NULL" for name in MARKET_FACTS) + ")",
+        "facts_digest IS NULL OR (" + " AND ".join(f"{name} IS NOT NULL" for name in MARKET_FACTS) + ")",
         name="complete_unless_placeholder",
     ),
     sqlite_strict=True,
+)
+
+#: The newest quote of each market whose record was read. ``record_digest`` covers the whole record: a record with the
+#: same digest is neither decoded nor stored again. The row is written each time the record changed.
+quotes = sa.Table(
+    "quotes",
+    metadata,
+    sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False),
+    required("record_digest", Digest),
+    *[required(name) for name in QUOTE],
+    required("volume_24h_centicontracts"),
+    *[required(name) for name in PREVIOUS_DAY_PRICES],
+    required("observed_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    *prices(*QUOTE_PRICES, *PREVIOUS_DAY_PRICES),
+    *not_negative(*QUOTE_COUNTS, "volume_24h_centicontracts"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
 )
 
 #: Columns that may be unknown in quotes from a legacy database.
@@ -247,15 +277,9 @@ price_snapshots = sa.Table(
 
 BOOK_SIDES: Final = ("yes", "no")
 
-orderbook_snapshots = sa.Table(
-    "orderbook_snapshots",
-    metadata,
-    sa.Column("orderbook_snapshot_id", Integer, primary_key=True, autoincrement=True),
-    required("ticker", Text, sa.ForeignKey("markets.ticker")),
-    required("observed_us"),
-    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
-    required("record_digest", Digest),
-    *[
+
+def _book_columns() -> list[sa.Column[Any]]:
+    return [
         column
         for side in BOOK_SIDES
         for column in (
@@ -264,22 +288,53 @@ orderbook_snapshots = sa.Table(
             required(f"{side}_depth_centicontracts"),
             required(f"{side}_levels", Text),
         )
-    ],
+    ]
+
+
+def _book_checks() -> list[sa.CheckConstraint]:
+    return [
+        *prices(*[f"best_{side}_bid_microdollars" for side in BOOK_SIDES]),
+        *not_negative(
+            *[f"best_{side}_bid_size_centicontracts" for side in BOOK_SIDES],
+            *[f"{side}_depth_centicontracts" for side in BOOK_SIDES],
+        ),
+        *[
+            sa.CheckConstraint(
+                f"(best_{side}_bid_microdollars IS NULL) = (best_{side}_bid_size_centicontracts IS NULL)",
+                name=f"best_{side}_bid_has_a_size",
+            )
+            for side in BOOK_SIDES
+        ],
+    ]
+
+
+#: The newest orderbook of each market. The digest comes first, so that looking it up does not read the levels.
+orderbooks = sa.Table(
+    "orderbooks",
+    metadata,
+    sa.Column("ticker", Text, sa.ForeignKey("markets.ticker"), primary_key=True, nullable=False),
+    required("record_digest", Digest),
+    required("observed_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    *_book_columns(),
+    sa.Column("unknown_fields", Text),
+    *_book_checks(),
+    sqlite_strict=True,
+)
+
+orderbook_snapshots = sa.Table(
+    "orderbook_snapshots",
+    metadata,
+    sa.Column("orderbook_snapshot_id", Integer, primary_key=True, autoincrement=True),
+    required("ticker", Text, sa.ForeignKey("markets.ticker")),
+    required("observed_us"),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    required("record_digest", Digest),
+    *_book_columns(),
     sa.Column("unknown_fields", Text),
     sa.UniqueConstraint("ticker", "observed_us"),
     sa.Index("ix_orderbook_snapshots_ingest_run_id", "ingest_run_id"),
-    *prices(*[f"best_{side}_bid_microdollars" for side in BOOK_SIDES]),
-    *not_negative(
-        *[f"best_{side}_bid_size_centicontracts" for side in BOOK_SIDES],
-        *[f"{side}_depth_centicontracts" for side in BOOK_SIDES],
-    ),
-    *[
-        sa.CheckConstraint(
-            f"(best_{side}_bid_microdollars IS NULL) = (best_{side}_bid_size_centicontracts IS NULL)",
-            name=f"best_{side}_bid_has_a_size",
-        )
-        for side in BOOK_SIDES
-    ],
+    *_book_checks(),
     sqlite_strict=True,
 )
 

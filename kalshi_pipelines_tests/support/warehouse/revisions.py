@@ -12,15 +12,18 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines.warehouse.tables import is_full_text_part, metadata
+from kalshi_pipelines.warehouse.tables import PREVIOUS_DAY_PRICES, QUOTE, SHARED_TEXTS, is_full_text_part, metadata
+from kalshi_pipelines.warehouse.tables.columns import Digest, Integer, Text
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, numbered
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, MARKET_BEFORE_0013, numbered
 from kalshi_pipelines_tests.support.warehouse.schema import Schema, schema_of
 
 PYPROJECT: Final = CHECKOUT / "pyproject.toml"
 SCRIPTS: Final = ScriptDirectory.from_config(Config(toml_file=PYPROJECT))
 #: The revision ids of all migrations, oldest first.
 REVISIONS: Final = [script.revision for script in SCRIPTS.walk_revisions()][::-1]
+
+QUOTE_COLUMNS: Final = (*QUOTE, "volume_24h_centicontracts", *PREVIOUS_DAY_PRICES)
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -65,13 +68,17 @@ class Database:
                 if table.name in names:
                     there = _actual_table(connection, table)
                     for number in range(count):
-                        row = numbered(table, number) | (_ODD.get(table.name, {}) if number else {})
+                        older = MARKET_BEFORE_0013 if table.name == "markets" else {}
+                        row = older | numbered(table, number) | (_ODD.get(table.name, {}) if number else {})
                         connection.execute(sa.insert(there), {name: row[name] for name in row if name in there.c})
 
     def insert(self, name: str, row: dict[str, Any]) -> None:
         """Insert a row into a table."""
         with writing(self.engine) as connection:
-            connection.execute(sa.insert(_actual_table(connection, metadata.tables[name])), row)
+            there = _actual_table(connection, metadata.tables[name])
+            older = MARKET_BEFORE_0013 if name == "markets" and not row.get("is_placeholder") else {}
+            older = {column: value for column, value in older.items() if column in there.c}
+            connection.execute(sa.insert(there), older | row)
 
     def empty(self, names: set[str]) -> None:
         """Delete all rows of the named tables."""
@@ -81,11 +88,32 @@ class Database:
                     connection.execute(sa.delete(table))
 
 
+def as_before_0013(rows: Rows) -> Rows:
+    """Return the rows of a database with quotes and shared texts inside markets, as before migration 0013."""
+    if "quotes" not in rows:
+        return rows
+    texts = {row["text_digest"]: row["text"] for row in rows["rule_texts"]}
+    quotes = {row["ticker"]: row for row in rows["quotes"]}
+    markets = [
+        market
+        | {name: texts.get(market[f"{name}_digest"]) for name in SHARED_TEXTS}
+        | {name: quotes.get(market["ticker"], {}).get(name) for name in ("record_digest", *QUOTE_COLUMNS)}
+        for market in rows["markets"]
+    ]
+    return rows | {"markets": markets}
+
+
 def _actual_table(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
     """Return a table with the columns that it has in the database, which may be of another revision."""
     names = connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE false").keys()
-    return sa.table(table.name, *[sa.column(name, table.c[name].type) for name in names if name in table.c])
+    types = {column.name: column.type for column in table.c}
+    if table.name == "markets":
+        types |= {name: _TYPES[type(value)] for name, value in MARKET_BEFORE_0013.items()}
+    return sa.table(table.name, *[sa.column(name, types[name]) for name in names if name in types])
 
+
+#: The column types of values of columns that a later migration removed.
+_TYPES: Final[dict[type, sa.types.TypeEngine[Any]]] = {bytes: Digest, int: Integer, str: Text}
 
 #: Unusual legal values that could change if a migration copied a table wrongly.
 _ODD: Final[dict[str, dict[str, Any]]] = {

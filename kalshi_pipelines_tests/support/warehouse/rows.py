@@ -55,13 +55,10 @@ QUOTE: dict[str, Any] = {
     "open_interest_centicontracts": 0,
     "volume_24h_centicontracts": 0,
 }
+RULE_TEXT: dict[str, Any] = {"text_digest": b"0123456789abcdef", "text": "The game counts once it is over."}
 MARKET: dict[str, Any] = {
     "ticker": "KXMLBGAME-26NOV22-TOR",
-    "record_digest": b"1",
-    **QUOTE,
-    "previous_yes_bid_microdollars": 0,
-    "previous_yes_ask_microdollars": 0,
-    "previous_price_microdollars": 0,
+    "facts_digest": b"1",
     "event_ticker": "KXMLBGAME-26NOV22",
     "market_type": "binary",
     "status": "active",
@@ -71,16 +68,33 @@ MARKET: dict[str, Any] = {
     "notional_value_microdollars": 1_000_000,
     "can_close_early": True,
     "price_level_structure": "linear_cent",
-    "price_ranges": "[]",
     "yes_sub_title": "Toronto",
     "no_sub_title": "Toronto",
     "expiration_value": "",
     "rules_primary": "",
-    "rules_secondary": "",
     "is_placeholder": False,
     **PROVENANCE,
+    "rules_secondary_digest": RULE_TEXT["text_digest"],
+    "price_ranges_digest": RULE_TEXT["text_digest"],
+}
+PREVIOUS_DAY: dict[str, Any] = dict.fromkeys(tables.PREVIOUS_DAY_PRICES, 0)
+#: The columns that markets had before migration 0013 moved quotes and shared texts to tables of their own.
+MARKET_BEFORE_0013: dict[str, Any] = {
+    "record_digest": b"1",
+    **QUOTE,
+    **PREVIOUS_DAY,
+    "rules_secondary": "",
+    "price_ranges": "[]",
 }
 PRICE_SNAPSHOT: dict[str, Any] = {"ticker": MARKET["ticker"], "observed_us": 1, "ingest_run_id": 1, **QUOTE}
+STORED_QUOTE: dict[str, Any] = {
+    "ticker": MARKET["ticker"],
+    "record_digest": b"1",
+    **QUOTE,
+    **PREVIOUS_DAY,
+    "observed_us": 1,
+    "ingest_run_id": 1,
+}
 ORDERBOOK_SNAPSHOT: dict[str, Any] = {
     "ticker": MARKET["ticker"],
     "observed_us": 1,
@@ -141,7 +155,10 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
     tables.ingest_runs: RUN,
     tables.series: SERIES,
     tables.events: EVENT,
+    tables.rule_texts: RULE_TEXT,
     tables.markets: MARKET,
+    tables.quotes: STORED_QUOTE,
+    tables.orderbooks: ORDERBOOK_SNAPSHOT,
     tables.price_snapshots: PRICE_SNAPSHOT,
     tables.orderbook_snapshots: ORDERBOOK_SNAPSHOT,
     tables.watermarks: {"name": "markets.settlement_time", "position_us": 1, "ingest_run_id": 1},
@@ -356,7 +373,10 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
 _DISTINGUISHED_BY = {
     tables.series: "ticker",
     tables.events: "event_ticker",
+    tables.rule_texts: "text_digest",
     tables.markets: "ticker",
+    tables.quotes: "ticker",
+    tables.orderbooks: "ticker",
     tables.price_snapshots: "observed_us",
     tables.orderbook_snapshots: "observed_us",
     tables.watermarks: "name",
@@ -402,8 +422,14 @@ def numbered(table: sa.Table, number: int) -> dict[str, Any]:
     elif table is tables.lake_files:
         row |= {"slot": tables.LAKE_SLOTS[number], "path": f"{row['path']}-{number}"}
     elif name and number:
-        row[name] = row[name] + number if isinstance(row[name], int) else f"{row[name]}-{number}"
+        row[name] = _other_key(row[name], number)
     return row
+
+
+def _other_key(key: Any, number: int) -> Any:
+    if isinstance(key, bytes):
+        return key + b"-%d" % number
+    return key + number if isinstance(key, int) else f"{key}-{number}"
 
 
 def fill(engine: sa.Engine, before: sa.Table | None = None) -> None:

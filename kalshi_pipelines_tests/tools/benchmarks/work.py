@@ -151,13 +151,13 @@ def _overwrite_in_postgres(overwrite: Callable[[sa.Connection, BulkWrite, list[R
             started = time.perf_counter()
             for first in range(0, POSTGRES_MARKETS, PAGE):
                 page = range(first, first + PAGE)
-                changed = [values | {"ticker": f"KX-{number}", "volume_centicontracts": volume} for number in page]
+                changed = [values | {"ticker": f"KX-{number}", "settlement_timer_seconds": volume} for number in page]
                 with writing(engine) as connection:
                     overwrite(connection, write, [tuple(each.values()) for each in changed])
             seconds = time.perf_counter() - started
         with engine.connect() as connection:
             (stored,) = connection.execute(
-                sa.select(sa.func.count(), sa.func.min(tables.markets.c.volume_centicontracts))
+                sa.select(sa.func.count(), sa.func.min(tables.markets.c.settlement_timer_seconds))
             )
         engine.dispose()
     if tuple(stored) != (POSTGRES_MARKETS, 1):
