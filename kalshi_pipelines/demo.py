@@ -29,8 +29,9 @@ from kalshi_pipelines.warehouse.tables import (
     ingest_runs,
     markets,
     news_articles,
-    orderbook_snapshots,
+    orderbooks,
     price_snapshots,
+    settlements,
 )
 
 _LOG_LINES_SHOWN: Final = 15
@@ -206,7 +207,8 @@ def _summary(settings: Settings, log: Path, seconds: float) -> str:
             for name, table in (
                 ("markets", markets),
                 ("price snapshots", price_snapshots),
-                ("orderbook snapshots", orderbook_snapshots),
+                ("orderbooks", orderbooks),
+                ("settlements", settlements),
                 ("articles", news_articles),
             )
         }

@@ -18,7 +18,7 @@ from kalshi_pipelines.warehouse.tables import (
     events,
     ingest_runs,
     markets,
-    orderbook_snapshots,
+    orderbooks,
     price_snapshots,
     quarantine,
     series,
@@ -54,7 +54,7 @@ def test_nightly_stores_everything_the_exchange_has_exactly(
     sent_series = read_list(frozen_sandbox.url, "/series", "series")
     assert set(stored(warehouse, series, "ticker")) == {each["ticker"] for each in sent_series}
     active = {market["ticker"] for market in sent if market["status"] == "active"}
-    assert set(stored(warehouse, orderbook_snapshots, "ticker")) == active
+    assert set(stored(warehouse, orderbooks, "ticker")) == active
     assert assert_books_stored_exactly(frozen_sandbox.url, warehouse, data_dir / "lake") > 4 * len(active)
     assert stored(warehouse, quarantine, "record_key") == {}
 

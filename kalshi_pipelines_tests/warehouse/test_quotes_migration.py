@@ -10,6 +10,7 @@ from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.migration_steps import DowngradeWouldLoseRows
 from kalshi_pipelines_tests.support.warehouse.revisions import Database, Rows, as_before_0013, open_database
 from kalshi_pipelines_tests.support.warehouse.rows import numbered
+from kalshi_pipelines_tests.support.warehouse.schema import in_any_order
 
 OLD_TABLES = {"ingest_runs", "series", "events", "markets", "price_snapshots", "orderbook_snapshots"}
 
@@ -144,9 +145,10 @@ def test_downgrade_moves_everything_back(database: Database) -> None:
 
 def test_downgrade_keeps_history_of_books_without_copies(database: Database) -> None:
     database.fill(OLD_TABLES)
-    before = database.rows()
+    before, schema = database.rows(), database.schema()
     database.upgrade("0013")
     database.downgrade("0012")
+    assert in_any_order(database.schema(), "markets") == in_any_order(schema, "markets")
     for table in OLD_TABLES:
         assert projected(database.rows(), before, table) == projected(before, before, table)
 

@@ -112,7 +112,7 @@ _EVENT_FEE_CHANGE: Final = (
 MARKET_DATA: Final = (
     _list(
         "GET /markets", "markets", MARKET, 1_000, 100, invariants=_MARKET_INVARIANTS, lasting=_markets("markets[]"),
-        used_by=("markets", "price_snapshots"),
+        used_by=("markets", "price_snapshots", "quotes", "settlements"),
     ),
     Contract(
         "GET /markets/{ticker}",

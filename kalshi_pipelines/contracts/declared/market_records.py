@@ -30,7 +30,7 @@ from kalshi_pipelines.contracts.declared.fields import (
 from kalshi_pipelines.contracts.language.declarations import Field
 
 # Sizes have no lower bound: the demo exchange showed negative sizes in June 2026.
-_BOTH: Final = ("markets", "price_snapshots")
+_QUOTES: Final = ("markets", "price_snapshots", "quotes")
 STATUSES: Final = "initialized|inactive|active|closed|determined|disputed|amended|finalized"
 FEE_TYPES: Final = "quadratic|quadratic_with_maker_fees|quadratic_with_combo_maker_fees|flat"
 _STEPS: Final = ("whole", "half", "quint", "deci", "centi")
@@ -58,7 +58,7 @@ LEG: Final = (
     price("yes_settlement_value_dollars", **NULLABLE),
 )
 MARKET: Final = (
-    text("ticker", *_BOTH, "orderbooks"),
+    text("ticker", *_QUOTES, "orderbooks"),
     text("event_ticker", "markets"),
     word("market_type", "binary|scalar", "markets"),
     text("title", "markets", **USUAL),
@@ -73,25 +73,25 @@ MARKET: Final = (
     time("expiration_time", **USUAL),
     time("latest_expiration_time", "markets"),
     whole("settlement_timer_seconds", "markets", within=(0, 10_000_000)),
-    word("status", STATUSES, *_BOTH, "orderbooks"),
-    price("yes_bid_dollars", *_BOTH),
-    count("yes_bid_size_fp", *_BOTH, least=None),
-    price("yes_ask_dollars", *_BOTH),
-    count("yes_ask_size_fp", *_BOTH, least=None),
-    price("no_bid_dollars", *_BOTH),
-    price("no_ask_dollars", *_BOTH),
-    price("last_price_dollars", *_BOTH),
-    count("volume_fp", *_BOTH),
-    count("volume_24h_fp", *_BOTH),
-    word("result", "yes|no|scalar|", "markets"),
+    word("status", STATUSES, *_QUOTES, "orderbooks"),
+    price("yes_bid_dollars", *_QUOTES),
+    count("yes_bid_size_fp", *_QUOTES, least=None),
+    price("yes_ask_dollars", *_QUOTES),
+    count("yes_ask_size_fp", *_QUOTES, least=None),
+    price("no_bid_dollars", *_QUOTES),
+    price("no_ask_dollars", *_QUOTES),
+    price("last_price_dollars", *_QUOTES),
+    count("volume_fp", *_QUOTES),
+    count("volume_24h_fp", *_QUOTES),
+    word("result", "yes|no|scalar|", "markets", "settlements"),
     flag("can_close_early", "markets"),
-    count("open_interest_fp", *_BOTH),
+    count("open_interest_fp", *_QUOTES),
     dollars("notional_value_dollars", "markets", least=0),
     price("previous_yes_bid_dollars"),
     price("previous_yes_ask_dollars"),
     price("previous_price_dollars"),
-    price("settlement_value_dollars", "markets", **NULLABLE),
-    time("settlement_ts", "markets", **NULLABLE),
+    price("settlement_value_dollars", "markets", "settlements", **NULLABLE),
+    time("settlement_ts", "markets", "settlements", **NULLABLE),
     word("settlement_bounds_type", "default|floor", "markets", is_closed=False, since=dt.date(2026, 10, 1)),
     price("settlement_floor_dollars", "markets", **NULLABLE),
     text("expiration_value", "markets"),

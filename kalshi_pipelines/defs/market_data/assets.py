@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import dagster as dg
+import sqlalchemy as sa
 from pydantic import Field
 
 from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
@@ -82,28 +83,31 @@ class MarketSweeps(dg.Config):
     )
 
 
+def _read_with_markets(table: sa.Table, kinds: set[str], description: str) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        table.name,
+        deps=[events, endpoint_key("GET /markets")],
+        group_name=GROUP,
+        kinds=kinds,
+        description=description,
+        metadata=table_metadata(table),
+        freshness_policy=DAILY,
+        skippable=True,
+    )
+
+
 @warehouse_multi_asset(
     specs=[
-        dg.AssetSpec(
-            "markets",
-            deps=[events, endpoint_key("GET /markets")],
-            group_name=GROUP,
-            kinds=_SQL,
-            description="All markets of the exchange, each with its rules, status, result and current quote.",
-            metadata=table_metadata(tables.markets),
-            freshness_policy=DAILY,
-            skippable=True,
+        _read_with_markets(
+            tables.markets, _SQL, "All markets of the exchange, each with its rules, strikes, times, status and result."
         ),
-        dg.AssetSpec(
-            "price_snapshots",
-            deps=[events, endpoint_key("GET /markets")],
-            group_name=GROUP,
-            kinds=_SQL_AND_LAKE,
-            description="History of quotes. One row each time a quote changed, with the time we saw it.",
-            metadata=table_metadata(tables.price_snapshots),
-            freshness_policy=DAILY,
-            skippable=True,
+        _read_with_markets(tables.quotes, _SQL, "The newest quote of each market, and when we saw it."),
+        _read_with_markets(
+            tables.price_snapshots,
+            _SQL_AND_LAKE,
+            "History of quotes. One row each time a quote changed, with the time we saw it.",
         ),
+        _read_with_markets(tables.settlements, _SQL, "Outcomes of finalized markets, with the payouts of both sides."),
     ],
     can_subset=True,
 )
@@ -113,13 +117,14 @@ def markets_and_quotes(
     warehouse: WarehouseResource,
     exchange: ExchangeResource,
 ) -> tuple[dg.MaterializeResult[Any], ...]:
-    """Read the markets once, and store both the markets and the changes of their quotes."""
+    """Read the markets once, and store their facts, their quotes, the changes of their quotes and their settlements."""
     source = _source(context, warehouse, exchange)
     done, published = ingest_and_export_markets(source, warehouse.engine, warehouse.lake, _statuses(config))
     made = {
-        "markets": ingest_metadata(warehouse.engine, tables.markets, done),
-        "price_snapshots": export_metadata(warehouse.engine, tables.price_snapshots, done, published),
+        table.name: ingest_metadata(warehouse.engine, table, done)
+        for table in (tables.markets, tables.quotes, tables.settlements)
     }
+    made["price_snapshots"] = export_metadata(warehouse.engine, tables.price_snapshots, done, published)
     return tuple(
         dg.MaterializeResult(asset_key=key, metadata=made[key.to_user_string()]) for key in context.selected_asset_keys
     )
@@ -129,16 +134,16 @@ def markets_and_quotes(
     group_name=GROUP,
     kinds=_SQL_AND_LAKE,
     deps=["markets", endpoint_key("GET /markets/orderbooks")],
-    metadata=table_metadata(tables.orderbook_snapshots),
+    metadata=table_metadata(tables.orderbooks),
     freshness_policy=DAILY,
 )
 def orderbooks(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
 ) -> dg.MaterializeResult[Any]:
-    """Resting bids of every active market. One row each time a book changed, with the time we saw it."""
+    """Resting bids of every active market, as last read. Each changed book also becomes a row of the history."""
     source = _source(context, warehouse, exchange)
     done, published = ingest_and_export_orderbooks(source, warehouse.engine, warehouse.lake)
-    return dg.MaterializeResult(metadata=export_metadata(warehouse.engine, tables.orderbook_snapshots, done, published))
+    return dg.MaterializeResult(metadata=export_metadata(warehouse.engine, tables.orderbooks, done, published))
 
 
 def _statuses(config: MarketSweeps) -> list[MarketStatusFilter]:

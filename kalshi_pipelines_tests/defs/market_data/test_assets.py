@@ -64,6 +64,9 @@ def test_markets_report_rows_rejects_rates_durations_and_files(definitions: dg.D
         assert metadata["records_read"] == metadata["records_written"] + metadata["records_unchanged"]
         assert metadata["records_rejected"] == 0
         assert {"seconds", "records_per_second", "pages", "dagster/row_count"} <= set(metadata)
+    assert reported.keys() == {"markets", "quotes", "price_snapshots", "settlements"}
+    assert reported["quotes"]["dagster/row_count"] == reported["markets"]["dagster/row_count"]
+    assert 0 < reported["settlements"]["dagster/row_count"] < reported["markets"]["dagster/row_count"]
     quotes = reported["price_snapshots"]
     assert quotes["history_rows_added"] == quotes["lake_rows"] == quotes["dagster/row_count"] > 0
     assert quotes["lake_file"].startswith("price_history/date=")

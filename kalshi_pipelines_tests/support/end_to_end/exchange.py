@@ -15,15 +15,31 @@ from kalshi_pipelines.warehouse.tables import (
     events,
     markets,
     orderbook_snapshots,
+    orderbooks,
     price_snapshots,
     quarantine,
+    quotes,
+    rule_texts,
     series,
+    settlements,
     watermarks,
 )
 
 #: Fields of markets that only older recordings have. The warehouse stores these fields as unknown fields.
 RETIRED = {"liquidity_dollars"}
-DATA_TABLES = (series, events, markets, price_snapshots, orderbook_snapshots, quarantine, watermarks)
+DATA_TABLES = (
+    series,
+    events,
+    rule_texts,
+    markets,
+    quotes,
+    price_snapshots,
+    orderbooks,
+    orderbook_snapshots,
+    settlements,
+    quarantine,
+    watermarks,
+)
 
 
 def read_list(url: str, path: str, key: str, **params: Any) -> list[dict[str, Any]]:
@@ -83,7 +99,7 @@ def everything(engine: sa.Engine) -> dict[str, list[tuple[Any, ...]]]:
 
 def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
     """Assert that every stored orderbook level equals the exchange's, in SQL and Parquet; return how many levels."""
-    rows = stored(engine, orderbook_snapshots, "ticker")
+    rows = stored(engine, orderbooks, "ticker")
     history: dict[tuple[str, str], list[tuple[Decimal, Decimal]]] = {}
     for level in pq.read_table(lake / "orderbook_levels").to_pylist():
         if not level["contracts"]:
@@ -107,7 +123,8 @@ def assert_books_stored_exactly(url: str, engine: sa.Engine, lake: Path) -> int:
 
 def assert_stored_exactly(sent: Iterable[dict[str, Any]], engine: sa.Engine, lake: Path | None = None) -> int:
     """Assert that each market's dollar amounts and contract counts are stored exactly. Return the number compared."""
-    rows = stored(engine, markets, "ticker")
+    quotes_of = stored(engine, quotes, "ticker")
+    rows = {ticker: quotes_of[ticker] | row for ticker, row in stored(engine, markets, "ticker").items()}
     history = {row["ticker"]: row for row in pq.read_table(lake / "price_history").to_pylist()} if lake else {}
     compared = 0
     for market in sent:

@@ -1,5 +1,6 @@
 """The schema of a database as the database reports it, in a form for comparing two databases."""
 
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -53,6 +54,15 @@ def schema_of(engine: sa.Engine) -> Schema:
         return {
             what: " ".join(how.split()) for what, how in described if what.split()[1].split(".")[0] != "alembic_version"
         }
+
+
+def in_any_order(schema: Schema, table: str) -> Schema:
+    """Return a schema without the positions of the columns of one table.
+
+    Postgres adds a column at the end only, so a downgrade that brings columns back cannot restore their positions.
+    """
+    positions = re.compile(rf"column {table}\.\d+ ")
+    return {positions.sub(f"column {table} ", what): how for what, how in schema.items()}
 
 
 def only(schema: Schema, *kinds: str) -> Schema:
