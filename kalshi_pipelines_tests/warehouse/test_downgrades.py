@@ -22,8 +22,8 @@ from kalshi_pipelines_tests.support.warehouse.revisions import (
 )
 from kalshi_pipelines_tests.support.warehouse.rows import numbered
 
-#: Migration 0013 moves columns between tables in both directions. test_quotes_migration.py tests it.
-STEPS = [step for step in pairwise(["base", *REVISIONS]) if step[1] != "0013"]
+#: Migration 0014 moves columns between tables in both directions. test_quotes_migration.py tests it.
+STEPS = [step for step in pairwise(["base", *REVISIONS]) if step[1] != "0014"]
 
 
 @pytest.fixture

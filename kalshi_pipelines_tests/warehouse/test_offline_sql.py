@@ -14,7 +14,7 @@ from alembic.config import Config
 
 from kalshi_pipelines.warehouse.migrations import require_head
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database, as_before_0013, open_database
+from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database, as_before_0014, open_database
 from kalshi_pipelines_tests.support.warehouse.schema import in_any_order, schema_of
 
 NOWHERE = "postgresql+psycopg://x/y"
@@ -67,7 +67,7 @@ def test_offline_upgrade_keeps_the_rows(
     before = database.rows()
     run(database.engine, offline_sql(monkeypatch, "upgrade", "0004:head"))
     assert database.schema() == schema_of(postgres_engine)
-    after = as_before_0013(database.rows())
+    after = as_before_0014(database.rows())
     for table, rows in before.items():
         assert sorted(({name: row[name] for name in rows[0]} for row in after[table]), key=repr) == rows
 

@@ -1,4 +1,4 @@
-"""Migration 0013 moves quotes, shared texts and newest books out of older tables and back, and fills settlements."""
+"""Migration 0014 moves quotes, shared texts and newest books out of older tables and back, and fills settlements."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.migration_steps import DowngradeWouldLoseRows
-from kalshi_pipelines_tests.support.warehouse.revisions import Database, Rows, as_before_0013, open_database
+from kalshi_pipelines_tests.support.warehouse.revisions import Database, Rows, as_before_0014, open_database
 from kalshi_pipelines_tests.support.warehouse.rows import numbered
 from kalshi_pipelines_tests.support.warehouse.schema import in_any_order
 
@@ -18,7 +18,7 @@ OLD_TABLES = {"ingest_runs", "series", "events", "markets", "price_snapshots", "
 @pytest.fixture
 def database(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     with open_database(empty_database_url, monkeypatch) as database:
-        database.upgrade("0012")
+        database.upgrade("0013")
         yield database
 
 
@@ -47,8 +47,8 @@ def test_upgrade_keeps_quotes_and_texts_of_every_market(database: Database) -> N
     database.insert("markets", market(5, **texts))
     database.insert("markets", market(6, **texts))
     before = database.rows()
-    database.upgrade("0013")
-    after = as_before_0013(database.rows())
+    database.upgrade("0014")
+    after = as_before_0014(database.rows())
     for table in OLD_TABLES:
         assert projected(after, before, table) == projected(before, before, table)
     stored = {row["text"]: row["text_digest"] for row in database.rows()["rule_texts"]}
@@ -61,11 +61,11 @@ def test_upgrade_leaves_placeholders_without_quote(database: Database) -> None:
     database.fill({"ingest_runs"})
     named = {"ticker": "KXNAMED", "is_placeholder": True, "first_seen_us": 1, "recorded_us": 1, "ingest_run_id": 1}
     database.insert("markets", named)
-    database.upgrade("0013")
+    database.upgrade("0014")
     rows = database.rows()
     assert [row["ticker"] for row in rows["markets"]] == ["KXNAMED"]
     assert rows["quotes"] == rows["rule_texts"] == []
-    database.downgrade("0012")
+    database.downgrade("0013")
     assert [row["ticker"] for row in database.rows()["markets"]] == ["KXNAMED"]
 
 
@@ -75,7 +75,7 @@ def test_upgrade_copies_only_the_newest_book_of_each_market(database: Database) 
     for number, (ticker, observed_us) in enumerate(zip((*[tickers[0]] * 3, tickers[1]), (1, 9, 4, 2), strict=True)):
         seen = {"ticker": ticker, "observed_us": observed_us, "record_digest": b"%d" % number}
         database.insert("orderbook_snapshots", numbered(tables.orderbook_snapshots, number) | seen)
-    database.upgrade("0013")
+    database.upgrade("0014")
     books = by_ticker(database.rows()["orderbooks"])
     assert {ticker: (book["observed_us"], book["record_digest"]) for ticker, book in books.items()} == {
         tickers[0]: (9, b"1"),
@@ -97,7 +97,7 @@ def test_upgrade_fills_settlements_from_settlement_values(database: Database) ->
     database.insert("markets", finalized(4, 1_500_000, **event))
     database.insert("markets", finalized(5, 0, settlement_time_us=None, **event))
     database.insert("markets", finalized(6, 0, **event | {"status": "determined"}))
-    database.upgrade("0013")
+    database.upgrade("0014")
     rows = database.rows()
     assert len(rows["markets"]) == 7
     settled = by_ticker(rows["settlements"])
@@ -120,43 +120,43 @@ def test_upgrade_keeps_settlements_that_are_stored(database: Database) -> None:
     database.insert("markets", finalized(0, 0))
     database.fill({"settlements"}, count=1)
     before = database.rows()["settlements"]
-    database.upgrade("0013")
+    database.upgrade("0014")
     assert database.rows()["settlements"] == before
 
 
 def test_downgrade_moves_everything_back(database: Database) -> None:
-    database.upgrade("0013")
+    database.upgrade("0014")
     database.fill(database.tables() - {"orderbook_snapshots"})
     rows = database.rows()
-    database.downgrade("0012")
-    older, moved = database.rows(), as_before_0013(rows)
+    database.downgrade("0013")
+    older, moved = database.rows(), as_before_0014(rows)
     assert older.keys() == rows.keys() - {"quotes", "rule_texts", "orderbooks"}
     for table in older.keys() - {"orderbook_snapshots"}:
         assert projected(moved, older, table) == projected(older, older, table), table
     # The newest books were in no history row, so they became history rows.
     assert len(older["orderbook_snapshots"]) == 3
 
-    database.upgrade("0013")
+    database.upgrade("0014")
     again = database.rows()
     for table in rows.keys() - {"markets", "orderbook_snapshots", "rule_texts"}:
         assert again[table] == rows[table], table
-    assert projected(as_before_0013(again), older, "markets") == projected(moved, older, "markets")
+    assert projected(as_before_0014(again), older, "markets") == projected(moved, older, "markets")
 
 
 def test_downgrade_keeps_history_of_books_without_copies(database: Database) -> None:
     database.fill(OLD_TABLES)
     before, schema = database.rows(), database.schema()
-    database.upgrade("0013")
-    database.downgrade("0012")
+    database.upgrade("0014")
+    database.downgrade("0013")
     assert in_any_order(database.schema(), "markets") == in_any_order(schema, "markets")
     for table in OLD_TABLES:
         assert projected(database.rows(), before, table) == projected(before, before, table)
 
 
 def test_downgrade_is_refused_for_a_market_without_quote(database: Database) -> None:
-    database.upgrade("0013")
+    database.upgrade("0014")
     database.fill({"ingest_runs", "series", "events", "rule_texts", "markets"}, count=1)
     before = database.rows()
     with pytest.raises(DowngradeWouldLoseRows, match="markets holds rows"):
-        database.downgrade("0012")
+        database.downgrade("0013")
     assert database.rows() == before

@@ -12,7 +12,7 @@ from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.migration_steps import changed_table
 from kalshi_pipelines.warehouse.migrations import AUTOGENERATE, migration_transaction
 from kalshi_pipelines.warehouse.tables import metadata
-from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, Database, as_before_0013, open_database
+from kalshi_pipelines_tests.support.warehouse.revisions import REVISIONS, Database, as_before_0014, open_database
 from kalshi_pipelines_tests.support.warehouse.schema import only, schema_of
 
 VIEWS = {"current_quotes", "price_history", "orderbook_levels", "vendor_drift"}
@@ -72,7 +72,7 @@ def test_upgrade_with_rows_gives_the_schema_of_a_new_database(
     before = database.rows()
     database.upgrade()
     assert database.schema() == schema_of(new)
-    after = as_before_0013(database.rows())
+    after = as_before_0014(database.rows())
     for table, rows in before.items():
         assert sorted(({name: row[name] for name in rows[0]} for row in after[table]), key=repr) == rows
 

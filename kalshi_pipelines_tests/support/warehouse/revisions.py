@@ -15,7 +15,7 @@ from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import PREVIOUS_DAY_PRICES, QUOTE, SHARED_TEXTS, is_full_text_part, metadata
 from kalshi_pipelines.warehouse.tables.columns import Digest, Integer, Text
 from kalshi_pipelines_tests.support.checkout import CHECKOUT
-from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, MARKET_BEFORE_0013, numbered
+from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, MARKET_BEFORE_0014, numbered
 from kalshi_pipelines_tests.support.warehouse.schema import Schema, schema_of
 
 PYPROJECT: Final = CHECKOUT / "pyproject.toml"
@@ -68,7 +68,7 @@ class Database:
                 if table.name in names:
                     there = _actual_table(connection, table)
                     for number in range(count):
-                        older = MARKET_BEFORE_0013 if table.name == "markets" else {}
+                        older = MARKET_BEFORE_0014 if table.name == "markets" else {}
                         row = older | numbered(table, number) | (_ODD.get(table.name, {}) if number else {})
                         connection.execute(sa.insert(there), {name: row[name] for name in row if name in there.c})
 
@@ -76,7 +76,7 @@ class Database:
         """Insert a row into a table."""
         with writing(self.engine) as connection:
             there = _actual_table(connection, metadata.tables[name])
-            older = MARKET_BEFORE_0013 if name == "markets" and not row.get("is_placeholder") else {}
+            older = MARKET_BEFORE_0014 if name == "markets" and not row.get("is_placeholder") else {}
             older = {column: value for column, value in older.items() if column in there.c}
             connection.execute(sa.insert(there), older | row)
 
@@ -88,8 +88,8 @@ class Database:
                     connection.execute(sa.delete(table))
 
 
-def as_before_0013(rows: Rows) -> Rows:
-    """Return the rows of a database with quotes and shared texts inside markets, as before migration 0013."""
+def as_before_0014(rows: Rows) -> Rows:
+    """Return the rows of a database with quotes and shared texts inside markets, as before migration 0014."""
     if "quotes" not in rows:
         return rows
     texts = {row["text_digest"]: row["text"] for row in rows["rule_texts"]}
@@ -108,7 +108,7 @@ def _actual_table(connection: sa.Connection, table: sa.Table) -> sa.TableClause:
     names = connection.exec_driver_sql(f"SELECT * FROM {table.name} WHERE false").keys()
     types = {column.name: column.type for column in table.c}
     if table.name == "markets":
-        types |= {name: _TYPES[type(value)] for name, value in MARKET_BEFORE_0013.items()}
+        types |= {name: _TYPES[type(value)] for name, value in MARKET_BEFORE_0014.items()}
     return sa.table(table.name, *[sa.column(name, types[name]) for name in names if name in types])
 
 

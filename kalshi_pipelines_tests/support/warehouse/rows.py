@@ -78,8 +78,8 @@ MARKET: dict[str, Any] = {
     "price_ranges_digest": RULE_TEXT["text_digest"],
 }
 PREVIOUS_DAY: dict[str, Any] = dict.fromkeys(tables.PREVIOUS_DAY_PRICES, 0)
-#: The columns that markets had before migration 0013 moved quotes and shared texts to tables of their own.
-MARKET_BEFORE_0013: dict[str, Any] = {
+#: The columns that markets had before migration 0014 moved quotes and shared texts to tables of their own.
+MARKET_BEFORE_0014: dict[str, Any] = {
     "record_digest": b"1",
     **QUOTE,
     **PREVIOUS_DAY,

@@ -18,8 +18,8 @@ from alembic.operations import BatchOperations
 from kalshi_pipelines.warehouse.engine import sqlite_driver
 from kalshi_pipelines.warehouse.migration_steps import changed_table, dialect, refuse_to_lose
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
