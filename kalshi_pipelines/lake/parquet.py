@@ -1,6 +1,7 @@
 """Writing and checking one Parquet file: exact decimals, zstd, sorted rows, and statistics that readers can use."""
 
 import datetime as dt
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,7 @@ from kalshi_pipelines.units import microseconds
 
 ROW_GROUP_ROWS: Final = 100_000
 _ROWS_AT_ONCE: Final = 65_536
+_MOST_PADDING: Final = 8_192
 #: Metadata of each file: the lake and the dataset that it belongs to.
 LAKE_ID: Final = b"kalshi_pipelines.lake_id"
 DATASET: Final = b"kalshi_pipelines.dataset"
@@ -77,7 +79,12 @@ def _exact_sum(column: pa.Array | pa.ChunkedArray) -> int:
 
 
 def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.RecordBatch], lake_id: str) -> Contents:
-    """Write sorted batches to an open file, and return a summary of the rows written."""
+    """Write sorted batches to an open file, and return a summary of the rows written.
+
+    The file begins with a padding of random length, which readers skip. DuckDB 2.0 and Polars 2.1 open a file twice in
+    one query. If the file is replaced in between, they apply the old positions to the new file. Without the padding, a
+    page of the new file can be at an old position, and they returned rows of both files. With it, their query fails.
+    """
     summary = _Summary(dataset)
     schema = dataset.schema.with_metadata({LAKE_ID: lake_id.encode(), DATASET: dataset.name.encode()})
     with pq.ParquetWriter(
@@ -89,6 +96,7 @@ def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.Rec
         store_decimal_as_integer=True,
         sorting_columns=pq.SortingColumn.from_ordering(schema, [(name, "ascending") for name in dataset.key]),
     ) as writer:
+        target.write(bytes(secrets.randbelow(_MOST_PADDING)))
         for group in _row_groups(batches):
             summary.add(group)
             writer.write_table(group.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP_ROWS)

@@ -2,9 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import duckdb
+import pandas
+import polars
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
@@ -25,8 +30,6 @@ def _with_pyarrow(folder: Path) -> int:
 
 
 def _with_duckdb(folder: Path) -> int:
-    import duckdb
-
     with duckdb.connect() as connection:
         found = connection.execute(
             "SELECT count(ticker) FROM read_parquet(?, hive_partitioning = true)", [f"{folder}/**/*.parquet"]
@@ -35,14 +38,10 @@ def _with_duckdb(folder: Path) -> int:
 
 
 def _with_polars(folder: Path) -> int:
-    import polars
-
     return polars.read_parquet(folder / "**" / "*.parquet", hive_partitioning=True).height
 
 
 def _with_pandas(folder: Path) -> int:
-    import pandas
-
     return len(pandas.read_parquet(folder, dtype_backend="pyarrow"))
 
 
@@ -52,4 +51,52 @@ READERS: Final[dict[str, Callable[[Path], int]]] = {
     "duckdb": _with_duckdb,
     "polars": _with_polars,
     "pandas": _with_pandas,
+}
+
+
+#: Errors of readers that open a file twice, when the file was replaced in between.
+MAY_FAIL: Final[dict[str, tuple[type[BaseException], ...]]] = {
+    "duckdb": (duckdb.Error,),
+    "polars": (polars.exceptions.PolarsError, polars.exceptions.PanicException),
+}
+
+DaySums = dict[str, tuple[int, Decimal]]
+
+
+def _sums_with_pyarrow(folder: Path, column: str) -> DaySums:
+    table = ds.dataset(
+        folder, partitioning=ds.partitioning(pa.schema([("date", pa.string())]), flavor="hive")
+    ).to_table()
+    found = table.group_by("date").aggregate([(column, "count"), (column, "sum")]).to_pylist()
+    return {row["date"]: (row[f"{column}_count"], row[f"{column}_sum"]) for row in found}
+
+
+def _sums_with_duckdb(folder: Path, column: str) -> DaySums:
+    # Extensions would be loaded from the network.
+    config: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
+    with duckdb.connect(config=config) as connection:
+        found = connection.execute(
+            f"SELECT date::VARCHAR, count(*), sum({column}) FROM read_parquet(?, hive_partitioning = true) GROUP BY 1",
+            [f"{folder}/**/*.parquet"],
+        ).fetchall()
+    return {date: (rows, total) for date, rows, total in found}
+
+
+def _sums_with_polars(folder: Path, column: str) -> DaySums:
+    frame = polars.read_parquet(folder / "**" / "*.parquet", hive_partitioning=True, try_parse_hive_dates=False)
+    found = frame.group_by("date").agg(polars.len(), polars.col(column).sum().alias("total"))
+    return {date: (rows, total) for date, rows, total in found.iter_rows()}
+
+
+def _sums_with_pandas(folder: Path, column: str) -> DaySums:
+    frame = pandas.read_parquet(folder, dtype_backend="pyarrow")
+    return {str(date): (len(part), part[column].sum()) for date, part in frame.groupby("date", observed=True)}
+
+
+#: The number of rows and the exact sum of a column for each day, as each reader computes them.
+SUMS: Final[dict[str, Callable[[Path, str], DaySums]]] = {
+    "pyarrow": _sums_with_pyarrow,
+    "duckdb": _sums_with_duckdb,
+    "polars": _sums_with_polars,
+    "pandas": _sums_with_pandas,
 }
