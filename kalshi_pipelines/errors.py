@@ -12,6 +12,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         NoRecording (contracts.probing.fixtures)
         UnreadableChangelog (contracts.probing.other_vendor_probes)
         ProbeTimeUsedUp (contracts.probing.probe_client)
+        NoData (data)
         GroupNotMade (execution.executor.dispatch)
         SessionRefused (execution.executor.session)
         UnreadableMarket (execution.gates.market_snapshot)

@@ -5,6 +5,7 @@ copied into memory when the connection is made. If such rows reach the lake befo
 doubled.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 #: The column with the trading day, which the names of folders hold.
 DATE: Final = pa.field("date", pa.date32())
+
+
+def with_date(table: pa.Table, day: dt.date) -> pa.Table:
+    """Return a table with its trading day as a further column."""
+    return table.append_column(DATE, pa.array([day] * table.num_rows, DATE.type))
 
 
 class DuckDBMissing(ExpectedError):
@@ -72,9 +78,20 @@ def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:
     database.register(f"{name}_in_warehouse", view.waiting.cast(schema))
     days = [f"DATE '{day.isoformat()}'" for day in sorted(set(pc.unique(view.waiting["date"]).to_pylist()))]
     same = " AND ".join(f"stored.{column} = waiting.{column}" for column in view.whole)
-    newer = f"stored.{view.dataset.newest} >= waiting.{view.dataset.newest} AND " if view.dataset.newest else ""
-    waiting = (
-        f'UNION ALL SELECT * FROM "{name}_in_warehouse" AS waiting WHERE NOT EXISTS ('  # noqa: S608
-        f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {newer}{same})'
+    stored_rows = f'SELECT * FROM "{name}_in_lake" AS stored'  # noqa: S608
+    if not days:
+        database.execute(f'CREATE VIEW "{name}" AS {stored_rows}')
+        return
+    is_stored = is_older = ""
+    if view.dataset.newest:
+        version = view.dataset.newest
+        is_stored = f"stored.{version} >= waiting.{version} AND "
+        is_older = (
+            f' WHERE NOT EXISTS (SELECT 1 FROM "{name}_in_warehouse" AS waiting'  # noqa: S608
+            f" WHERE waiting.{version} > stored.{version} AND {same})"
+        )
+    database.execute(
+        f'CREATE VIEW "{name}" AS {stored_rows}{is_older} '  # noqa: S608
+        f'UNION ALL SELECT * FROM "{name}_in_warehouse" AS waiting WHERE NOT EXISTS ('
+        f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {is_stored}{same})'
     )
-    database.execute(f'CREATE VIEW "{name}" AS SELECT * FROM "{name}_in_lake" {waiting if days else ""}')  # noqa: S608

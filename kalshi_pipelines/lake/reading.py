@@ -107,6 +107,14 @@ class RowSelection:
             return True
         return any(tickers.min <= ticker <= tickers.max for ticker in self._tickers)
 
+    def of_any_time(self) -> "RowSelection":
+        """Return the selection of the same tickers and columns without a limit of time."""
+        return RowSelection(self.dataset, None, None, self._tickers, self.schema.names)
+
+    def of_tickers(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the rows of a batch that have wanted tickers, at any time."""
+        return batch if self._tickers is None else self.of_any_time().filter(batch)
+
     def filter(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the wanted rows of a batch."""
         mask: Any = None

@@ -12,7 +12,7 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import BufferedRows, HistoryBuffer, days_of
-from kalshi_pipelines.lake.duckdb_views import DATE, SpanningView
+from kalshi_pipelines.lake.duckdb_views import DATE, SpanningView, with_date
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.manifest import Slot, lake_files_of
 from kalshi_pipelines.lake.merging import MergeCounts, merge
@@ -56,7 +56,7 @@ def read_history(
     return read_spanning(lake, engine, selection, days, waiting)
 
 
-def history_view(lake: Lake, engine: sa.Engine, buffer: HistoryBuffer) -> SpanningView:
+def history_view(engine: sa.Engine, buffer: HistoryBuffer) -> SpanningView:
     """Return the rows of a history table that may not be in the lake, and the files that the lake has."""
     dataset = buffer.dataset
     runs = tuple(unpublished_runs(engine, buffer.table))
@@ -64,7 +64,7 @@ def history_view(lake: Lake, engine: sa.Engine, buffer: HistoryBuffer) -> Spanni
     for day in sorted({day for run in runs for day in days_of(engine, buffer, run)}):
         rows = list(BufferedRows(engine, buffer, runs, start_of(day), start_of(day, 24)))
         table = pa.Table.from_batches(rows, dataset.schema)
-        parts.append(table.append_column(DATE, pa.array([day] * table.num_rows, DATE.type)))
+        parts.append(with_date(table, day))
     waiting = pa.concat_tables([dataset.schema.append(DATE).empty_table(), *parts])
     # The manifest must be read after the rows of the warehouse. The docstring of the module says why.
     paths = tuple(file.path for file in lake_files_of(engine, dataset.name) if file.sha256 is not None)
@@ -105,15 +105,21 @@ def _batches(
     for day in sorted(days | {file.slot.day for file in lake_files_of(engine, dataset.name)}):
         if not selection.may_have_rows_of(day):
             continue
-        rows = [found for batch in waiting(day) if (found := selection.filter(batch)).num_rows]
+        rows = [found for batch in waiting(day) if (found := selection.of_tickers(batch)).num_rows]
         # The manifest must be read after the rows of the warehouse. The docstring of the module says why.
         files = {file.slot: file for file in lake_files_of(engine, dataset.name, [day])}
-        shares = (
-            {share.slot: share.batches for share in divide(dataset, day, rows, list(files.values()))} if rows else {}
-        )
-        for slot in sorted(files.keys() | shares.keys(), key=_order):
-            stored = read_file(lake, engine, files[slot], selection) if slot in files else ()
-            yield from merge(dataset, stored, shares[slot], MergeCounts()) if slot in shares else stored
+        shares = divide(dataset, day, rows, list(files.values())) if rows else []
+        by_slot = {share.slot: share.batches for share in shares}
+        for slot in sorted(files.keys() | by_slot.keys(), key=_order):
+            if slot not in by_slot:
+                yield from read_file(lake, engine, files[slot], selection)
+                continue
+            # The newest version of a row may be outside of the span and an older one inside, so the span is applied
+            # after the merge.
+            stored = read_file(lake, engine, files[slot], selection.of_any_time()) if slot in files else ()
+            for batch in merge(dataset, stored, by_slot[slot], MergeCounts()):
+                if (found := selection.filter(batch)).num_rows:
+                    yield found
 
 
 def _order(slot: Slot) -> tuple[bool, str]:
