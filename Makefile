@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trade dev test test-fast lint docs bench trials mutants lock clean
+.PHONY: help demo demo-trade dev test test-fast lint docs bench trials year mutants lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: $(READY) ## Measure ingest speed and memory against a minimal program
 
 trials: $(READY) ## Run 2,000 trading trials with killed processes and a failing exchange (TRIALS="--trials 150")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.trials $(TRIALS)
+
+year: $(READY) ## Simulate a year at 1/100 of the exchange, with killed processes (YEAR="--days 40 --folder DIR")
+	$(BIN)/python -m kalshi_pipelines_tests.tools.year $(YEAR)
 
 mutants: $(READY) ## Mutate the executor and report mutants no test notices (ROOMS="orders ...")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.mutants $(ROOMS)

@@ -18,7 +18,7 @@ from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US
 
 QUOTE_PERIODS: Final = {1: 4, 5: 8, 15: 12, 60: 16, 240: 20, 1_440: 20, 10_080: 20}
-"""Shares, in percent, of markets whose quote moves every so many ticks.
+"""Shares of markets, in percent, by the number of ticks between two moves of the quote.
 
 With ticks of one minute, 18 % of the quotes move within five minutes, and two thirds within six hours.
 """

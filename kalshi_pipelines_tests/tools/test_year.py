@@ -1,0 +1,54 @@
+"""A few days of the simulated year. ``make year`` runs all 365, and ``docs/storage.md`` shows its figures."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+from kalshi_pipelines_tests.tools.year.figures import broken_bars
+from kalshi_pipelines_tests.tools.year.judge import judge
+
+DAYS = 4
+
+
+def test_some_days_with_kills_lose_and_double_no_row(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.year", "--folder", str(tmp_path), "--no-dagster"]
+    command += ["--days", str(DAYS), "--turnover", "120", "--kills", "0.5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    figures = json.loads((tmp_path / "result.json").read_text())
+    assert figures["days"] == DAYS
+    assert figures["kills"] >= 2
+    assert figures["verdict"]["wrong"] == {}
+    compared = figures["verdict"]["compared"]
+    assert min(compared["quotes stored"], compared["books stored"], compared["settlements shown"]) > 100
+
+    # The judge must notice a row that is missing, one too many, and one that is wrong.
+    warehouse = tmp_path / "data" / "sandbox" / "warehouse.db"
+    truth = sqlite3.connect(tmp_path / "truth.db")
+    (ticker, look) = truth.execute("SELECT ticker, max(look) FROM quotes WHERE complete").fetchone()
+    truth.execute("UPDATE quotes SET text = '1,2,3,4,5,6,7,8,9' WHERE ticker = ? AND look = ?", (ticker, look))
+    truth.execute("DELETE FROM books WHERE look = (SELECT max(look) FROM books)")
+    truth.execute("UPDATE settlements SET value = 1 WHERE rowid = 1")
+    truth.commit()
+    truth.close()
+    assert warehouse.exists()
+    assert set(judge(tmp_path).wrong) == {
+        "quotes: stored what was not shown",
+        "quotes: lost",
+        "books: stored what was not shown",
+        "settlements: differ",
+    }
+
+
+def test_bars_of_a_year_name_each_figure_beyond_them() -> None:
+    figures = {
+        "growth_a_month": {"60 to 90": 0.001, "90 to 120": 0.05},
+        "nightly_ratios": {"seconds": 1.1, "requests": 1.3},
+        "most_files_beyond_days": 49,
+        "verdict": {"wrong": {"quotes: lost": 2}},
+        "failures": {"maintain: LakeBusy": 1},
+        "extrapolation": {"warehouse_gb": 3.1, "lake_gb_a_year": 61},
+    }
+    assert len(broken_bars(figures)) == 7
