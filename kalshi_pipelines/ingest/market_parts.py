@@ -1,4 +1,4 @@
-"""The two parts of a market record, told apart without decoding the whole record: its quote and its facts.
+"""The two parts of a market record, found without decoding the whole record: its quote and its facts.
 
 A quote changes many times a day, and the facts of a market (titles, rules, times, strikes, status) hardly ever. The
 digest of the facts covers every field that is not part of the quote, known or not. So of a record whose quote alone

@@ -164,8 +164,8 @@ MARKET_FACTS: Final = (
 
 #: Texts that many markets share, each stored once. The key is the first 16 bytes of the SHA-256 of the UTF-8 text.
 #: ``markets`` refers to the keys without a foreign key: without an index, a foreign key would search all markets for
-#: each deleted text. Whoever deletes unused texts must hold the work lock of the markets, so that no ingest adds a
-#: market that refers to a text while the text is deleted.
+#: each deleted text. A process that deletes unused texts must hold the work lock of the markets, so that no ingest adds
+#: a market that refers to a text while the text is deleted.
 rule_texts = sa.Table(
     "rule_texts",
     metadata,

@@ -207,7 +207,7 @@ def lake_content(folder: Path) -> dict[str, Counter[str]]:
     return found
 
 
-def together(content: dict[str, Counter[str]], dataset: str) -> Counter[str]:
+def rows_of_all_files(content: dict[str, Counter[str]], dataset: str) -> Counter[str]:
     """Return the rows of all files of a dataset."""
     return sum((rows for path, rows in content.items() if path.startswith(dataset)), Counter())
 
@@ -268,7 +268,7 @@ def _problems_after_kill(
     ]
     stored = warehouse_content(engine)
     for dataset, expected in truth.rows.items():
-        in_lake = together(left, dataset)
+        in_lake = rows_of_all_files(left, dataset)
         if any(count > 1 for count in in_lake.values()):
             problems.append(f"{dataset} has a row twice")
         if set(in_lake) | set(stored[dataset]) != set(expected):
@@ -344,9 +344,9 @@ def _learn(case: Case) -> Truth:
         _in_child_or_fail(step)
         found.append([{name: Counter(rows) for name, rows in part.items()} for part in json.loads(file.read_text())])
     (stored, old), (kept, new) = found
-    rows = {name: Counter(set(stored[name]) | set(together(old, name))) for name in _DATASETS}
+    rows = {name: Counter(set(stored[name]) | set(rows_of_all_files(old, name))) for name in _DATASETS}
     for name in _DATASETS:
-        if together(new, name) != rows[name]:
+        if rows_of_all_files(new, name) != rows[name]:
             raise RuntimeError(f"without a kill, the lake does not have all rows of {name}")
     return Truth(rows, old, new, kept)
 
