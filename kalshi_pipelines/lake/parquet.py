@@ -81,9 +81,10 @@ def _exact_sum(column: pa.Array | pa.ChunkedArray) -> int:
 def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.RecordBatch], lake_id: str) -> Contents:
     """Write sorted batches to an open file, and return a summary of the rows written.
 
-    The file begins with a padding of random length, which readers skip. DuckDB 2.0 and Polars 2.1 open a file twice in
-    one query. If the file is replaced in between, they apply the old positions to the new file. Without the padding, a
-    page of the new file can be at an old position, and they returned rows of both files. With it, their query fails.
+    The file begins with a padding of random length, which readers skip. DuckDB, Polars and pyarrow open a file by its
+    name twice in one query. If the file is replaced in between, they apply the old positions to the new file. Without
+    the padding, a page of the new file can be at an old position, and DuckDB returned rows of both files. With it, the
+    query fails.
     """
     summary = _Summary(dataset)
     schema = dataset.schema.with_metadata({LAKE_ID: lake_id.encode(), DATASET: dataset.name.encode()})

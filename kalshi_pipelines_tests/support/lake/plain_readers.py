@@ -57,6 +57,8 @@ READERS: Final[dict[str, Callable[[Path], int]]] = {
 #: Errors of readers that open a file twice, when the file was replaced in between.
 MAY_FAIL: Final[dict[str, tuple[type[BaseException], ...]]] = {
     "duckdb": (duckdb.Error,),
+    "pandas": (OSError, pa.ArrowException),
+    "pyarrow": (OSError, pa.ArrowException),
     "polars": (polars.exceptions.PolarsError, polars.exceptions.PanicException),
 }
 
