@@ -86,6 +86,7 @@ def _record(run: IngestRun, checks: PageChecks) -> None:
                 CheckOutcome.CHECKED if checks.records.get(endpoint) or differences else CheckOutcome.EMPTY,
                 tuple(differences),
                 None,
+                lists=frozenset(checks.lists.get(endpoint, ())),
             ),
         )
         for endpoint, differences in found.items()

@@ -8,7 +8,14 @@ from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, IngestResult, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.sweeps import (
+    ALL_STATUSES,
+    IngestInputs,
+    IngestResult,
+    ingest_markets,
+    ingest_named_events,
+    ingest_orderbooks,
+)
 from kalshi_pipelines.kalshi.client import MarketStatusFilter
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES, HistoryBuffer
 from kalshi_pipelines.lake.history import publish_history
@@ -21,7 +28,7 @@ OpensInputs = AbstractContextManager[IngestInputs]
 def ingest_and_export_markets(
     inputs: OpensInputs, engine: sa.Engine, lake: Lake, statuses: Sequence[MarketStatusFilter] = ALL_STATUSES
 ) -> tuple[IngestResult, Published]:
-    """Read markets with their quotes, then export the price history.
+    """Read markets with their quotes, and the events that only they name. Then export the price history.
 
     Args:
         inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
@@ -29,7 +36,14 @@ def ingest_and_export_markets(
         lake: The lake of this warehouse.
         statuses: Statuses of the markets to read, in the exchange's filter vocabulary.
     """
-    return _ingest_and_export(lambda opened: ingest_markets(opened, statuses), inputs, engine, lake, PRICES)
+
+    def ingest(opened: IngestInputs) -> IngestResult:
+        done = ingest_markets(opened, statuses)
+        if tuple(statuses) == ALL_STATUSES:
+            ingest_named_events(opened)
+        return done
+
+    return _ingest_and_export(ingest, inputs, engine, lake, PRICES)
 
 
 def ingest_and_export_orderbooks(inputs: OpensInputs, engine: sa.Engine, lake: Lake) -> tuple[IngestResult, Published]:

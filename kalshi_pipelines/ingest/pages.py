@@ -5,7 +5,7 @@ quarantine. The steps are the same for every kind of record. A ``RecordKind`` ho
 kinds.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -108,12 +108,16 @@ class RecordKind(Generic[Record]):
 
 
 def store_page(
-    run: IngestRun, kind: RecordKind[Record], page: Page, checks: PageChecks | None = None
+    run: IngestRun,
+    kind: RecordKind[Record],
+    page: Page,
+    checks: PageChecks | None = None,
+    met: Callable[[Collection[str]], None] | None = None,
 ) -> dict[str, bytes]:
     """Store the records of a page in one transaction: either the whole page is committed, or nothing.
 
     A record is not decoded if its digest equals the stored digest. If a page holds a record twice, the last copy is
-    stored. The contract checks receive the page after it was stored.
+    stored. The contract checks receive the page after it was stored, and ``met`` receives the keys of its records.
 
     Returns:
         An example of each field that the client does not know.
@@ -136,6 +140,8 @@ def store_page(
                 converted.partly_decoded,
             )
         )
+    if met is not None:
+        met({*digests, *(each.key for each in too_long if each.key is not None)} if too_long else digests)
     run.report_progress()
     return converted.unknown_fields
 

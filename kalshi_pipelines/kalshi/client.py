@@ -46,6 +46,7 @@ from kalshi_pipelines.kalshi.records import (
 from kalshi_pipelines.kalshi.signing import Signer
 from kalshi_pipelines.kalshi.transport import Transport, path_with
 from kalshi_pipelines.settings import Environment, Settings
+from kalshi_pipelines.units import now_us
 
 logger = logging.getLogger("kalshi_pipelines.kalshi")
 
@@ -60,11 +61,12 @@ MARKETS: Final = ListEndpoint("/markets", "markets", Market, most_rows=1000)
 EVENTS: Final = ListEndpoint("/events", "events", Event, most_rows=200)
 COMBO_EVENTS: Final = ListEndpoint("/events/multivariate", "events", Event, most_rows=200)
 SERIES: Final = ListEndpoint("/series", "series", Series)
+HISTORICAL_MARKETS: Final = ListEndpoint("/historical/markets", "markets", Market, most_rows=1000)
 ORDERBOOKS: Final = ListEndpoint("/markets/orderbooks", "orderbooks", Orderbook)
 
 MOST_ORDERBOOKS: Final = 100
 MOST_ORDERBOOK_DEPTH: Final = 100
-_TICKERS_PER_SWEEP: Final = 100
+MOST_TICKERS: Final = 100
 _ORDERBOOK_REQUESTS_IN_FLIGHT: Final = 8
 
 
@@ -174,9 +176,23 @@ class KalshiClient:
 
     # Reads of the catalogue: series, events and markets.
 
-    def series_pages(self) -> Iterator[Page]:
-        """Yield all series as one page: the endpoint is not paginated (13,000 rows in October 2026)."""
-        yield read_page(self._transport, SERIES, ())
+    def series_pages(self, *, min_updated_ts: int | None = None) -> Iterator[Page]:
+        """Yield series as one page: the endpoint is not paginated (13,000 rows in October 2026).
+
+        Args:
+            min_updated_ts: Only series whose metadata changed at or after this Unix second.
+        """
+        yield read_page(self._transport, SERIES, _params(min_updated_ts=min_updated_ts))
+
+    def series_page(self, series_ticker: str) -> Page:
+        """Return one series as a page with one raw row.
+
+        Raises:
+            ApiError: The exchange does not know the series.
+        """
+        path = path_with("/series/{ticker}", ticker=series_ticker)
+        row = self._transport.get(path, (), decode=lambda body: member(body, "series"))
+        return Page(f"GET {SERIES.path}", 1, "", [row], now_us())
 
     def event_pages(
         self,
@@ -186,9 +202,11 @@ class KalshiClient:
         tickers: Iterable[str] | None = None,
         series_ticker: str | None = None,
         min_updated_ts: int | None = None,
+        min_close_ts: int | None = None,
+        with_nested_markets: bool = False,
         limit: int = 200,
     ) -> Iterator[Page]:
-        """Return pages of events without their markets.
+        """Return pages of events, without their markets unless these are requested.
 
         Args:
             status: Only events with at least one market of this status.
@@ -197,13 +215,19 @@ class KalshiClient:
             tickers: Only these events. The response omits unknown tickers.
             series_ticker: Only events of this series.
             min_updated_ts: Only events whose metadata changed at or after this Unix second.
+            min_close_ts: Only events with a market that closes after this Unix second.
+            with_nested_markets: Whether each event contains its markets. Archived markets are never among them.
             limit: Rows per page, at most 200.
         """
-        if combos and (status or min_updated_ts is not None):
-            raise InvalidRequest(
-                "Combo events cannot be filtered by status or time of update.", "Remove these filters."
-            )
-        params = _params(status=status, series_ticker=series_ticker, min_updated_ts=min_updated_ts)
+        if combos and (status or min_updated_ts is not None or min_close_ts is not None):
+            raise InvalidRequest("Combo events cannot be filtered by status or time.", "Remove these filters.")
+        params = _params(
+            status=status,
+            series_ticker=series_ticker,
+            min_updated_ts=min_updated_ts,
+            min_close_ts=min_close_ts,
+            with_nested_markets="true" if with_nested_markets else None,
+        )
         return self._pages_of(COMBO_EVENTS if combos else EVENTS, params, tickers, limit)
 
     def market_pages(
@@ -244,6 +268,22 @@ class KalshiClient:
             min_updated_ts=min_updated_ts,
         )
         return self._pages_of(MARKETS, params, tickers, limit)
+
+    def historical_market_pages(
+        self,
+        *,
+        tickers: Iterable[str] | None = None,
+        mve_filter: Literal["exclude"] | None = None,
+        limit: int = 1000,
+    ) -> Iterator[Page]:
+        """Return pages of archived markets, the newest settlement first. The exchange accepts one filter at most.
+
+        Args:
+            tickers: Only these markets. The response omits markets that are not archived.
+            mve_filter: ``exclude`` omits combos.
+            limit: Rows per page, at most 1000.
+        """
+        return self._pages_of(HISTORICAL_MARKETS, _params(mve_filter=mve_filter), tickers, limit)
 
     def market(self, ticker: str) -> Market:
         """Return one market with its current quotes."""
@@ -302,7 +342,7 @@ class KalshiClient:
             return pages(self._transport, endpoint, params, limit)
         batches = (
             pages(self._transport, endpoint, [*params, ("tickers", ",".join(batch))], limit)
-            for batch in _batches(tickers, _TICKERS_PER_SWEEP)
+            for batch in _batches(tickers, MOST_TICKERS)
         )
         return chain.from_iterable(batches)
 

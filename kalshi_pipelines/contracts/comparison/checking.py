@@ -65,6 +65,8 @@ class CheckResult:
         declared: The place and the kind of every difference from the contract, even if the baseline knows the
             difference already.
         body: The decoded body; ``None`` if the check did not need to decode it.
+        lists: The lists that were read to their end, as places such as ``list status=open``. Only a run that read a
+            list can show whether the list is complete.
     """
 
     outcome: CheckOutcome
@@ -72,6 +74,7 @@ class CheckResult:
     inventory: Inventory | None
     declared: frozenset[PlaceAndKind] = frozenset()
     body: DecodedBody | None = None
+    lists: frozenset[str] = frozenset()
 
 
 def check(response: Response, baseline: Baseline | None = None) -> CheckResult:

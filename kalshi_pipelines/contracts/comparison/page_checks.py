@@ -83,6 +83,8 @@ class PageChecks:
         self._differences: list[Difference] = []
         self.records: dict[str, int] = {}
         """The number of records read from each endpoint."""
+        self.lists: dict[str, set[str]] = {}
+        """The lists of each endpoint that were read to their end, as places such as ``list status=open``."""
         self.compared = 0
         """The number of records that were compared with their contract in full."""
 

@@ -55,6 +55,9 @@ def _is_part(difference: Difference, announced: Finding, now_us: int) -> bool:
         return is_same_key and difference.kind is known.kind and now_us - announced.opened_us <= SPREADS_FOR_US
     if known.place in _OF_THE_ANSWER or difference.place == known.place:
         return True
+    if known.kind is difference.kind is Kind.LIST_INCOMPLETE:
+        # One broken pagination shortens all lists of an endpoint.
+        return True
     if difference.place.startswith((f"{known.place}.", f"{known.place}[")):
         return True
     is_around = known.place.startswith((f"{difference.place}.", f"{difference.place}["))

@@ -250,8 +250,9 @@ def _would_show(difference: Difference, answers: Sequence[CheckResult]) -> bool:
     readable = [each for each in answers if each.outcome in LOOKED_AT and not _is_absurd(each)]
     if difference.kind in _OF_THE_ANSWER:
         return bool(readable) or (is_refused and difference.kind is Kind.AUTHENTICATION_CHANGED)
-    if not any(each.outcome is CheckOutcome.CHECKED for each in readable):
-        return False
+    is_checked = any(each.outcome is CheckOutcome.CHECKED for each in readable)
+    if not is_checked or difference.kind is Kind.LIST_INCOMPLETE:
+        return is_checked and any(difference.place in each.lists for each in readable)
     inventories = [each.inventory for each in readable if each.inventory is not None]
     if difference.kind is Kind.PAGE_BROKEN and any(_is_list(difference.place, each) for each in inventories):
         return any(_elements(difference.place, each) > 1 for each in inventories)

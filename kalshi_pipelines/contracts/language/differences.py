@@ -47,6 +47,7 @@ class Kind(StrEnum):
     HOST_CHANGED = "host_changed"
     REDIRECTED = "redirected"
     PAGE_BROKEN = "page_broken"
+    LIST_INCOMPLETE = "list_incomplete"
     ERROR_SHAPE_CHANGED = "error_shape_changed"
     DOCUMENT_CHANGED = "document_changed"
     ABSURD = "absurd"

@@ -23,7 +23,8 @@ from kalshi_pipelines.warehouse.migrations import SchemaNotAtHead, require_head
 
 _UNUSABLE: Final = (InvalidSettings, SchemaNotAtHead, WarehouseUnavailable)
 
-_CHECK_FAILED: Final = "DagsterAssetCheckFailedError"
+#: Errors of runs that failed on findings. ``IncompleteLists`` is raised by the check ``complete``.
+_FAILED_ON_FINDINGS: Final = ("DagsterAssetCheckFailedError", "IncompleteLists")
 
 _MINUTE: Final = 60
 
@@ -144,7 +145,7 @@ def run_failure_alerts(context: dg.RunFailureSensorContext, warehouse: Warehouse
     """Queue an alert for a failed run."""
     failures = [event.event_specific_data for event in context.get_step_failure_events()]
     errors = [error for failure in failures if (error := getattr(failure, "error", None)) is not None]
-    if errors and all(_CHECK_FAILED in (error.cls_name or "") for error in errors):
+    if errors and all((error.cls_name or "").endswith(_FAILED_ON_FINDINGS) for error in errors):
         return dg.SkipReason("the run failed on findings, which have alerts of their own")
     why = "; ".join(_cause(error) for error in errors) or context.failure_event.message or "no reason was given"
     run = context.dagster_run

@@ -15,7 +15,7 @@ from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset, warehouse_multi_asset
 from kalshi_pipelines.defs.tables import table_metadata
 from kalshi_pipelines.ingest.lake_export import ingest_and_export_markets, ingest_and_export_orderbooks
-from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_series
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_named_series, ingest_series
 from kalshi_pipelines.kalshi.client import MarketStatusFilter
 from kalshi_pipelines.warehouse import tables
 
@@ -71,6 +71,7 @@ def events(
     """All events of the exchange. An event is a question with one or more markets on its outcomes."""
     with _source(context, warehouse, exchange) as source:
         done = ingest_events(source)
+        ingest_named_series(source)
     return dg.MaterializeResult(metadata=ingest_metadata(warehouse.engine, tables.events, done))
 
 

@@ -42,6 +42,8 @@ def ingest_metadata(engine: sa.Engine, table: sa.Table, done: IngestResult) -> d
         "records_per_second": round(counts.read / done.seconds) if done.seconds else 0,
         "ingest_run_id": done.run_id,
     }
+    if done.problems:
+        metadata["incomplete_lists"] = "\n".join(done.problems)
     metadata["contract_differences"] = len(done.differences)
     if done.differences:
         metadata["contract_difference_examples"] = "\n".join(

@@ -114,10 +114,10 @@ class ObservedRequest:
         """Return whether the request contains every name in ``members`` with the value that ``members`` gives.
 
         All names must be found in the request itself, or all in a single item of a batch request. Two values are equal
-        if they are equal as texts.
+        if they are equal as texts. The value None stands for any value.
         """
         return any(
-            all(name in found and str(found[name]) == str(value) for name, value in members.items())
+            all(name in found and (value is None or str(found[name]) == str(value)) for name, value in members.items())
             for found in self._found()
         )
 

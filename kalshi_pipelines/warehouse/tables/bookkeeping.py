@@ -71,6 +71,28 @@ watermarks = sa.Table(
     sqlite_strict=True,
 )
 
+#: The newest read of each list of the exchange. ``position`` is where a read that takes several runs continues.
+list_reads = sa.Table(
+    "list_reads",
+    metadata,
+    sa.Column("list_name", Text, primary_key=True, nullable=False),
+    required("subject", Text),
+    required("records"),
+    required("read_us"),
+    sa.Column("problem", Text),
+    sa.Column("complete_records", Integer),
+    sa.Column("complete_us", Integer),
+    sa.Column("position", Text),
+    required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    one_of("subject", SUBJECTS),
+    sa.CheckConstraint("list_name <> ''", name="list_name"),
+    sa.CheckConstraint("problem <> ''", name="problem"),
+    *not_negative("records", "complete_records"),
+    sa.CheckConstraint("(complete_records IS NULL) = (complete_us IS NULL)", name="complete_read_has_a_time"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
 quarantine = sa.Table(
     "quarantine",
     metadata,

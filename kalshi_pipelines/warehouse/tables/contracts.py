@@ -41,6 +41,7 @@ FINDING_KINDS: Final = (
     "host_changed",
     "redirected",
     "page_broken",
+    "list_incomplete",
     "error_shape_changed",
     "document_changed",
     "absurd",

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord, set_aside, unresolved_keys
 from kalshi_pipelines.bookkeeping.stamps import Stamp
-from kalshi_pipelines.ingest.sweeps import IngestInputs, ingest_events, ingest_markets, ingest_orderbooks
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_markets, ingest_orderbooks
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.sandbox.process import SandboxProcess
@@ -70,7 +70,7 @@ def test_later_settled_sweep_overlaps_the_last_settlement_by_a_day(
     pages = KalshiClient.market_pages
 
     def market_pages(self: KalshiClient, **filters: Any) -> Iterator[Page]:
-        asked.append(filters["min_settled_ts"])
+        asked.append(filters.get("min_settled_ts"))
         return pages(self, **filters)
 
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
@@ -149,7 +149,7 @@ def test_market_known_only_from_an_adopted_database_changes_no_sweep(
 
 
 def test_market_that_reopened_during_the_sweeps_is_read_last(
-    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+    inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[dict[str, Any]] = []
 
@@ -158,11 +158,12 @@ def test_market_that_reopened_during_the_sweeps_is_read_last(
         yield Page("GET /markets", 1, "", [raw(MARKET)] if "min_updated_ts" in filters else [], now_us())
 
     monkeypatch.setattr(KalshiClient, "market_pages", market_pages)
-    with KalshiClient.from_settings(Settings(), engine, url="http://127.0.0.1:1") as client:
-        started = now_us()
-        ingest_markets(IngestInputs(client, engine, Environment.SANDBOX))
-    assert count(engine) == 1
-    assert asked[-1]["min_updated_ts"] <= started // SECOND_US
+    started = now_us()
+    ingest_markets(inputs)
+    assert count(inputs.engine) == 1
+    (since,) = [filters["min_updated_ts"] for filters in asked if "min_updated_ts" in filters]
+    assert since <= started // SECOND_US
+    assert [filters.get("status") for filters in asked][: len(ALL_STATUSES)] == list(ALL_STATUSES)
 
 
 def test_quarantined_markets_are_requested_again(inputs: IngestInputs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,13 +180,3 @@ def test_quarantined_markets_are_requested_again(inputs: IngestInputs, monkeypat
     ingest_markets(inputs, statuses=["open"])
     assert count(inputs.engine, markets.c.ticker == ticker) == 1
     assert unresolved_keys(inputs.engine, "markets") == []
-
-
-def test_settlements_archived_before_they_were_read_cause_a_warning(
-    inputs: IngestInputs, caplog: pytest.LogCaptureFixture
-) -> None:
-    ingest_markets(inputs)
-    with writing(inputs.engine) as connection:
-        connection.execute(sa.update(watermarks).values(position_us=1))
-    ingest_markets(inputs)
-    assert "have left the live lists" in caplog.text
