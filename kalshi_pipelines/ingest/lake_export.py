@@ -21,6 +21,8 @@ from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES, HistoryBuffer
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.publishing import Published
+from kalshi_pipelines.lake.removal import remove_published
+from kalshi_pipelines.units import now_us
 
 OpensInputs = AbstractContextManager[IngestInputs]
 
@@ -49,6 +51,9 @@ def ingest_and_export_markets(
 def ingest_and_export_orderbooks(inputs: OpensInputs, engine: sa.Engine, lake: Lake) -> tuple[IngestResult, Published]:
     """Read the orderbooks of active markets, then export the levels of the books.
 
+    Changed books leave the warehouse as soon as the lake provably has them. The newest book of each market stays in
+    ``orderbooks``.
+
     Args:
         inputs: A context manager that opens the exchange. The export happens even if the exchange cannot be opened.
         engine: The warehouse, with its schema at head.
@@ -69,4 +74,6 @@ def _ingest_and_export(
             done = ingest(opened)
     finally:
         published = publish_history(lake, engine, buffer)
+        if buffer is ORDERBOOKS:
+            remove_published(lake, engine, buffer, now_us() + 1)
     return done, published

@@ -13,7 +13,15 @@ from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.kalshi.errors import TransportFailed
 from kalshi_pipelines.sandbox.process import SandboxProcess
 from kalshi_pipelines.settings import Environment, RateTier, Settings
-from kalshi_pipelines_tests.support.lake.lakes import MIDNIGHT_US, add_quotes, lake_rows, local_lake, start_history
+from kalshi_pipelines.warehouse.tables import orderbook_snapshots, orderbooks
+from kalshi_pipelines_tests.support.lake.lakes import (
+    MIDNIGHT_US,
+    add_quotes,
+    count,
+    lake_rows,
+    local_lake,
+    start_history,
+)
 
 
 @contextmanager
@@ -42,6 +50,9 @@ def test_ingest_and_export_returns_the_rows_read_and_the_files_written(
     )
     assert books.counts.written > 0
     assert len(lake_rows(tmp_path / "lake", "orderbook_levels")) == sum(file.added for file in published.files) > 0
+    # Changed books leave the warehouse at once. The newest book of each market stays.
+    assert count(sqlite_engine, orderbook_snapshots) == 0
+    assert count(sqlite_engine, orderbooks) == books.counts.written
 
 
 def test_export_happens_when_the_exchange_cannot_be_opened(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
