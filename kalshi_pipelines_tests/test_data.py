@@ -164,12 +164,14 @@ def test_file_that_is_no_database_is_an_error_in_one_sentence(tmp_path: Path) ->
 def test_folder_of_an_environment_can_be_opened(sqlite_engine: sa.Engine, tmp_path: Path) -> None:
     start_history(sqlite_engine)
     add_quotes(sqlite_engine, [MIDNIGHT_US])
-    folder = tmp_path / "odd name % #" / "prod"
+    folder = tmp_path / "odd 'name' % # [x] *?" / "prod"
     folder.mkdir(parents=True)
+    publish_history(local_lake(folder / "lake"), sqlite_engine, PRICES)
     sqlite_engine.dispose()
     shutil.copy(tmp_path / "warehouse.db", folder / "warehouse.db")
     with open_data(folder) as data:
         assert data.price_history().read_all().num_rows == 1
+        assert data.duckdb().sql("SELECT count(*) FROM price_history").fetchall() == [(1,)]
 
 
 MOVER = """
@@ -248,6 +250,18 @@ def test_duckdb_views_have_no_row_twice_after_rows_moved(warehouse: sa.Engine, d
     remove_published(local_lake(tmp_path / "lake"), warehouse, PRICES, 2**62)
     assert database.sql("SELECT count(*) FROM price_history").fetchall() == [(3,)]
     assert database.sql("SELECT count(*) FROM orderbook_levels").fetchall() == [(2,)]
+
+
+def test_duckdb_queries_work_after_a_file_was_replaced(warehouse: sa.Engine, data: Data, tmp_path: Path) -> None:
+    add_quotes(warehouse, [MIDNIGHT_US])
+    publish(warehouse, tmp_path)
+    database = data.duckdb()
+    assert database.sql("SELECT count(*) FROM price_history").fetchall() == [(1,)]
+    add_quotes(warehouse, range(MIDNIGHT_US + 1, MIDNIGHT_US + 3_000))
+    publish(warehouse, tmp_path)
+    assert database.sql("SELECT count(*), count(DISTINCT observed_time) FROM price_history").fetchall() == [
+        (3_000,) * 2
+    ]
 
 
 def test_duckdb_views_exist_without_any_row(data: Data) -> None:

@@ -6,8 +6,10 @@ doubled.
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 #: The column with the trading day, which the names of folders hold.
 DATE: Final = pa.field("date", pa.date32())
+_PATTERN_SIGNS: Final = re.compile(r"([\[*?])")
 
 
 def with_date(table: pa.Table, day: dt.date) -> pa.Table:
@@ -73,8 +76,7 @@ def connect(
 
 def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:  # noqa: ANN401  # optional package
     schema = view.dataset.schema.append(DATE)
-    stored = lake.store.arrow_dataset(view.paths, schema) if view.paths else schema.empty_table()
-    database.register(f"{name}_in_lake", stored)
+    _add_files(database, lake, name, view, schema)
     database.register(f"{name}_in_warehouse", view.waiting.cast(schema))
     days = [f"DATE '{day.isoformat()}'" for day in sorted(set(pc.unique(view.waiting["date"]).to_pylist()))]
     same = " AND ".join(f"stored.{column} = waiting.{column}" for column in view.whole)
@@ -95,3 +97,24 @@ def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:
         f'UNION ALL SELECT * FROM "{name}_in_warehouse" AS waiting WHERE NOT EXISTS ('
         f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {is_stored}{same})'
     )
+
+
+def _add_files(database: Any, lake: Lake, name: str, view: SpanningView, schema: pa.Schema) -> None:  # noqa: ANN401
+    """Add the files of a dataset. DuckDB itself opens local files again for each query, so files may be replaced."""
+    files = lake.store.local_files(view.paths)
+    if not view.paths:
+        database.register(f"{name}_in_lake", schema.empty_table())
+    elif files is None:
+        database.register(f"{name}_in_lake", lake.store.arrow_dataset(view.paths, schema))
+    else:
+        names = ", ".join(map(_literal, files))
+        columns = ", ".join(f'"{column}"' for column in schema.names)
+        database.execute(
+            f'CREATE VIEW "{name}_in_lake" AS SELECT {columns} '  # noqa: S608
+            f"FROM read_parquet([{names}], hive_partitioning = true, hive_types = {{'date': DATE}})"
+        )
+
+
+def _literal(file: Path) -> str:
+    """Return a path as a literal of SQL in which DuckDB finds no pattern of file names."""
+    return "'" + _PATTERN_SIGNS.sub(r"[\1]", str(file)).replace("'", "''") + "'"

@@ -135,6 +135,10 @@ class ObjectStore:
         names = [info.path.removeprefix(f"{self._root}/") for info in found if info.type is fs.FileType.File]
         return sorted(name for name in names if name.endswith(PARQUET))
 
+    def local_files(self, paths: Sequence[str]) -> None:
+        """Return None, because the files are not on this computer."""
+        del paths
+
     def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
         """Return files as a dataset of pyarrow."""
         with explain_file_errors(self.place):

@@ -74,8 +74,14 @@ class Store(Protocol):
     def paths(self, folder: str) -> list[str]:
         """Return the paths of all Parquet files in a folder and in its folders, sorted."""
 
+    def local_files(self, paths: Sequence[str]) -> list[Path] | None:
+        """Return the full paths of files on this computer; None if the lake is not on this computer."""
+
     def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
-        """Return files as a dataset of pyarrow, which reads them only when it is asked. The schema has the date."""
+        """Return files as a dataset of pyarrow, which reads them only when it is asked. The schema has the date.
+
+        The dataset cannot be used any more after one of its files was replaced.
+        """
 
 
 def open_local(path: Path, mode: str = "rb") -> pa.NativeFile:
@@ -184,9 +190,13 @@ class LocalStore:
                 file.relative_to(self._folder).as_posix() for file in (self._folder / folder).rglob(f"*{PARQUET}")
             )
 
+    def local_files(self, paths: Sequence[str]) -> list[Path]:
+        """Return the full paths of files."""
+        return [(self._folder / path).absolute() for path in paths]
+
     def arrow_dataset(self, paths: Sequence[str], schema: pa.Schema) -> ds.Dataset:
         """Return files as a dataset of pyarrow."""
-        return arrow_dataset([str((self._folder / path).absolute()) for path in paths], schema, fs.LocalFileSystem())
+        return arrow_dataset([str(path) for path in self.local_files(paths)], schema, fs.LocalFileSystem())
 
 
 def arrow_dataset(paths: Sequence[str], schema: pa.Schema, files: fs.FileSystem) -> ds.Dataset:
