@@ -6,16 +6,13 @@ import dagster as dg
 
 from kalshi_pipelines.defs.market_data.assets import GROUP as MARKET_DATA
 from kalshi_pipelines.defs.news.assets import GROUP as NEWS
-
-# The tag of runs that read the exchange. dagster.yaml permits one such run at a time, because two runs would share one
-# rate budget and slow each other down.
-_READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
+from kalshi_pipelines.defs.schema.requirement import READS_EXCHANGE
 
 nightly: Final = dg.define_asset_job(
     "nightly",
     selection=dg.AssetSelection.groups(MARKET_DATA, NEWS).upstream(),
     description="Read the whole exchange (series, events, markets with quotes, orderbooks) and news about its markets.",
-    tags=_READS_EXCHANGE,
+    tags=READS_EXCHANGE,
 )
 
 

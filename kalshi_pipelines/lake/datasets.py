@@ -5,6 +5,7 @@ from typing import Final
 
 import pyarrow as pa
 
+from kalshi_pipelines.lake.archived_columns import PAST_EVENT, SETTLED_MARKET, ArchivedColumn, ArchivedKind
 from kalshi_pipelines.warehouse.tables import QUOTE_COUNTS, QUOTE_OPTIONAL, QUOTE_PRICES
 
 DOLLARS: Final = pa.decimal128(18, 6)
@@ -82,5 +83,28 @@ ORDERBOOK_LEVELS: Final = Dataset(
     key=("ticker", "observed_time", "side", "price"),
     time="observed_time",
 )
+_TYPES: Final = {
+    ArchivedKind.TEXT: pa.string(),
+    ArchivedKind.NUMBER: pa.int64(),
+    ArchivedKind.FLAG: pa.bool_(),
+    ArchivedKind.DOLLARS: DOLLARS,
+    ArchivedKind.CONTRACTS: CONTRACTS,
+    ArchivedKind.INSTANT: INSTANT,
+}
+
+
+def _schema_of(columns: tuple[ArchivedColumn, ...]) -> pa.Schema:
+    return pa.schema([pa.field(one.name, _TYPES[one.kind], nullable=not one.is_required) for one in columns])
+
+
+#: Whole records of settled markets. A market is in the partition of the day on which it settled.
+SETTLED_MARKETS: Final = Dataset(
+    "settled_markets", _schema_of(SETTLED_MARKET), key=("ticker",), time="settled_time", newest="recorded_time"
+)
+#: Records of events that have no market in the warehouse any more.
+PAST_EVENTS: Final = Dataset(
+    "past_events", _schema_of(PAST_EVENT), key=("event_ticker",), time="ended_time", newest="recorded_time"
+)
+_ALL: Final = (PRICE_HISTORY, ORDERBOOK_LEVELS, SETTLED_MARKETS, PAST_EVENTS)
 #: Every dataset by its name. Verification and rebuilding cover exactly these.
-DATASETS: Final[dict[str, Dataset]] = {each.name: each for each in (PRICE_HISTORY, ORDERBOOK_LEVELS)}
+DATASETS: Final[dict[str, Dataset]] = {each.name: each for each in _ALL}

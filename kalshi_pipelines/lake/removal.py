@@ -20,13 +20,14 @@ from kalshi_pipelines.lake.parquet import read_batches
 from kalshi_pipelines.lake.publishing import LakeWriter, hold_lake, require_file_of_manifest
 from kalshi_pipelines.lake.slots import Share, divide
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import ingest_runs
+from kalshi_pipelines.warehouse.tables import history_moves, ingest_runs
 
 
 def remove_published(lake: Lake, engine: sa.Engine, buffer: HistoryBuffer, before_us: int) -> int:
     """Remove the rows of exported runs that were observed before a time, and return how many were removed.
 
-    Each day's rows are removed only after a proof that its files contain an equal row for each of them.
+    Each day's rows are removed only after a proof that its files contain an equal row for each of them. While history
+    of an older version is moving, nothing is removed here, because the move counts the rows that it removes.
 
     Raises:
         RowsNotInLake: A row of an exported run is not in the lake. No row of its day was removed.
@@ -36,11 +37,21 @@ def remove_published(lake: Lake, engine: sa.Engine, buffer: HistoryBuffer, befor
     """
     removed = 0
     with hold_lake(engine, lake.store, lake.environment) as writer:
+        if is_moving(engine, buffer):
+            return 0
         days_of_runs = {run: days_of(engine, buffer, run, before_us) for run in _exported_runs(engine, buffer)}
         for day, rows in rows_by_day(engine, buffer, days_of_runs, before_us).items():
-            _prove(writer, buffer.dataset, day, rows)
+            require_in_lake(writer, buffer.dataset, day, rows)
             removed += _delete(rows)
     return removed
+
+
+def is_moving(engine: sa.Engine, buffer: HistoryBuffer) -> bool:
+    """Return whether rows of an older version have yet to move from this table to the lake."""
+    columns = history_moves.c
+    unfinished = sa.exists().where(columns.dataset == buffer.dataset.name, columns.finished_us.is_(None))
+    with engine.connect() as connection:
+        return bool(connection.scalar(sa.select(unfinished)))
 
 
 def _exported_runs(engine: sa.Engine, buffer: HistoryBuffer) -> list[int]:
@@ -55,7 +66,14 @@ def _exported_runs(engine: sa.Engine, buffer: HistoryBuffer) -> list[int]:
         return sorted(set(found) & set(connection.scalars(exported)))
 
 
-def _prove(writer: LakeWriter, dataset: Dataset, day: dt.date, rows: Iterable[pa.RecordBatch]) -> None:
+def require_in_lake(writer: LakeWriter, dataset: Dataset, day: dt.date, rows: Iterable[pa.RecordBatch]) -> None:
+    """Check that the day's files are those of the manifest, and contain an equal row for each of the rows.
+
+    Raises:
+        RowsNotInLake: A row is missing, or the lake has an older one.
+        LakeFileChanged: A file is not the file that the manifest describes.
+        ConflictingRows: The lake has a different row with the same key.
+    """
     files = {file.slot: file for file in lake_files_of(writer.engine, dataset.name, [day])}
     for share in divide(dataset, day, rows, list(files.values())):
         with writer.store.fetch(share.slot.path) as found:
@@ -77,7 +95,7 @@ def _count_missing(writer: LakeWriter, dataset: Dataset, share: Share, source: p
             # A merge that adds nothing proves that the file has an equal row for each row. A different row is an error.
             for _ in merge(dataset, read_batches(source), share.batches, counts):
                 pass
-    return counts.added
+    return counts.added + counts.replaced
 
 
 def _delete(rows: BufferedRows) -> int:

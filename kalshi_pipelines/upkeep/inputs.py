@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import DAY_US
 
@@ -34,6 +36,9 @@ class UpkeepInputs:
 
     Attributes:
         engine: The warehouse, with its schema at head.
+        lake: The lake of the warehouse.
+        protected: Returns the tickers of markets that the journal of orders names. They never leave the warehouse.
+        old_folder: The folder to which older versions exported history.
         retention: How long rows and files are kept.
         now_us: The present time, in microseconds since 1970 UTC.
         is_dry_run: Whether the tasks only count what they would remove.
@@ -41,6 +46,9 @@ class UpkeepInputs:
     """
 
     engine: sa.Engine
+    lake: Lake
+    protected: Callable[[], frozenset[str]]
+    old_folder: Path
     retention: Retention
     now_us: int
     is_dry_run: bool

@@ -9,18 +9,33 @@ from contextlib import nullcontext
 from typing import Final
 
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.upkeep.archiving import archive_settled
 from kalshi_pipelines.upkeep.backups import remove_old_backups
+from kalshi_pipelines.upkeep.history import close_past_days, publish_waiting, remove_history
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
+from kalshi_pipelines.upkeep.leaving import remove_settled
+from kalshi_pipelines.upkeep.moving import move_older_history
+from kalshi_pipelines.upkeep.past_events import remove_past_events
 from kalshi_pipelines.upkeep.records import remove_old_records
 from kalshi_pipelines.upkeep.removals import Problem, Removal, UpkeepReport
 from kalshi_pipelines.upkeep.space import release_space
+from kalshi_pipelines.upkeep.texts import remove_unused_texts
 from kalshi_pipelines.warehouse.engine import explain_failures
 from kalshi_pipelines.warehouse.locks import hold_work_lock
 
 Task = Callable[[UpkeepInputs], list[Removal]]
 
-#: The tasks in their order. Space is released last, because the other tasks free it.
+#: The tasks in their order. History rows leave before markets, because a market leaves only after its history rows.
+#: Space is released last, because the other tasks free it.
 TASKS: Final[tuple[tuple[str, Task], ...]] = (
+    ("move of older history", move_older_history),
+    ("publishing of history", publish_waiting),
+    ("archiving of settled markets", archive_settled),
+    ("retention of history", remove_history),
+    ("retention of settled markets", remove_settled),
+    ("retention of events", remove_past_events),
+    ("retention of shared texts", remove_unused_texts),
+    ("closing of past days", close_past_days),
     ("retention of records", remove_old_records),
     ("retention of backups", remove_old_backups),
     ("release of disk space", release_space),

@@ -270,6 +270,8 @@ RESULTS = ("yes", "no", "scalar", "void")
 OUTCOMES = ("checked", "empty", "refused", "maintenance", "unreachable")
 ACKNOWLEDGED: Final[Values] = {"acknowledged_us": 1, "acknowledged_by": "Ann", "acknowledged_why": "because"}
 
+#: The values of a move of history that goes on.
+UNFINISHED: Values = {"rows_kept": None, "finished_us": None}
 #: Values that each CHECK must refuse, by the name of the CHECK. They are written out and not derived from the tables,
 #: so that a vocabulary or range that grows by mistake fails here.
 CHECKS: Final[dict[str, list[Values]]] = {
@@ -495,6 +497,14 @@ CHECKS: Final[dict[str, list[Values]]] = {
     "ck_alert_deliveries_failure_explained": [{"state": "failed"}],
     **other_words("warehouse_identity", "environment", "sandbox", "demo", "prod"),
     "ck_warehouse_identity_warehouse_id": [{"warehouse_id": ""}, {"warehouse_id": "0" * 33}],
+    **empty("history_moves", "dataset"),
+    "ck_history_moves_rows_before": [{"rows_before": -1, **UNFINISHED}],
+    "ck_history_moves_rows_removed": [{"rows_removed": -1, **UNFINISHED}],
+    "ck_history_moves_rows_kept": [{"rows_kept": -1, "rows_removed": 4}],
+    "ck_history_moves_finished": [{"finished_us": None}, {"rows_kept": None}],
+    "ck_history_moves_every_row_accounted_for": [{"rows_removed": 1}, {"rows_kept": 2}, {"rows_before": 4}],
+    **empty("superseded_files", "path"),
+    "ck_superseded_files_rows_not_in_warehouse": [{"rows_not_in_warehouse": -1}, {"rows_not_in_warehouse": 4}],
     **other_words("lake_files", "dataset", *tables.LAKE_DATASETS),
     "ck_lake_files_partition_date": [{"partition_date": ""}, {"partition_date": "2026-11-222"}],
     **other_words("lake_files", "slot", *tables.LAKE_SLOTS),

@@ -17,6 +17,10 @@ SCHEMA_OF: Final = {"warehouse": WAREHOUSE_SCHEMA, "journal": JOURNAL_SCHEMA}
 #: Name of the job that upgrades the schemas. Only this job restores missing guards of the journal.
 MIGRATE_JOB: Final = "migrate"
 
+#: The tag of runs that read the exchange. dagster.yaml permits one such run at a time, because two runs would share one
+#: rate budget and slow each other down.
+READS_EXCHANGE: Final = {"kalshi_pipelines/reads": "exchange"}
+
 OWNERS: Final = ["team:data"]
 
 Body = Callable[..., Any]

@@ -8,8 +8,19 @@ import dagster as dg
 
 from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import WarehouseResource
-from kalshi_pipelines.defs.schema.requirement import OWNERS, WAREHOUSE_SCHEMA, Body, guarded, guarded_asset
-from kalshi_pipelines.settings import InvalidSettings
+from kalshi_pipelines.defs.schema.requirement import (
+    MIGRATE_JOB,
+    OWNERS,
+    READS_EXCHANGE,
+    WAREHOUSE_SCHEMA,
+    Body,
+    guarded,
+    guarded_asset,
+)
+from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.settings import InvalidSettings, Settings
+from kalshi_pipelines.units import now_us
+from kalshi_pipelines.upkeep.moving import HistoryMove, has_history_to_move, move_history
 from kalshi_pipelines.warehouse.adoption.report import AdoptionReport
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures, place_of
 from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded
@@ -26,7 +37,8 @@ def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource)
     with report_expected_failures(context.log):
         settings = warehouse.settings
         report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
-    context.log.info(str(report))
+        context.log.info(str(report))
+        moved = _move_history(context, warehouse)
     return dg.MaterializeResult(
         metadata={
             "before": str(report.before),
@@ -34,10 +46,47 @@ def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource)
             "applied": ", ".join(report.applied) or "nothing to do",
             "database": report.place,
             "backup": str(report.backup or "none"),
+            "history moved to the lake": moved,
             **_adoption_metadata(report.adoption),
         },
         data_version=dg.DataVersion(report.after),
     )
+
+
+def _move_history(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> str:
+    """Move the history that an older version kept in SQL to the lake, and return a sentence about it.
+
+    The move can take hours, so runs that do not read the exchange, such as those of trading, leave it to other runs.
+    Apart from `migrate`, a run goes on if the move fails.
+    """
+    with explain_failures(warehouse.engine):
+        if not has_history_to_move(warehouse.engine):
+            return "nothing to do"
+    settings = warehouse.settings
+    if context.job_name == MIGRATE_JOB:
+        moved = _move(context, warehouse, settings)
+    elif READS_EXCHANGE.items() <= context.run.tags.items():
+        try:
+            moved = _move(context, warehouse, settings)
+        except ExpectedError as error:
+            context.log.warning(f"History stays in SQL for now. {error}")
+            return f"not yet: {error}"
+    else:
+        return f"not yet: run `{MIGRATE_COMMAND}`"
+    context.log.info(str(moved))
+    return str(moved)
+
+
+def _move(context: dg.OpExecutionContext, warehouse: WarehouseResource, settings: Settings) -> HistoryMove | None:
+    with explain_failures(warehouse.engine):
+        return move_history(
+            warehouse.engine,
+            warehouse.lake,
+            settings.resolved_lake_dir,
+            settings.keep_days,
+            now_us(),
+            context.log.info,
+        )
 
 
 def _adoption_metadata(adoption: AdoptionReport | None) -> dict[str, dg.TableMetadataValue]:

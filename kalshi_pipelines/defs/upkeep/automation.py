@@ -8,11 +8,13 @@ import dagster as dg
 from pydantic import Field
 
 from kalshi_pipelines.defs.failures import report_expected_failures
-from kalshi_pipelines.defs.resources import WarehouseResource
+from kalshi_pipelines.defs.resources import JournalResource, WarehouseResource
+from kalshi_pipelines.defs.schema.journal import require_configured_place
 from kalshi_pipelines.defs.schema.requirement import WAREHOUSE_SCHEMA
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.defs.upkeep.dagster_storage import remove_old_dagster_records
+from kalshi_pipelines.execution.journal.reading.tickers import named_tickers
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.upkeep.inputs import Retention, UpkeepInputs
 from kalshi_pipelines.upkeep.maintain import maintain as maintain_warehouse
@@ -33,17 +35,26 @@ class UpkeepConfig(dg.Config):
 
 @dg.op(out={})
 def keep_up(
-    context: dg.OpExecutionContext, config: UpkeepConfig, warehouse: WarehouseResource
+    context: dg.OpExecutionContext, config: UpkeepConfig, warehouse: WarehouseResource, journal: JournalResource
 ) -> Iterator[dg.AssetObservation]:
     """Remove what is old from SQL, the folder of backups and Dagster's storage, or report what would be removed.
 
     Nothing leaves SQL for the lake before the lake's file is verified.
     """
+    # With the journal of another folder, a market that is proposed on could leave.
+    require_configured_place(context.run)
     with report_expected_failures(context.log):
         settings = warehouse.settings
         with warehouse_at_head(warehouse):
             inputs = UpkeepInputs(
-                warehouse.engine, Retention.from_settings(settings), now_us(), config.dry_run, context.log.info
+                engine=warehouse.engine,
+                lake=warehouse.lake,
+                protected=lambda: named_tickers(journal.engine),
+                old_folder=settings.resolved_lake_dir,
+                retention=Retention.from_settings(settings),
+                now_us=now_us(),
+                is_dry_run=config.dry_run,
+                report=context.log.info,
             )
             report = maintain_warehouse(inputs)
     of_dagster = remove_old_dagster_records(

@@ -115,6 +115,7 @@ from kalshi_pipelines.warehouse.tables.portfolio import (
     positions,
     trades,
 )
+from kalshi_pipelines.warehouse.tables.upkeep import history_moves, superseded_files
 from kalshi_pipelines.warehouse.tables.vendor_probes import SPENDING_PURPOSES, vendor_documents, vendor_spending
 
 __all__ = [
@@ -183,6 +184,7 @@ __all__ = [
     "contract_findings",
     "contract_runs",
     "events",
+    "history_moves",
     "ingest_runs",
     "is_full_text_part",
     "lake_files",
@@ -207,6 +209,7 @@ __all__ = [
     "rule_texts",
     "series",
     "settlements",
+    "superseded_files",
     "tracked_items",
     "trades",
     "vendor_documents",

@@ -96,6 +96,8 @@ events = sa.Table(
     *provenance(),
     sa.Column("missing_since_us", Integer),
     sa.Column("listed_us", Integer),
+    # The last settlement of the markets that have left the warehouse.
+    sa.Column("last_settlement_us", Integer),
     *flags("is_placeholder", "mutually_exclusive"),
     one_of("fee_type_override", FEE_TYPES),
     *not_negative("exchange_index"),
@@ -363,7 +365,16 @@ settlements = sa.Table(
     sa.Column("no_payout_microdollars", Integer),
     required("recorded_us"),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
+    # The partition of the lake that has the market's record, as days since 1970, and the time of that record.
+    sa.Column("archived_day", Integer),
+    sa.Column("archived_us", Integer),
     sa.Index("ix_settlements_settled_us", "settled_us"),
+    sa.Index(
+        "ix_settlements_not_archived",
+        "settled_us",
+        sqlite_where=sa.text("archived_us IS NULL"),
+        postgresql_where=sa.text("archived_us IS NULL"),
+    ),
     sa.CheckConstraint("event_ticker <> ''", name="event_ticker"),
     one_of("result", SETTLEMENT_RESULTS),
     *prices("final_yes_price_microdollars", "final_no_price_microdollars"),

@@ -1,6 +1,7 @@
 """Inputs of upkeep tasks for tests: a fixed present time, and the default retention."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.upkeep.inputs import Retention, UpkeepInputs
 from kalshi_pipelines.upkeep.removals import Removal
+from kalshi_pipelines_tests.support.lake.lakes import local_lake
 
 #: The present time of these tests: day 1,000 since 1970.
 NOW_US: Final = 1_000 * DAY_US
@@ -19,7 +21,17 @@ def upkeep_inputs(engine: sa.Engine, **changes: Any) -> UpkeepInputs:
     retention = Retention.from_settings(Settings())
     names = {name for name in changes if hasattr(retention, name)}
     retention = replace(retention, **{name: changes.pop(name) for name in names})
-    return replace(UpkeepInputs(engine, retention, NOW_US, False, lambda _: None), **changes)
+    inputs = UpkeepInputs(
+        engine=engine,
+        lake=local_lake(Path("/nowhere")),
+        protected=frozenset,
+        old_folder=Path("/nowhere"),
+        retention=retention,
+        now_us=NOW_US,
+        is_dry_run=False,
+        report=lambda _: None,
+    )
+    return replace(inputs, **changes)
 
 
 def days_ago(days: float) -> int:

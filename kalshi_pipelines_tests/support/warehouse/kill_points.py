@@ -35,22 +35,16 @@ from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.backup import UNFINISHED
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.upgrade import migrate
+from kalshi_pipelines_tests.support.killing import Points, choose_points, run_in_child, watch
 from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.support.warehouse.revisions import PYPROJECT, Database
 from kalshi_pipelines_tests.support.warehouse.schema import schema_of
 
 OLD_REVISION: Final = "0004"
-#: A kill point is always chosen if its label begins with a text of ``_ALWAYS_BEGIN`` or contains a text of
-#: ``_ALWAYS_NAME``. The kill points right before and after such a kill point are chosen, too.
-_ALWAYS_BEGIN: Final = ("BEGIN", "COMMIT", "fcntl.flock", "SELECT pg_advisory")
-_ALWAYS_NAME: Final = (".backup", "journal_mode = WAL")
-_FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlite3.connect"})
 _WRITE_LIMITS: Final = 10
 _ROWS_OF_0004: Final = 40
 _SNAPSHOTS: Final = 120  # enough rows that a bulk write to Postgres uses COPY
 _SECONDS_FOR_SESSIONS_TO_END: Final = 20
-
-Reached = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -295,135 +289,30 @@ def _target(case: str, folder: Path, url: str) -> Iterator[UpgradeTarget]:
         target.close()
 
 
-class _Points:
-    """A counter of the kill points that a process reaches. The counter kills the process at the point ``fatal``."""
-
-    def __init__(self, fatal: int | None = None, largest_file: Callable[[], int] | None = None) -> None:
-        self.labels: list[str] = []
-        self.largest = 0
-        self._fatal = fatal
-        self._largest_file = largest_file
-
-    def __call__(self, label: str) -> None:
-        self.labels.append(label)
-        if len(self.labels) == self._fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self._largest_file:
-            self.largest = max(self.largest, self._largest_file())
-
-
-class _EachRow(list[Any]):
-    """Parameters of an ``executemany`` call. Reading the parameters of one row counts as a kill point."""
-
-    reached: Reached
-
-    def __iter__(self) -> Iterator[Any]:
-        for row in super().__iter__():
-            self.reached("a row of executemany")
-            yield row
-
-
-def _watch(reached: Reached) -> None:
-    """Count every kill point that this process reaches from now on.
-
-    This cannot be undone, so only a child process calls the function.
-    """
-    real_connect = sqlite3.connect
-
-    class Traced(sqlite3.Connection):
-        def __init__(self, *arguments: Any, **options: Any) -> None:
-            super().__init__(*arguments, **options)
-            self.set_trace_callback(reached)
-
-    def connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        return real_connect(*arguments, **options, factory=Traced)
-
-    for module in (sqlite3, sqlite3.dbapi2):
-        module.connect = connect  # type: ignore[attr-defined]
-    sys.addaudithook(lambda event, details: reached(f"{event} {details[:2]}") if event in _FILE_EVENTS else None)
-
-    @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
-    def _statement(
-        connection: sa.Connection, _cursor: object, statement: str, parameters: Any, _context: object, many: bool
-    ) -> tuple[str, Any]:
-        if connection.dialect.name == "postgresql":
-            reached(statement)
-            if many:
-                parameters = _EachRow(parameters)
-                parameters.reached = reached
-        return statement, parameters
-
-    @sa.event.listens_for(sa.Engine, "begin")
-    def _begin(_connection: object) -> None:
-        reached("BEGIN")
-
-    @sa.event.listens_for(sa.Engine, "commit")
-    def _commit(_connection: object) -> None:
-        reached("COMMIT")
-
-    @sa.event.listens_for(sa.Pool, "checkin")
-    def _checkin(_connection: object, _record: object) -> None:
-        reached("after COMMIT, before the connection is given back")
-
-    real_write_row = psycopg.Copy.write_row
-
-    def write_row(copy: Any, row: Sequence[Any]) -> None:
-        reached("a row of COPY")
-        real_write_row(copy, row)
-
-    psycopg.Copy.write_row = write_row  # type: ignore[assignment, method-assign]
-
-
-def _run_in_child(work: Callable[[], None]) -> int:
-    """Run a function in a forked process, and return the status of the process from ``os.waitpid``."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        work()
-    except BaseException as error:  # noqa: BLE001
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        os._exit(1)
-    os._exit(0)
-
-
 def _find_points(target: UpgradeTarget, folder: Path) -> tuple[list[str], int]:
     """Return the labels of all kill points of a completed upgrade, and the size of the largest file that it wrote."""
     file = folder / "points.json"
 
     def write_points() -> None:
-        points = _Points(largest_file=target.largest_file)
-        _watch(points)
+        points = Points(largest_file=target.largest_file)
+        watch(points)
         target.migrate()
         labels, largest = list(points.labels), points.largest
         file.write_text(json.dumps([labels, largest]), encoding="utf-8")
 
     target.put_back()
-    if _run_in_child(write_points):
+    if run_in_child(write_points):
         raise RuntimeError("the upgrade fails without being killed")
     labels, largest = json.loads(file.read_text(encoding="utf-8"))
     return labels, largest
 
 
-def _choose_points(labels: Sequence[str], most: int) -> list[int]:
-    """Return the numbers of the chosen kill points, counted from 1: all notable points, and others spread evenly."""
-    last = len(labels)
-    always = {1, last}
-    for number, label in enumerate(labels, start=1):
-        if label.startswith(_ALWAYS_BEGIN) or any(each in label for each in _ALWAYS_NAME):
-            always |= {max(number - 1, 1), number, min(number + 1, last)}
-    rest = [number for number in range(1, last + 1) if number not in always]
-    wanted = min(max(most - len(always), 0), len(rest))
-    return sorted(always | {rest[(2 * each + 1) * len(rest) // (2 * wanted)] for each in range(wanted)})
-
-
 def _kill_at(target: UpgradeTarget, point: int) -> None:
     def work() -> None:
-        _watch(_Points(fatal=point))
+        watch(Points(fatal=point))
         target.migrate()
 
-    status = _run_in_child(work)
+    status = run_in_child(work)
     if not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL):
         raise RuntimeError(f"point {point} was not reached: the process ended with {status}")
 
@@ -437,7 +326,7 @@ def _kill_while_writing(target: UpgradeTarget, limit: int) -> bool:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         target.migrate()
 
-    status = _run_in_child(work)
+    status = run_in_child(work)
     if status and not (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXFSZ):
         raise RuntimeError(f"the process whose files may have {limit} bytes ended with {status}")
     return bool(status)
@@ -482,7 +371,7 @@ def kill_everywhere(case: str, folder: Path, most: int, url: str) -> Summary:
         summary.statements = len(labels)
         if old == new:
             raise RuntimeError("there is nothing to upgrade")
-        for point in _choose_points(labels, most):
+        for point in choose_points(labels, most):
             label = " ".join(labels[point - 1].split())
             target.put_back()
             _kill_at(target, point)

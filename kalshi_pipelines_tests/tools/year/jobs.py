@@ -102,10 +102,19 @@ def _quotes_and_books(settings: Settings, inputs: IngestInputs, parts: _Parts, s
 
 def maintain(settings: Settings, engine: sa.Engine, parts: _Parts) -> None:
     """Archive, publish, remove and compact, as the job ``maintain`` does."""
-    retention = Retention.from_settings(settings)
+    inputs = UpkeepInputs(
+        engine=engine,
+        lake=open_lake(settings),
+        protected=frozenset,
+        old_folder=settings.resolved_lake_dir,
+        retention=Retention.from_settings(settings),
+        now_us=now_us(),
+        is_dry_run=False,
+        report=print,
+    )
 
     def act() -> UpkeepReport:
-        report = maintain_warehouse(UpkeepInputs(engine, retention, now_us(), is_dry_run=False, report=print))
+        report = maintain_warehouse(inputs)
         require_complete(report)
         return report
 
