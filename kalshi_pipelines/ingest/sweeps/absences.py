@@ -19,6 +19,7 @@ from kalshi_pipelines.ingest.sweeps.completeness import VANISHED_SHARE, Complete
 from kalshi_pipelines.ingest.sweeps.inputs import IngestInputs
 from kalshi_pipelines.ingest.sweeps.market_states import GROUP_OF_STATUS, market_states
 from kalshi_pipelines.ingest.sweeps.met_keys import MetKeys
+from kalshi_pipelines.ingest.sweeps.scanning import ROWS_AT_ONCE, scanning
 from kalshi_pipelines.kalshi import client
 from kalshi_pipelines.kalshi.client import MOST_TICKERS, KalshiClient
 from kalshi_pipelines.kalshi.decoding import record_key
@@ -32,7 +33,6 @@ from kalshi_pipelines.warehouse.tables import markets
 StorePage = Callable[[Page], None]
 Item = TypeVar("Item")
 
-_ROWS_AT_ONCE: Final = 5_000
 #: For how long a missing market is asked for again. A market that was archived in the meantime is found then.
 _ASKED_AGAIN_US: Final = 7 * DAY_US
 _BY_TICKER: Final = "list tickers"
@@ -76,7 +76,7 @@ def absent_markets(
     rows = sa.select(columns.ticker, columns.status, columns.is_provisional, columns.missing_since_us).where(*wanted)
     absent: list[AbsentMarket] = []
     expected = 0
-    with inputs.engine.connect().execution_options(yield_per=_ROWS_AT_ONCE) as connection:
+    with scanning(inputs.engine) as connection:
         for ticker, status, is_provisional, missing_since_us in connection.execute(rows):
             expected += missing_since_us is None
             if ticker not in met:
@@ -152,7 +152,7 @@ def clear_marks(engine: sa.Engine, met: MetKeys) -> None:
     marked = sa.select(markets.c.ticker).where(markets.c.missing_since_us.is_not(None))
     with engine.connect() as connection:
         found = [ticker for ticker in connection.scalars(marked) if ticker in met]
-    for batch in _batches(found, _ROWS_AT_ONCE):
+    for batch in _batches(found, ROWS_AT_ONCE):
         _set_missing(engine, batch, None)
 
 

@@ -12,6 +12,7 @@ from kalshi_pipelines.ingest.sweeps.completeness import VANISHED_SHARE, Complete
 from kalshi_pipelines.ingest.sweeps.inputs import IngestInputs
 from kalshi_pipelines.ingest.sweeps.market_states import LIVE_STATUSES, without_markets
 from kalshi_pipelines.ingest.sweeps.met_keys import MetKeys
+from kalshi_pipelines.ingest.sweeps.scanning import scanning
 from kalshi_pipelines.kalshi import client
 from kalshi_pipelines.kalshi.client import MOST_TICKERS
 from kalshi_pipelines.kalshi.decoding import record_key
@@ -29,8 +30,8 @@ def absent_events(engine: sa.Engine, met: MetKeys) -> tuple[list[str], int]:
     """Return the events of live markets, other than combos, that were not met, and how many were expected."""
     absent: list[str] = []
     expected = 0
-    with engine.connect() as connection:
-        for ticker in connection.scalars(live_events(), execution_options={"yield_per": 5_000}):
+    with scanning(engine) as connection:
+        for ticker in connection.scalars(live_events()):
             expected += 1
             if ticker not in met:
                 absent.append(ticker)

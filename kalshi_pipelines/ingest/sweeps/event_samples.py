@@ -15,6 +15,7 @@ from kalshi_pipelines.ingest.sweeps.event_absences import live_events
 from kalshi_pipelines.ingest.sweeps.inputs import IngestInputs
 from kalshi_pipelines.ingest.sweeps.market_states import market_states
 from kalshi_pipelines.ingest.sweeps.met_keys import MetKeys
+from kalshi_pipelines.ingest.sweeps.scanning import scanning
 from kalshi_pipelines.units import DAY_US, now_us
 from kalshi_pipelines.warehouse.tables import events, markets
 
@@ -52,7 +53,7 @@ def _events_to_ask(inputs: IngestInputs, rng: Random) -> list[str]:
         .order_by(columns.event_ticker)
         .limit(MOST_EMPTY_EVENTS)
     )
-    with inputs.engine.connect() as connection:
+    with scanning(inputs.engine) as connection:
         found = list(connection.scalars(empty))
         others = _sample(connection, live_events(), rng)
     return found + others
@@ -61,7 +62,7 @@ def _events_to_ask(inputs: IngestInputs, rng: Random) -> list[str]:
 def _sample(connection: sa.Connection, tickers: sa.Select[str], rng: Random) -> list[str]:
     """Return a random sample of the rows of a query, without holding all rows in memory."""
     kept: list[str] = []
-    for number, ticker in enumerate(connection.scalars(tickers, execution_options={"yield_per": 5_000})):
+    for number, ticker in enumerate(connection.scalars(tickers)):
         if number < SAMPLED_EVENTS:
             kept.append(ticker)
         elif (place := rng.randrange(number + 1)) < SAMPLED_EVENTS:
