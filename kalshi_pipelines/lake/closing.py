@@ -1,6 +1,7 @@
 """Comparing files of the lake with the manifest, and closing the slots of days that are over."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.lake.datasets import DATASETS
 from kalshi_pipelines.lake.errors import LakeFileChanged, explain_file_errors
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.manifest import LakeFile, lake_files_of, record_verified
+from kalshi_pipelines.lake.manifest import LakeFile, Slot, find_lake_file, lake_files_of, record_verified
 from kalshi_pipelines.lake.parquet import check_file
 from kalshi_pipelines.lake.publishing import hold_lake, require_file_of_manifest
 from kalshi_pipelines.lake.store import Store
@@ -42,9 +43,8 @@ def close_days(lake: Lake, engine: sa.Engine, before: dt.date | None = None) -> 
         LakeUnavailable: The lake cannot be read.
     """
     limit = before or today()
-    with hold_lake(engine, lake.store, lake.environment):
-        files = [file for file in lake_files_of(engine) if file.status == "open" and file.slot.day < limit]
-        return _verify(lake.store, engine, files, closes=True)
+    files = [file for file in lake_files_of(engine) if file.status != "closed" and file.slot.day < limit]
+    return _verify(lake, engine, [file.slot for file in files], closes=True)
 
 
 def verify_lake(lake: Lake, engine: sa.Engine, verified_before_us: int | None = None) -> Verified:
@@ -55,21 +55,25 @@ def verify_lake(lake: Lake, engine: sa.Engine, verified_before_us: int | None = 
         LakeUnavailable: The lake cannot be read.
     """
     before = now_us() + 1 if verified_before_us is None else verified_before_us
-    with hold_lake(engine, lake.store, lake.environment):
-        files = [file for file in lake_files_of(engine) if (file.verified_us or 0) < before]
-        return _verify(lake.store, engine, files, closes=False)
+    files = [file for file in lake_files_of(engine) if (file.verified_us or 0) < before]
+    return _verify(lake, engine, [file.slot for file in files], closes=False)
 
 
-def _verify(store: Store, engine: sa.Engine, files: list[LakeFile], *, closes: bool) -> Verified:
+def _verify(lake: Lake, engine: sa.Engine, slots: Iterable[Slot], *, closes: bool) -> Verified:
     verified, problems = [], []
-    for file in files:
-        try:
-            verify_file(store, file)
-        except LakeFileChanged as problem:
-            problems.append(str(problem))
-        else:
-            record_verified(engine, file, closed=closes)
-            verified.append(file.path)
+    for slot in slots:
+        # The lake is free again after each file, because reading a large lake takes hours.
+        with hold_lake(engine, lake.store, lake.environment):
+            file = find_lake_file(engine, slot)
+            if file is None:
+                continue  # no file was there, and a killed publish was undone
+            try:
+                verify_file(lake.store, file)
+            except LakeFileChanged as problem:
+                problems.append(str(problem))
+            else:
+                record_verified(engine, file, closed=closes)
+                verified.append(file.path)
     return Verified(tuple(verified), tuple(verified) if closes else (), tuple(problems))
 
 

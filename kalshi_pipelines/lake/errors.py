@@ -19,6 +19,7 @@ _REMEDIES: Final = {
     errno.EPERM: _PERMISSION,
     errno.EROFS: _PERMISSION,
     errno.ENOTDIR: f"Move the file in the way, or {_ANOTHER_PLACE}.",
+    errno.EEXIST: f"Move the file in the way, or {_ANOTHER_PLACE}.",
     errno.EISDIR: f"Move the folder in the way, or {_ANOTHER_PLACE}.",
     errno.ENAMETOOLONG: f"Shorten the path: {_ANOTHER_PLACE}.",
 }

@@ -2,7 +2,10 @@
 
 import datetime as dt
 import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 
@@ -261,3 +264,26 @@ def test_schemas_hold_exact_decimals_and_utc_times() -> None:
     for dataset in (PRICE_HISTORY, ORDERBOOK_LEVELS):
         kinds = {str(field.type) for field in dataset.schema}
         assert kinds == {"string", "timestamp[us, tz=UTC]", "decimal128(18, 6)", "decimal128(18, 2)"}
+
+
+def test_two_programs_that_publish_at_once_lose_no_row(sqlite_engine: sa.Engine, folder: Path) -> None:
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.support.lake.writing_program"]
+    arguments = [*command, sqlite_engine.url.render_as_string(), str(folder)]
+    with ExitStack() as running:
+        programs = [
+            running.enter_context(
+                subprocess.Popen(
+                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                )
+            )
+            for _ in range(2)
+        ]
+        for program in programs:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "started\n"
+        told = [program.communicate() for program in programs]
+    assert [errors for _, errors in told] == ["", ""]
+    published = max(int(output) for output, _ in told)
+    assert published > 1
+    assert len(lake_rows(folder)) == 2 * published
+    assert sorted(file.contents.rows for file in lake_files_of(sqlite_engine)) == [published, published]
