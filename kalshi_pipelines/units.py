@@ -60,6 +60,11 @@ def centicontracts(text: str) -> int:
     Raises:
         InexactValue: The text is not a plain decimal number, or it is finer than 0.01 contract.
     """
+    # The exchange writes two decimals. This quick way takes a third of the time, and counts hardly ever repeat.
+    if text[-3:-2] == "." and len(text) > 3 and text.isascii():
+        digits = text[:-3] + text[-2:]
+        if digits.isdigit():
+            return int(digits)
     return _scaled(text, 2, "contracts")
 
 
@@ -75,7 +80,8 @@ def contracts(centicontracts: int) -> Decimal:
 
 def microseconds(instant: dt.datetime) -> int:
     """Return an instant that has a time zone as microseconds since 1970 UTC."""
-    return (instant - EPOCH) // ONE_MICROSECOND
+    since = instant - EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND_US + since.microseconds
 
 
 def instant(microseconds: int) -> dt.datetime:

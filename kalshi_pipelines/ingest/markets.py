@@ -32,6 +32,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 _MARKETS: Final = BulkWrite(markets, MARKET_ROWS.columns, keep=("first_seen_us",))
 _QUOTES: Final = BulkWrite(quotes, ("ticker", "record_digest", *QUOTE_COLUMNS, "observed_us", "ingest_run_id"))
+_KNOWN_QUOTES: Final = replace(_QUOTES, are_known=True)
 _TEXTS: Final = BulkWrite(rule_texts, ("text_digest", "text"), on_conflict="keep")
 _SETTLEMENTS: Final = BulkWrite(
     settlements,
@@ -77,7 +78,7 @@ class MarketChange(NamedTuple):
     quote: Row
     snapshot: Row | None
     facts: Row | None = None
-    texts: tuple[str, ...] = ()
+    texts: Sequence[str] = ()
     settlement: Row | None = None
 
 
@@ -120,19 +121,16 @@ def convert_markets(
         part = parts[record.ticker]
         try:
             facts = MARKET_ROWS.row(record, part.facts_digest, unknown_as_json(unknown), stamp)
-            change = _quote_change(part, digests, stored, stamp)
-            change = change._replace(
-                facts=facts,
-                texts=tuple([text for text in shared_texts(record) if text is not None]),
-                settlement=_settlement(record, facts, change.quote, stamp),
-            )
+            quote, snapshot = _quote_rows(part, digests, stored, stamp)
+            settlement = _settlement(record, facts, quote, stamp) if record.status == "finalized" else None
+            change = MarketChange(record.ticker, quote, snapshot, facts, shared_texts(record), settlement)
         except (InexactValue, UnicodeDecodeError) as error:
             rejected.append(UnstorableRecord(bytes(raw), str(error), record.ticker))
         else:
             storable.append(StorableRecord(change, raw, record))
     for part in partly:
         try:
-            change = _quote_change(part, digests, stored, stamp)
+            change = MarketChange(part.quote.ticker, *_quote_rows(part, digests, stored, stamp))
         except InexactValue as error:
             rejected.append(UnstorableRecord(bytes(part.raw), str(error), part.quote.ticker))
         else:
@@ -151,22 +149,22 @@ def _stored_markets(connection: sa.Connection, tickers: Sequence[str]) -> dict[s
     return {ticker: _Stored(digest, tuple(quote)) for ticker, digest, *quote in connection.execute(both)}
 
 
-def _quote_change(
+def _quote_rows(
     part: MarketParts, digests: Mapping[str, bytes], stored: Mapping[str, _Stored], stamp: Stamp
-) -> MarketChange:
+) -> tuple[Row, Row | None]:
+    """Return the row of the quote, and its history row if it differs from the stored quote."""
     ticker = part.quote.ticker
     values = quote_values(part.quote)
     quote = (ticker, digests[ticker], *values, stamp.recorded_us, stamp.ingest_run_id)
     if stored.get(ticker, _NOT_STORED).quote == values[: len(QUOTE)]:
-        return MarketChange(ticker, quote, None)
-    snapshot = (ticker, stamp.recorded_us, stamp.ingest_run_id, *values[: len(_SNAPSHOT_COLUMNS)])
-    return MarketChange(ticker, quote, snapshot)
+        return quote, None
+    return quote, (ticker, stamp.recorded_us, stamp.ingest_run_id, *values[: len(_SNAPSHOT_COLUMNS)])
 
 
 def _settlement(market: Market, facts: Row, quote: Row, stamp: Stamp) -> Row | None:
     """Return the settlement of a finalized market. Payouts follow the settlement value, not the result."""
     value = facts[_SETTLEMENT_VALUE]
-    if market.status != "finalized" or value is None:
+    if value is None:
         return None
     last_price = quote[_LAST_PRICE] if quote[_VOLUME] else None
     return (
@@ -193,7 +191,9 @@ def store_markets(connection: sa.Connection, changes: Sequence[MarketChange], _s
     out = {each.position for each in refused}
     refused += _write(connection, _MARKETS, changes, out, "facts")
     out = {each.position for each in refused}
-    in_part = _write(connection, _QUOTES, changes, out, "quote")
+    news = {position for position, change in enumerate(changes) if change.facts is not None}
+    in_part = _write(connection, _QUOTES, changes, out | (set(range(len(changes))) - news), "quote")
+    in_part += _write(connection, _KNOWN_QUOTES, changes, out | news, "quote")
     in_part += _write(connection, _SETTLEMENTS, changes, out | {each.position for each in in_part}, "settlement")
     if in_part:
         raise RecordRefusedInPart(in_part)

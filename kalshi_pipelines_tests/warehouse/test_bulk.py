@@ -1,5 +1,6 @@
 """Bulk writes of few or many rows refuse exactly the illegal rows, on SQLite and Postgres."""
 
+from dataclasses import replace
 from itertools import cycle, islice
 from typing import Any
 
@@ -58,15 +59,27 @@ def legal(count: int, recorded_us: int = 1) -> list[Row]:
     return [(f"KX{number}", True, recorded_us, recorded_us, 1) for number in range(count)]
 
 
+@pytest.mark.parametrize("count", [3, MANY])
+def test_rows_that_are_known_but_missing_are_inserted(warehouse: sa.Engine, count: int) -> None:
+    known = replace(PLACEHOLDERS, are_known=True)
+    assert write(warehouse, legal(count // 2)) == []
+    assert write(warehouse, legal(count, recorded_us=2), known) == []
+    assert write(warehouse, legal(count, recorded_us=3), known) == []
+    recorded = {ticker: values[2] for ticker, values in stored(warehouse).items()}
+    assert recorded == dict.fromkeys((ticker for ticker, *_ in legal(count)), 3)
+    assert stored(warehouse)["KX0"][1] == 1
+
+
 @given(
     kinds=st.lists(st.sampled_from([None, *ILLEGAL]), max_size=12),
     repeat=st.sampled_from([1, MANY]),
     more=st.booleans(),
+    known=st.booleans(),
 )
-@example(kinds=[None, *ILLEGAL], repeat=MANY, more=True)
+@example(kinds=[None, *ILLEGAL], repeat=MANY, more=True, known=False)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_every_row_is_stored_or_refused_with_its_position(
-    warehouse: sa.Engine, kinds: list[str | None], repeat: int, more: bool
+    warehouse: sa.Engine, kinds: list[str | None], repeat: int, more: bool, known: bool
 ) -> None:
     with writing(warehouse) as connection:
         connection.execute(sa.delete(series))
@@ -77,7 +90,7 @@ def test_every_row_is_stored_or_refused_with_its_position(
         if kind is not None:
             ticker, *rest = ILLEGAL[kind]
             rows[position] = (f"{ticker}{position}", *rest)
-    refused = write(warehouse, rows)
+    refused = write(warehouse, rows, replace(PLACEHOLDERS, are_known=known))
     assert [each.position for each in refused] == [position for position, kind in enumerate(kinds) if kind is not None]
     assert all(each.reason for each in refused)
     assert set(stored(warehouse)) == {f"KX{position}" for position, kind in enumerate(kinds) if kind is None}

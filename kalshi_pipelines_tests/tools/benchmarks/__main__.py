@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -36,30 +37,57 @@ def frozen(markets: int, tier: str = "unlimited") -> SandboxOptions:
     return SandboxOptions(markets=markets, seed=7, tick_seconds=0, tier=tier)
 
 
+@dataclass
+class Speeds:
+    """Figures of one repetition: the minimal program and three ingests, right after one another."""
+
+    minimal: Measured
+    first: Measured
+    second: Measured
+    all_changed: Measured
+
+    def ratios(self, unit: str) -> tuple[float, float, float]:
+        """Return first to minimal, second to first and all changed to first, by ``seconds`` or by ``cpu``."""
+        minimal, first, second, everything = (
+            getattr(each, unit) for each in (self.minimal, self.first, self.second, self.all_changed)
+        )
+        return first / minimal, second / first, everything / first
+
+
 def speed(markets: int, repeats: int) -> None:
-    """Print a row of the table: two ingests compared with a minimal program, and the cost of contract checks."""
-    firsts, seconds, minimals, ratios, shares = [], [], [], [], []
+    """Print a row of the table: three ingests compared with a minimal program, and the cost of contract checks."""
+    measured = []
     with running_sandbox(frozen(markets)) as sandbox:
         with tempfile.TemporaryDirectory() as warm_up:
             measure("minimal", sandbox, Path(warm_up))  # The sandbox renders a market at its first request.
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as folder:
-                minimals.append(measure("minimal", sandbox, Path(folder)))
+                minimal = measure("minimal", sandbox, Path(folder))
                 measure("events", sandbox, Path(folder))
-                firsts.append(measure("markets", sandbox, Path(folder)))
-                httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": SHARE_MOVED}, timeout=60)
-                seconds.append(measure("markets", sandbox, Path(folder)))
-            ratios.append(firsts[-1].seconds / minimals[-1].seconds)
-            shares.append(seconds[-1].seconds / firsts[-1].seconds)
+                first = measure("markets", sandbox, Path(folder))
+                _change_prices(sandbox, SHARE_MOVED)
+                second = measure("markets", sandbox, Path(folder))
+                _change_prices(sandbox, 1.0)
+                measure("minimal", sandbox, Path(folder))  # The sandbox renders the new prices.
+                measured.append(Speeds(minimal, first, second, measure("markets", sandbox, Path(folder))))
         checks = _cost_of_checks(sandbox)
-    first = min(firsts, key=lambda each: each.seconds)
-    minimal = min(minimals, key=lambda each: each.seconds)
+    best = min(measured, key=lambda each: each.first.seconds)
+    seconds, cpu = (
+        " ".join(
+            f"{statistics.median(ratio):>6.2f}" for ratio in zip(*[each.ratios(unit) for each in measured], strict=True)
+        )
+        for unit in ("seconds", "cpu")
+    )
+    first, minimal = best.first, min((each.minimal for each in measured), key=lambda each: each.seconds)
     print(
-        f"{first.rows:>9,} {minimal.rows / minimal.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f} "
-        f"{statistics.median(ratios):>9.2f} {checks:>9.2f} {statistics.median(shares):>12.2f} "
-        f"{first.peak_mb:>9.0f}",
+        f"{first.rows:>9,} {minimal.rows / minimal.seconds:>12,.0f} {first.rows / first.seconds:>12,.0f}   "
+        f"{seconds}   {cpu} {checks:>9.2f} {first.peak_mb:>9.0f}",
         flush=True,
     )
+
+
+def _change_prices(sandbox: SandboxProcess, share: float) -> None:
+    httpx.post(f"{sandbox.admin_url}/sandbox/prices", json={"fraction": share}, timeout=300).raise_for_status()
 
 
 def _cost_of_checks(sandbox: SandboxProcess, pairs: int = 3) -> float:
@@ -180,9 +208,11 @@ def main() -> None:
     print("markets + price_snapshots, from HTTP to committed SQLite rows; work.py describes the minimal program")
     print("checks: time of the first run with contract checks, divided by its time without them")
     print(
-        f"{'markets':>9} {'minimal r/s':>12} {'first rows/s':>12} {'ratio':>9} {'checks':>9} {'second/first':>12} "
-        f"{'peak MB':>9}"
+        "first: first run to the minimal program; 1 %: second run, 1 % of quotes changed, to the first; all: every quote"
     )
+    print(f"{'':>34}   {'by seconds':^20}   {'by processor':^20}")
+    titles = f"{'first':>6} {'1 %':>6} {'all':>6}"
+    print(f"{'markets':>9} {'minimal r/s':>12} {'first rows/s':>12}   {titles}   {titles} {'checks':>9} {'peak MB':>9}")
     for size in (10_000,) if quick else (10_000, 50_000, 100_000):
         speed(size, 1 if quick else 3)
     if not quick:
