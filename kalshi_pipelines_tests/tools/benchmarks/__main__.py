@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +85,10 @@ def speed(markets: int, repeats: int) -> None:
         f"{seconds}   {cpu} {checks:>9.2f} {first.peak_mb:>9.0f}",
         flush=True,
     )
+
+
+def _medians(ratios: Sequence[tuple[float, ...]]) -> str:
+    return " ".join(f"{statistics.median(each):>6.2f}" for each in zip(*ratios, strict=True))
 
 
 def _change_prices(sandbox: SandboxProcess, share: float) -> None:
@@ -207,9 +212,8 @@ def main() -> None:
     quick = parser.parse_args().quick
     print("markets + price_snapshots, from HTTP to committed SQLite rows; work.py describes the minimal program")
     print("checks: time of the first run with contract checks, divided by its time without them")
-    print(
-        "first: first run to the minimal program; 1 %: second run, 1 % of quotes changed, to the first; all: every quote"
-    )
+    print("first: time of the first run to the time of the minimal program")
+    print("1 %, all: time of a later run, in which so many quotes changed, to the time of the first run")
     print(f"{'':>34}   {'by seconds':^20}   {'by processor':^20}")
     titles = f"{'first':>6} {'1 %':>6} {'all':>6}"
     print(f"{'markets':>9} {'minimal r/s':>12} {'first rows/s':>12}   {titles}   {titles} {'checks':>9} {'peak MB':>9}")
