@@ -96,25 +96,12 @@ def convert_markets(
     engine: sa.Engine, raws: Sequence[msgspec.Raw], digests: Mapping[str, bytes], stamp: Stamp
 ) -> Converted[Market]:
     """Convert changed market records. Only records whose facts changed are decoded as a whole."""
-    parts: dict[str, MarketParts] = {}
-    unreadable: list[msgspec.Raw] = []
-    for raw in raws:
-        try:
-            part = split_market(raw)
-        except _UNDECODABLE:
-            unreadable.append(raw)
-        else:
-            parts[part.quote.ticker] = part
+    parts, unreadable = _split(raws)
     with engine.connect() as connection:
         stored = _stored_markets(connection, list(parts))
-    partly: list[MarketParts] = []
-    changed = unreadable
-    for ticker, part in parts.items():
-        if stored.get(ticker, _NOT_STORED).facts_digest == part.facts_digest:
-            partly.append(part)
-        else:
-            changed.append(part.raw)
-    decoded = decode_records(Market, changed)
+    partly = [part for ticker, part in parts.items() if _facts_are_stored(stored.get(ticker), part)]
+    changed = [part.raw for ticker, part in parts.items() if not _facts_are_stored(stored.get(ticker), part)]
+    decoded = decode_records(Market, unreadable + changed)
     storable: list[StorableRecord[Market]] = []
     rejected = [UnstorableRecord(each.raw, each.reason, each.key) for each in decoded.rejected]
     for record, raw, unknown in decoded.records:
@@ -137,6 +124,24 @@ def convert_markets(
             storable.append(StorableRecord(change, part.raw, None))
     examined = [(part.quote, part.raw, ()) for part in partly]
     return Converted(storable, rejected, decoded.records, examined, decoded.unknown_fields)
+
+
+def _split(raws: Sequence[msgspec.Raw]) -> tuple[dict[str, MarketParts], list[msgspec.Raw]]:
+    """Return the parts of each record by ticker, and the records without a readable quote."""
+    parts: dict[str, MarketParts] = {}
+    unreadable: list[msgspec.Raw] = []
+    for raw in raws:
+        try:
+            part = split_market(raw)
+        except _UNDECODABLE:
+            unreadable.append(raw)
+        else:
+            parts[part.quote.ticker] = part
+    return parts, unreadable
+
+
+def _facts_are_stored(stored: _Stored | None, part: MarketParts) -> bool:
+    return stored is not None and stored.facts_digest == part.facts_digest
 
 
 def _stored_markets(connection: sa.Connection, tickers: Sequence[str]) -> dict[str, _Stored]:

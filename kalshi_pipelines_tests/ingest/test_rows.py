@@ -23,8 +23,8 @@ from kalshi_pipelines.units import instant
 from kalshi_pipelines.warehouse.tables import events, markets, orderbook_snapshots, series
 
 STAMP = Stamp(recorded_us=1_795_273_200_000_000, ingest_run_id=17)
-#: Columns that sweeps fill, not records.
-OF_SWEEPS = {"missing_since_us", "listed_us"}
+#: Columns that sweeps and the upkeep fill, not records.
+OF_SWEEPS = {"missing_since_us", "listed_us", "last_settlement_us"}
 LAYOUTS = [
     pytest.param(SERIES_ROWS, Series, series, id="series"),
     pytest.param(EVENT_ROWS, Event, events, id="events"),
