@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.ingest.sweeps import ingest_markets, ingest_orderbooks
 from kalshi_pipelines.units import microseconds
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import markets, watermarks
+from kalshi_pipelines.warehouse.tables import markets, settlements, watermarks
 from kalshi_pipelines_tests.support.ingest.swept_exchange import SweptExchange, swept_exchange
 
 DAY_S = 86_400
@@ -18,8 +18,8 @@ MISSING = markets.c.missing_since_us.is_not(None)
 
 
 @pytest.fixture
-def exchange(sqlite_engine: sa.Engine) -> Iterator[SweptExchange]:
-    with swept_exchange(sqlite_engine) as running:
+def exchange(engine: sa.Engine) -> Iterator[SweptExchange]:
+    with swept_exchange(engine) as running:
         yield running
 
 
@@ -82,7 +82,12 @@ def test_market_archived_before_it_was_read_is_read_from_the_archive(exchange: S
         ticker: archived.get(ticker, stored[ticker]) for ticker in live
     }
     assert exchange.stored(MISSING) == {}
-    assert "active" not in {stored[ticker] for ticker in archived.keys() & live.keys()}
+    ended = archived.keys() & live.keys()
+    assert "active" not in {stored[ticker] for ticker in ended}
+    with exchange.engine.connect() as connection:
+        settled = dict(connection.execute(sa.select(settlements.c.ticker, settlements.c.result)).all())
+    assert ended <= settled.keys()
+    assert {"yes", "no"} <= {settled[ticker] for ticker in ended}
 
 
 def test_markets_settled_and_archived_between_two_runs_are_read(sqlite_engine: sa.Engine) -> None:
