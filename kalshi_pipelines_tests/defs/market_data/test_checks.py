@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.contracts.automation import run_failure_alerts
 from kalshi_pipelines.defs.market_data.checks import COMPLETE
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -84,3 +85,24 @@ def test_problem_of_a_list_stays_on_its_asset_until_the_list_is_read_again(
     assert not complete_checks(snapshot)["markets"].passed
     httpx.delete(f"{sandbox.admin_url}/sandbox/faults").raise_for_status()
     assert complete_checks(run(definitions, "nightly"))["markets"].passed
+
+
+def test_run_that_failed_on_an_incomplete_list_sends_no_second_alert(
+    definitions: dg.Definitions, sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    run(definitions, "nightly")
+    truncate(sandbox, "open", 17)
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = definitions.resolve_job_def("nightly")
+        result = job.execute_in_process(instance=instance, raise_on_error=False)
+        failed = dg.build_run_status_sensor_context(
+            sensor_name="run_failure_alerts",
+            dagster_event=result.get_run_failure_event(),
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            resources={"warehouse": WarehouseResource(data_dir=str(tmp_path))},
+        )
+        with failed.for_run_failure() as context:
+            skipped = run_failure_alerts(context)
+    assert isinstance(skipped, dg.SkipReason)
+    assert "findings" in (skipped.skip_message or "")
