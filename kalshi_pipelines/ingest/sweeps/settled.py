@@ -62,16 +62,17 @@ def _archived(inputs: IngestInputs, since_us: int) -> Iterator[Page]:
 
 
 def advance_watermark(run: IngestRun, until_us: int) -> None:
-    """Set the watermark to the newest stored settlement. Reading the same data again leaves the watermark unchanged.
+    """Set the watermark to the newest stored settlement, but never back.
 
-    Settlements later than ``until_us``, the beginning of the sweep by the exchange's clock, do not count.
+    Settlements later than ``until_us``, the beginning of the sweep by the exchange's clock, do not count. Settled
+    markets leave the warehouse after some weeks, so the newest stored settlement can be older than the watermark.
     """
     settled = markets.c.settlement_time_us
     with writing(run.engine) as connection:
         newest = connection.scalar(sa.select(sa.func.max(settled)).where(settled.is_not(None), settled <= until_us))
         mark = watermarks.c.name == _WATERMARK
         before = connection.scalar(sa.select(watermarks.c.position_us).where(mark))
-        if newest is None or newest == before:
+        if newest is None or (before is not None and newest <= before):
             return
         values = {"position_us": newest, "ingest_run_id": run.run_id}
         if before is None:
