@@ -62,11 +62,13 @@ def in_partition(day: dt.date) -> sa.ColumnElement[bool]:
     return sa.or_(columns.archived_day == day_number(day), sa.and_(is_new, inside))
 
 
-def _is_pending(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
-    columns = settlements.c
-    is_recent = columns.settled_us >= inputs.before_us(DAYS_OF_CHANGES)
-    is_older = columns.archived_us < last_recorded(inputs.engine)
-    return sa.or_(columns.archived_us.is_(None), sa.and_(is_recent, is_older))
+def _is_new() -> sa.ColumnElement[bool]:
+    return settlements.c.archived_us.is_(None)
+
+
+def _is_changed(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
+    is_recent = settlements.c.settled_us >= inputs.before_us(DAYS_OF_CHANGES)
+    return sa.and_(is_recent, settlements.c.archived_us < last_recorded(inputs.engine))
 
 
 def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
@@ -74,7 +76,9 @@ def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
     joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
     joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
     columns = (settlements.c.settled_us, settlements.c.archived_day)
-    rows = sa.select(*columns).select_from(joined).where(_is_pending(inputs))
+    # Two selects, because each has an index of its own. One select with OR would read every settled market.
+    parts = [sa.select(*columns).select_from(joined).where(each) for each in (_is_new(), _is_changed(inputs))]
+    rows = sa.union_all(*parts)
     found: dict[dt.date, int] = {}
     with inputs.engine.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
         for settled_us, number in connection.execute(rows):
@@ -85,7 +89,8 @@ def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
 
 def _archive_day(inputs: UpkeepInputs, day: dt.date) -> int:
     """Publish the pending markets of a day, then remember which version of each was published."""
-    rows = RememberedRows(settled_markets(inputs.engine, in_partition(day) & _is_pending(inputs)))
+    is_pending = sa.or_(_is_new(), _is_changed(inputs))
+    rows = RememberedRows(settled_markets(inputs.engine, in_partition(day) & is_pending))
     with hold_lake(inputs.engine, inputs.lake.store, inputs.lake.environment) as writer:
         published = writer.publish(SETTLED_MARKETS, {day: rows}, _SOURCE, now=False)
     if published.deferred_days:

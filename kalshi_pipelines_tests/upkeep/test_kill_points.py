@@ -22,9 +22,9 @@ def run_kill_points(case: str, folder: Path, most: int, *url: str) -> Summary:
 
 @pytest.mark.parametrize("case", ["maintain", "upgrade"])
 def test_killed_upkeep_of_sqlite_loses_nothing_and_is_completed_later(case: str, tmp_path: Path) -> None:
-    summary = run_kill_points(case, tmp_path, 16)
+    summary = run_kill_points(case, tmp_path, 12)
     assert summary.wrong == []
-    assert summary.points >= 16
+    assert summary.points >= 12
     assert summary.left_early > 0
 
 
@@ -32,7 +32,7 @@ def test_killed_upkeep_of_sqlite_loses_nothing_and_is_completed_later(case: str,
 def test_killed_upkeep_of_postgres_loses_nothing_and_is_completed_later(
     case: str, tmp_path: Path, postgres_cluster: Cluster
 ) -> None:
-    summary = run_kill_points(case, tmp_path, 12, postgres_cluster.url("postgres"))
+    summary = run_kill_points(case, tmp_path, 8, postgres_cluster.url("postgres"))
     assert summary.wrong == []
-    assert summary.points >= 12
+    assert summary.points >= 8
     assert summary.left_early > 0
