@@ -26,11 +26,13 @@ import sqlalchemy as sa
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.lake.arrow_rows import arrow_table
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES
+from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.duckdb_views import connect
 from kalshi_pipelines.lake.lake import Lake, open_lake
 from kalshi_pipelines.lake.spanning import history_view, read_history
 from kalshi_pipelines.settings import Environment, Settings
 from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, microseconds
+from kalshi_pipelines.upkeep.reading import read_settled_markets, settled_view
 from kalshi_pipelines.warehouse.engine import explain_failures, open_reader, sqlite_url
 from kalshi_pipelines.warehouse.migrations import require_head
 from kalshi_pipelines.warehouse.queries import market_query, quote_query
@@ -130,6 +132,18 @@ class Data:
         """Return price levels of stored orderbooks, day after day. An empty book is one row with 0 contracts."""
         return read_history(self._lake, self._engine, ORDERBOOKS, _instant(start), _instant(end), tickers)
 
+    def settled_markets(
+        self, start: Time | None = None, end: Time | None = None, tickers: Collection[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """Return settled markets with their facts, rules, final quote and settlement, by the day of settlement.
+
+        Args:
+            start: First time of settlement to return; None for no limit.
+            end: Time of settlement before which to return; None for no limit.
+            tickers: Tickers to return; None for all.
+        """
+        return read_settled_markets(self._lake, self._engine, _instant(start), _instant(end), tickers)
+
     def duckdb(self) -> "duckdb.DuckDBPyConnection":
         """Return a connection of DuckDB with the views ``markets``, ``quotes``, ``price_history`` and others.
 
@@ -140,6 +154,7 @@ class Data:
             DuckDBMissing: DuckDB is not installed.
         """
         views = {buffer.dataset.name: history_view(self._engine, buffer) for buffer in (PRICES, ORDERBOOKS)}
+        views[SETTLED_MARKETS.name] = settled_view(self._engine)
         return connect(self._lake, {"markets": self.markets(), "quotes": self.quotes()}, views)
 
     def _table(self, query: sa.Select[Any]) -> pa.Table:

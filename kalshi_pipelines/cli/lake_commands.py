@@ -1,14 +1,20 @@
 """Commands of the lake: list its files, compare them with the manifest, and make the manifest again."""
 
 import argparse
+import datetime as dt
+from pathlib import Path
+
+import sqlalchemy as sa
 
 from kalshi_pipelines.cli.opening import opened_warehouse
 from kalshi_pipelines.lake.closing import verify_lake
-from kalshi_pipelines.lake.datasets import DATASETS
+from kalshi_pipelines.lake.datasets import DATASETS, SETTLED_MARKETS
 from kalshi_pipelines.lake.lake import open_lake
 from kalshi_pipelines.lake.squaring import square
 from kalshi_pipelines.settings import Settings
-from kalshi_pipelines.units import instant
+from kalshi_pipelines.units import instant, now_us
+from kalshi_pipelines.upkeep.archiving import archive_again
+from kalshi_pipelines.upkeep.moving import move_history
 from kalshi_pipelines.warehouse.migrations import require_head
 
 
@@ -16,9 +22,26 @@ def rebuild(settings: Settings, given: argparse.Namespace) -> int:
     """Read every file of the lake, make the manifest again, and publish what only the warehouse has."""
     with opened_warehouse(settings) as engine:
         require_head(engine)
-        squared = square(open_lake(settings), engine, print, take_over=given.take_over)
+        return square_with_lake(settings, engine, take_over=given.take_over)
+
+
+def square_with_lake(settings: Settings, engine: sa.Engine, *, take_over: bool = False) -> int:
+    """Make warehouse and lake agree, print what was done, and return the exit status."""
+    lake = open_lake(settings)
+    squared = square(lake, engine, print, take_over=take_over)
     print(squared)
+    lost = [Path(path) for path in squared.manifest.missing]
+    archive_again(engine, [dt.date.fromisoformat(path.stem) for path in lost if path.parts[0] == SETTLED_MARKETS.name])
+    if not squared.has_problems:
+        move_older_history(settings, engine)
     return 1 if squared.has_problems else 0
+
+
+def move_older_history(settings: Settings, engine: sa.Engine) -> None:
+    """Move the history that a warehouse of an older version holds to the lake, if there is any."""
+    moved = move_history(engine, open_lake(settings), settings.resolved_lake_dir, settings.keep_days, now_us(), print)
+    if moved is not None:
+        print(moved)
 
 
 def list_files(settings: Settings, given: argparse.Namespace) -> int:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.cli.lake_commands import move_older_history, square_with_lake
 from kalshi_pipelines.cli.opening import disposed, opened_warehouse
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.lake.lake import open_lake
-from kalshi_pipelines.lake.squaring import is_unused, square
+from kalshi_pipelines.lake.owner import read_owner
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.backup import BackupFailed, back_up
 from kalshi_pipelines.warehouse.copying import copy_warehouse
@@ -48,7 +49,6 @@ def backup(settings: Settings, given: argparse.Namespace) -> int:
 
 def restore(settings: Settings, given: argparse.Namespace) -> int:
     """Put a backup in the place of the warehouse, upgrade it, make it agree with the lake, and print what was done."""
-    lake = open_lake(settings)
     with opened_warehouse(settings) as engine:
         path = file_of(engine)
         if path is None:
@@ -66,11 +66,11 @@ def restore(settings: Settings, given: argparse.Namespace) -> int:
             use_write_ahead_log(engine)
             if done.identity is not None:
                 keep_identity(engine, done.identity)
-        if is_unused(lake):
+        if read_owner(open_lake(settings).store) is None:
+            # The lake is unused, or an older version wrote it.
+            move_older_history(settings, engine)
             return 0
-        squared = square(lake, engine, print)
-    print(squared)
-    return 1 if squared.has_problems else 0
+        return square_with_lake(settings, engine)
 
 
 def copy(settings: Settings, given: argparse.Namespace) -> int:

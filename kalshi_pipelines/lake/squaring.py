@@ -10,10 +10,8 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES
-from kalshi_pipelines.lake.datasets import DATASETS
 from kalshi_pipelines.lake.history import publish_again, publish_history
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.owner import read_owner
 from kalshi_pipelines.lake.publishing import PublishedFile
 from kalshi_pipelines.lake.rebuilding import Rebuilt, rebuild_manifest
 
@@ -44,11 +42,6 @@ class Squared:
         lines += list(manifest.problems)
         lines += [f"{file.path}: {file.added:,} rows of the warehouse added" for file in self.published]
         return "\n".join(lines)
-
-
-def is_unused(lake: Lake) -> bool:
-    """Return whether a lake has neither an owner nor a file."""
-    return read_owner(lake.store) is None and not any(lake.store.paths(dataset) for dataset in DATASETS)
 
 
 def square(lake: Lake, engine: sa.Engine, report: Report, *, take_over: bool = False) -> Squared:

@@ -5,7 +5,7 @@ archiving, so that a corrected settlement time never makes a second row.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import sqlalchemy as sa
@@ -97,6 +97,15 @@ def _archive_day(inputs: UpkeepInputs, day: dt.date) -> int:
         return 0
     remember_archived(inputs.engine, day, rows.versions)
     return len(rows.versions)
+
+
+def archive_again(engine: sa.Engine, days: Iterable[dt.date]) -> None:
+    """Let the next upkeep archive the markets of some days again, because the lake has lost the files of these days."""
+    numbers = sorted({day_number(day) for day in days})
+    for first in range(0, len(numbers), ROWS_AT_ONCE):
+        lost = settlements.c.archived_day.in_(numbers[first : first + ROWS_AT_ONCE])
+        with writing(engine) as connection:
+            connection.execute(sa.update(settlements).where(lost).values(archived_day=None, archived_us=None))
 
 
 def remember_archived(engine: sa.Engine, day: dt.date, versions: Mapping[str, int]) -> None:

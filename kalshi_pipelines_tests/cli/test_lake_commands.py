@@ -14,7 +14,9 @@ from kalshi_pipelines.lake.spanning import read_history
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import lake_files, warehouse_identity
 from kalshi_pipelines_tests.support.lake.lakes import MIDNIGHT_US, add_quotes, lake_rows, local_lake, start_history
+from kalshi_pipelines_tests.support.upkeep.older import OLDER, fill_older
 from kalshi_pipelines_tests.support.warehouse.command_line import kalshi_pipelines
+from kalshi_pipelines_tests.support.warehouse.revisions import open_database
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -186,3 +188,31 @@ def test_new_warehouse_takes_over_the_lake_only_on_request(place: Place) -> None
     done = kalshi_pipelines(place.folder, "rebuild-lake", "--take-over")
     assert done.returncode == 0, done.stderr
     assert place.times() == [0, HOUR]
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Place, list[int]]:
+    """Return a place with a warehouse and a lake of an older version, and the times of all quotes, sorted."""
+    place = Place(tmp_path)
+    place.environment.mkdir(parents=True)
+    with open_database(f"sqlite:///{place.warehouse}", monkeypatch) as made:
+        made.upgrade(OLDER)
+        rows = fill_older(made, place.lake)["price_snapshots"]
+    return place, sorted(row["observed_us"] - MIDNIGHT_US for row in rows)
+
+
+def test_restored_backup_of_an_older_version_is_upgraded_and_its_history_moves(older: tuple[Place, list[int]]) -> None:
+    place, times = older
+    backup = place.backup()
+    done = kalshi_pipelines(place.folder, "restore", str(backup))
+    assert done.returncode == 0, done.stderr
+    assert "The history of an older version has moved to the lake." in done.stdout
+    assert sorted(place.times()) == times
+    # A second restore of the same backup meets the lake that the first one made.
+    newer = max(times) + DAY
+    place.add(newer)
+    place.publish()
+    done = kalshi_pipelines(place.folder, "restore", str(backup))
+    assert done.returncode == 0, done.stderr
+    assert sorted(place.times()) == [*times, newer]
+    assert kalshi_pipelines(place.folder, "lake", "verify").returncode == 0

@@ -46,7 +46,7 @@ def medians(days: Sequence[Mapping[str, Any]], wanted: range, kind: str = "night
 
 
 def figures_of(folder: Path, early: range, late: range, verdict: Mapping[str, Any]) -> dict[str, Any]:
-    """Return all figures of a year: growth, times, files, bytes, extrapolation, and what the judge found.
+    """Return all figures of a year: growth, times, files, bytes, extrapolation, and the judge's findings.
 
     Args:
         folder: Folder of the year.

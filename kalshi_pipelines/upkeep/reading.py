@@ -1,0 +1,73 @@
+"""Reading settled markets that are partly in the warehouse and partly in the lake. Each market is read once."""
+
+import datetime as dt
+from collections.abc import Collection
+
+import pyarrow as pa
+import sqlalchemy as sa
+
+from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
+from kalshi_pipelines.lake.duckdb_views import SpanningView, with_date
+from kalshi_pipelines.lake.lake import Lake
+from kalshi_pipelines.lake.manifest import lake_files_of
+from kalshi_pipelines.lake.reading import RowSelection
+from kalshi_pipelines.lake.spanning import read_spanning
+from kalshi_pipelines.units import trading_day
+from kalshi_pipelines.upkeep.archive_rows import last_recorded, settled_markets
+from kalshi_pipelines.upkeep.archiving import day_of_number, in_partition
+from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
+
+
+def read_settled_markets(
+    lake: Lake,
+    engine: sa.Engine,
+    start_us: int | None = None,
+    end_us: int | None = None,
+    tickers: Collection[str] | None = None,
+) -> pa.RecordBatchReader:
+    """Return the newest record of each settled market, day after day.
+
+    Args:
+        lake: The lake of the warehouse.
+        engine: The warehouse.
+        start_us: First time of settlement to read, in microseconds; None for no limit.
+        end_us: Time of settlement before which to read, in microseconds; None for no limit.
+        tickers: Tickers to read; None for all.
+
+    Raises:
+        LakeFileChanged: While reading, a file of the manifest is missing or different.
+        LakeUnavailable: While reading, the lake cannot be read.
+    """
+    selection = RowSelection(SETTLED_MARKETS, start_us, end_us, tickers)
+    return read_spanning(lake, engine, selection, _days(engine), lambda day: _waiting(engine, day))
+
+
+def settled_view(engine: sa.Engine) -> SpanningView:
+    """Return the records that the lake may not have in their newest version, and the files that the lake has."""
+    parts = [
+        with_date(pa.Table.from_batches(_waiting(engine, day), SETTLED_MARKETS.schema), day)
+        for day in sorted(_days(engine))
+    ]
+    waiting = pa.concat_tables([with_date(SETTLED_MARKETS.schema.empty_table(), dt.date.min), *parts])
+    # The manifest must be read after the rows of the warehouse, as ``lake.spanning`` explains.
+    paths = tuple(file.path for file in lake_files_of(engine, SETTLED_MARKETS.name) if file.sha256 is not None)
+    return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key)
+
+
+def _waiting(engine: sa.Engine, day: dt.date) -> list[pa.RecordBatch]:
+    return list(settled_markets(engine, in_partition(day) & _is_waiting(engine)))
+
+
+def _is_waiting(engine: sa.Engine) -> sa.ColumnElement[bool]:
+    """Return the condition that the lake may not have the newest record of a settled market."""
+    columns = settlements.c
+    return sa.or_(columns.archived_us.is_(None), columns.archived_us < last_recorded(engine))
+
+
+def _days(engine: sa.Engine) -> set[dt.date]:
+    joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
+    joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
+    columns = (settlements.c.settled_us, settlements.c.archived_day)
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(*columns).select_from(joined).where(_is_waiting(engine)))
+        return {trading_day(settled) if number is None else day_of_number(number) for settled, number in found}
