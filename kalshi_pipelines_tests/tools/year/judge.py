@@ -178,13 +178,12 @@ def _compare_settlements(verdict: Verdict, truth: sqlite3.Connection, data: Path
     in_sql, in_lake = _sql_settlements(data), _lake_settlements(verdict, data)
     verdict.compared["settlements in SQL"], verdict.compared["settlements in the lake"] = len(in_sql), len(in_lake)
     last_night = max((look.number for look in looks if look.kind == "nightly" and look.is_complete), default=0)
-    query = "SELECT ticker, settled_us, result, value FROM settlements WHERE look <= ?"
     shown: dict[str, tuple[Any, ...]] = {}
-    for ticker, *rest in truth.execute(query, (last_night,)):
+    for ticker, look, *rest in truth.execute("SELECT ticker, look, settled_us, result, value FROM settlements"):
         shown[ticker] = tuple(rest)
         verdict.compared["settlements shown"] += 1
         places = [place[ticker] for place in (in_sql, in_lake) if ticker in place]
-        if not places:
+        if not places and look <= last_night:
             verdict.blame("settlements: lost", f"{ticker} {rest}")
         for found in places:
             if found != tuple(rest):

@@ -103,12 +103,15 @@ class TruthFile:
                 self._note("books", market.ticker, EMPTY_BOOK, replace(look, is_complete=False))
             if market.ticker in self._beyond or (is_settled and market.ticker in self._final):
                 continue
-            if market.status != "active" and look.kind != "nightly":
+            # A snapshot reads the open markets. It may also ask for others by ticker, if it knows them.
+            is_listed = market.status == "active" or look.kind == "nightly"
+            if not is_listed and market.ticker not in self._known["quotes"]:
                 continue
-            if is_settled and not self._settle(look, market):
+            of_market = look if is_listed else replace(look, is_complete=False)
+            if is_settled and not self._settle(of_market, market):
                 continue
             changed["seen"] += 1
-            changed["quotes"] += self._note("quotes", market.ticker, quote_text(market), look)
+            changed["quotes"] += self._note("quotes", market.ticker, quote_text(market), of_market)
             if market.status == "active":
                 yes, no = market.own_book()
                 digest = book_digest([("yes", _levels(yes)), ("no", _levels(no))])
