@@ -11,6 +11,7 @@ from typing import Final
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.upkeep.archiving import archive_settled
 from kalshi_pipelines.upkeep.backups import remove_old_backups
+from kalshi_pipelines.upkeep.books import remove_settled_books
 from kalshi_pipelines.upkeep.history import close_past_days, publish_waiting, remove_history
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
 from kalshi_pipelines.upkeep.leaving import remove_settled
@@ -32,6 +33,7 @@ TASKS: Final[tuple[tuple[str, Task], ...]] = (
     ("publishing of history", publish_waiting),
     ("archiving of settled markets", archive_settled),
     ("retention of history", remove_history),
+    ("retention of orderbooks", remove_settled_books),
     ("retention of settled markets", remove_settled),
     ("retention of events", remove_past_events),
     ("retention of shared texts", remove_unused_texts),

@@ -49,6 +49,7 @@ def test_upkeep_removes_everything_that_may_go(place: Place, inputs: UpkeepInput
     removed = {removal.what: (removal.removed, removal.kept) for removal in report.removals}
     assert removed["history rows of quotes"] == (120, 40)
     assert removed["history rows of orderbooks"] == (40, 0)
+    assert removed["newest orderbooks"] == (13, 1)
     assert removed["settled markets"] == (6, 7)
     assert removed["events"] == (2, 4)
     assert removed["records in quarantine"] == (1, 1)

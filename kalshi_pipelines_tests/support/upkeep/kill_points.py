@@ -203,7 +203,7 @@ def problems_of(place: Place, truth: Truth) -> list[str]:
         stored = truth_of_maintained(place)
         halves = [
             f"{table.name} of {ticker} is gone"
-            for table in (tables.quotes, tables.orderbooks, tables.markets)
+            for table in (tables.quotes, tables.markets)
             for (ticker,) in stored["settled_markets"] - {(key,) for key in keys(engine, table)}
         ]
     finally:

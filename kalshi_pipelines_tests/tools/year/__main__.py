@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m kalshi_pipelines_tests.tools.year", description=__doc__)
     parser.add_argument("--days", type=int, default=365, help="number of days (default: 365)")
     parser.add_argument("--turnover", type=int, default=750, help="markets that settle per day (default: 750)")
+    parser.add_argument("--snapshots", type=int, default=3, help="snapshots per day (default: 3)")
     parser.add_argument("--kills", type=float, default=0.08, help="share of jobs that are killed (default: 0.08)")
     parser.add_argument("--seed", type=int, default=7, help="seed of the exchange and of the kills")
     parser.add_argument("--folder", type=Path, help="folder of all files (default: a temporary folder)")
@@ -49,6 +50,7 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
             folder=folder,
             days=asked.days,
             turnover=asked.turnover,
+            snapshots=asked.snapshots,
             seed=asked.seed,
             kill_share=asked.kills,
             dagster_days=dagster_days,
@@ -58,6 +60,7 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
     verdict = text_of(judge(folder))
     figures = figures_of(folder, early, late, verdict)
     figures["tables"] = sizes.measure(folder / "data" / "sandbox", tables=True)
+    figures["findings"] = sizes.findings(folder / "data" / "sandbox")
     figures["tool_seconds"] = round(time.monotonic() - began)
     figures["broken"] = broken_bars(figures)
     (folder / "result.json").write_text(json.dumps(figures, indent=1, default=repr))

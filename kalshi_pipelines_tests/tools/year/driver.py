@@ -40,6 +40,7 @@ class YearOptions:
         folder: Folder of all files. A year that was interrupted continues there.
         days: Number of days.
         turnover: Markets listed per day.
+        snapshots: Snapshots per day.
         seed: Seed of the exchange and of the kills.
         kill_share: Share of jobs that are killed.
         dagster_days: Days whose nightly job runs through ``dagster job execute``.
@@ -49,6 +50,7 @@ class YearOptions:
     folder: Path
     days: int = 365
     turnover: int = 750
+    snapshots: int = 3
     seed: int = 7
     kill_share: float = 0.08
     dagster_days: tuple[int, ...] = ()
@@ -115,8 +117,9 @@ class Year:
         midnight_us = BEGIN_US + (WARM_UP_DAYS + day) * DAY_US
         jobs = self._at(midnight_us + 6 * HOUR_US, "nightly", day)
         jobs += self._at(midnight_us + 6 * HOUR_US + 30 * MINUTE_US, "maintain", day)
-        for hour in (12, 18, 23):
-            together = ("maintain",) if hour == 18 and self._rng.random() < 0.1 else ()
+        for number in range(self.options.snapshots):
+            hour = 7 + 16 * (number + 1) // self.options.snapshots
+            together = ("maintain",) if number == 0 and self._rng.random() < 0.1 else ()
             jobs += self._at(midnight_us + hour * HOUR_US, "snapshot", day, together)
         return jobs
 

@@ -18,8 +18,10 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.execution.journal.engine import journal_url, open_journal
+from kalshi_pipelines.execution.journal.reading.tickers import named_tickers
 from kalshi_pipelines.ingest.lake_export import ingest_and_export_markets, ingest_and_export_orderbooks
-from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_series
+from kalshi_pipelines.ingest.sweeps import ALL_STATUSES, IngestInputs, ingest_events, ingest_named_series, ingest_series
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.lake.lake import open_lake
 from kalshi_pipelines.settings import Settings
@@ -85,6 +87,7 @@ def nightly(settings: Settings, engine: sa.Engine, parts: _Parts) -> None:
         inputs = _inputs(settings, engine, client)
         parts.run("series", lambda: ingest_series(inputs))
         parts.run("events", lambda: ingest_events(inputs))
+        parts.run("named series", lambda: ingest_named_series(inputs))
         _quotes_and_books(settings, inputs, parts, ALL_STATUSES)
 
 
@@ -102,10 +105,11 @@ def _quotes_and_books(settings: Settings, inputs: IngestInputs, parts: _Parts, s
 
 def maintain(settings: Settings, engine: sa.Engine, parts: _Parts) -> None:
     """Archive, publish, remove and compact, as the job ``maintain`` does."""
+    journal = open_journal(journal_url(settings))
     inputs = UpkeepInputs(
         engine=engine,
         lake=open_lake(settings),
-        protected=frozenset,
+        protected=lambda: named_tickers(journal),
         old_folder=settings.resolved_lake_dir,
         retention=Retention.from_settings(settings),
         now_us=now_us(),

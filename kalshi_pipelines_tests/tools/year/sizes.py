@@ -46,6 +46,15 @@ def measure(folder: Path, *, tables: bool = False) -> dict[str, Any]:
     return found
 
 
+def findings(folder: Path) -> list[str]:
+    """Return every finding of the contract checks, closed or not, as text."""
+    columns = "endpoint, place, kind, severity, status, before, after, openings"
+    with sqlite3.connect(f"file:{folder / 'warehouse.db'}?mode=ro", uri=True) as connection:
+        rows = connection.execute(f"SELECT {columns} FROM contract_findings").fetchall()
+    connection.close()
+    return [" ".join(map(str, row)) for row in rows]
+
+
 def _rows(connection: sqlite3.Connection) -> dict[str, int]:
     names = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
     return {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in sorted(names)}
