@@ -1,8 +1,11 @@
 """A full disk, files of another user and odd paths end in one sentence. No row is lost, and no file is left behind."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.manifest import lake_files_of
 from kalshi_pipelines.lake.removal import remove_published
 from kalshi_pipelines.lake.store import open_local
+from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines.warehouse.tables import price_snapshots
 from kalshi_pipelines_tests.support.lake.lakes import (
     MIDNIGHT_US,
@@ -80,29 +84,37 @@ def test_file_that_may_not_grow_is_one_sentence(sqlite_engine: sa.Engine, folder
     assert_repaired(sqlite_engine, folder, run, 20_000)
 
 
+@pytest.fixture
+def shared_folder() -> Iterator[Path]:
+    """A folder that every user may enter. The folders of pytest are closed to other users."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o777)
+        yield Path(name)
+
+
 @pytest.mark.parametrize("what", ["lake", "partition"])
-def test_lake_of_another_user_is_one_sentence(sqlite_engine: sa.Engine, tmp_path: Path, what: str) -> None:
-    folder = tmp_path / "lake"
-    start_history(sqlite_engine)
-    add_quotes(sqlite_engine, [MIDNIGHT_US])
-    publish_history(local_lake(folder), sqlite_engine, PRICES)
-    run = add_quotes(sqlite_engine, [MIDNIGHT_US + 1])
-    sqlite_engine.dispose()
-    for path in [tmp_path, *tmp_path.rglob("*")]:
+def test_lake_of_another_user_is_one_sentence(migrated_file: Path, shared_folder: Path, what: str) -> None:
+    folder = shared_folder / "lake"
+    shutil.copy(migrated_file, shared_folder / "warehouse.db")
+    engine = open_engine(f"sqlite:///{shared_folder / 'warehouse.db'}")
+    start_history(engine)
+    add_quotes(engine, [MIDNIGHT_US])
+    publish_history(local_lake(folder), engine, PRICES)
+    run = add_quotes(engine, [MIDNIGHT_US + 1])
+    engine.dispose()
+    for path in shared_folder.rglob("*"):
         path.chmod(0o777 if path.is_dir() else 0o666)
-    for parent in tmp_path.parents:
-        if parent.owner() != "root" or os.geteuid() == 0:
-            parent.chmod(parent.stat().st_mode | 0o111)
     closed = folder if what == "lake" else folder / "price_history" / "date=2026-11-22"
     closed.chmod(0o555)
-    told = publish_in_a_program(sqlite_engine, folder, "user")
+    told = publish_in_a_program(engine, folder, "user")
     closed.chmod(0o777)
     assert told.startswith(f"LakeUnavailable: The lake {folder} cannot be used (Permission denied). Give yourself")
     assert len(lake_rows(folder)) == 1
-    publish_history(local_lake(folder), sqlite_engine, PRICES)
-    assert exported(sqlite_engine, run)
+    publish_history(local_lake(folder), engine, PRICES)
+    assert exported(engine, run)
     assert len(lake_rows(folder)) == 2
-    assert files_in(folder) == [file.path for file in lake_files_of(sqlite_engine)]
+    assert files_in(folder) == [file.path for file in lake_files_of(engine)]
+    engine.dispose()
 
 
 @pytest.mark.parametrize("name", [b"odd\xff\xfe", b"new\nline", b"per%20cent", b"a b'c\"d", "é€".encode()])
