@@ -51,6 +51,8 @@ _STATUSES: Final = {
 _PERIOD_TICKS: Final = {1: 4, 5: 12, 15: 26, 60: 38, 240: 20}
 #: Of this many events that are added to a running exchange, one has a text of secondary rules of its own.
 _EVENTS_WITH_OWN_RULES: Final = 10
+#: Markets that are added to a running exchange have one to four paragraphs of secondary rules.
+_MOST_PARAGRAPHS: Final = 4
 _SIDES: Final = {"both": 80, "yes": 7, "no": 8, "none": 5}
 
 
@@ -232,6 +234,7 @@ class _Writer:
         event = markets[0].event
         event.updated_us = dates.created_us
         event.has_own_rules = event.number % _EVENTS_WITH_OWN_RULES == 0
+        event.paragraphs = 1 + event.series.number % _MOST_PARAGRAPHS
         for market in markets:
             market.updated_us = dates.created_us
             market.open_us = market.open_us if dates.open_us is None else dates.open_us

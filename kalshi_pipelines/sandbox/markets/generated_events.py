@@ -36,7 +36,7 @@ class GeneratedSeries(SeriesRow):
         )
         self.tags = theme.tags
         self.traded = 0
-        self._rules: str | None = None
+        self._rules: dict[int, str] = {}
 
     @property
     def source(self) -> tuple[str, str]:
@@ -53,11 +53,12 @@ class GeneratedSeries(SeriesRow):
         """Fee multiplier of the markets of the series."""
         return _HALF if self.number % 17 == 0 else _ONE
 
-    def secondary_rules(self) -> str:
-        """Return the secondary rules text, which all markets of the series share."""
-        if self._rules is None:
-            self._rules = "".join(SECONDARY_RULES).format(title=self.title, source=self.source[0])
-        return self._rules
+    def secondary_rules(self, paragraphs: int = len(SECONDARY_RULES)) -> str:
+        """Return the first paragraphs of the secondary rules text, which all markets of the series share."""
+        if paragraphs not in self._rules:
+            text = "".join(SECONDARY_RULES[:paragraphs])
+            self._rules[paragraphs] = text.format(title=self.title, source=self.source[0])
+        return self._rules[paragraphs]
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
         """Return the series as a ``Series`` object.
@@ -105,7 +106,7 @@ class EventText:
 class GeneratedEvent(EventRow):
     """An event of a generated series."""
 
-    __slots__ = ("exclusive", "has_own_rules", "listed", "number", "series", "text")
+    __slots__ = ("exclusive", "has_own_rules", "listed", "number", "paragraphs", "series", "text")
 
     def __init__(
         self,
@@ -130,14 +131,18 @@ class GeneratedEvent(EventRow):
         self.sort_key = (-created_us, ticker)
         self.listed: bytes | None = None
         self.has_own_rules = False
+        self.paragraphs = len(SECONDARY_RULES)
 
     @property
     def secondary_rules(self) -> str:
-        """Secondary rules text of the event's markets: the text of the series, in some events with a first sentence."""
-        rules = self.series.secondary_rules()
-        return (
-            f"This market is about {self.text.title} ({self.text.sub_title}). {rules}" if self.has_own_rules else rules
-        )
+        """Secondary rules text of the event's markets: the text of the series, in some events with a first sentence.
+
+        An event can have fewer paragraphs of this text. The real exchange's texts have 530 characters on average.
+        """
+        shared = self.series.secondary_rules(self.paragraphs)
+        if not self.has_own_rules:
+            return shared
+        return f"This market is about {self.text.title} ({self.text.sub_title}). {shared}"
 
     @property
     def shard(self) -> int:

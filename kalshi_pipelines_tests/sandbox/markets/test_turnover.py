@@ -1,9 +1,11 @@
 """Tests of turnover: markets are listed, open, close, settle and leave the live lists, at a steady number."""
 
 import datetime as dt
+import statistics
 from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from kalshi_pipelines import units
@@ -64,6 +66,14 @@ def test_some_events_of_a_turnover_have_rules_of_their_own() -> None:
     _let_pass(exchange, clock, 3 * DAY_US)
     own = [event for event in exchange.catalogue.events.values() if event.has_own_rules]  # type: ignore[attr-defined]
     assert 0 < len(own) < len(exchange.catalogue.events) / 4
+
+
+def test_rules_of_a_turnover_have_the_lengths_that_were_seen() -> None:
+    exchange, clock = _exchange()
+    _let_pass(exchange, clock, 3 * DAY_US)
+    bodies = [orjson.loads(market.json()) for market in exchange.catalogue.markets.values()]
+    assert statistics.fmean(len(body["rules_secondary"]) for body in bodies) == pytest.approx(530, rel=0.2)
+    assert statistics.fmean(len(body["rules_primary"]) for body in bodies) == pytest.approx(150, rel=0.2)
 
 
 def test_turnover_with_a_state_file_is_refused(tmp_path: Path) -> None:
