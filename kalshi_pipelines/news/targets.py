@@ -13,7 +13,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.news.untrusted import plain_text
-from kalshi_pipelines.warehouse.tables import events, markets, quotes, tracked_items, watermarks
+from kalshi_pipelines.warehouse.tables import UNSETTLED, events, markets, quotes, tracked_items, watermarks
 
 MOST_QUERY: Final = 200
 MOST_QUERIES: Final = 5
@@ -120,6 +120,7 @@ def _most_traded(connection: sa.Connection, count: int) -> list[Target]:
         .join(events, market.event_ticker == event.event_ticker)
         .where(
             market.status == "active",
+            UNSETTLED,
             market.mve_collection_ticker.is_(None),
             quote.volume_24h_centicontracts > 0,
             sa.not_(event.is_placeholder),

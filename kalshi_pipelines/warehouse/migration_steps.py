@@ -33,11 +33,16 @@ def dialect() -> str:
 
 
 @contextmanager
-def changed_table(name: str) -> Iterator[BatchOperations]:
+def changed_table(name: str, *, with_rowid: bool | None = None) -> Iterator[BatchOperations]:
     """Yield a batch of changes for a table: ALTER statements on Postgres, a rebuilt table on SQLite.
 
     The rebuilt table keeps all rows, and every column, key, constraint, index and trigger that the database has. This
     includes indexes and triggers that the user added.
+
+    Args:
+        name: The table to change.
+        with_rowid: Whether the table rebuilt on SQLite has row numbers, without which its rows lie in the tree of the
+            primary key; None keeps what the table has.
     """
     if dialect() == "postgresql":
         with op.batch_alter_table(name, recreate="never") as batch:
@@ -49,7 +54,8 @@ def changed_table(name: str) -> Iterator[BatchOperations]:
         there = sa.Table(name, sa.MetaData(), autoload_with=op.get_bind(), resolve_fks=False)
     there.indexes.clear()
     attached = op.get_bind().execute(_ATTACHED, {"name": name}).all()
-    with op.batch_alter_table(name, recreate="always", copy_from=there, table_kwargs={"sqlite_strict": True}) as batch:
+    options = {"sqlite_strict": True} | ({} if with_rowid is None else {"sqlite_with_rowid": with_rowid})
+    with op.batch_alter_table(name, recreate="always", copy_from=there, table_kwargs=options) as batch:
         yield batch
     for (statement,) in attached:
         op.execute(sa.text(statement.replace(":", "\\:")))

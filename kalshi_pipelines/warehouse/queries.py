@@ -6,7 +6,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.warehouse.bulk import wanted_keys
-from kalshi_pipelines.warehouse.tables import SHARED_TEXTS, events, markets, quotes, rule_texts
+from kalshi_pipelines.warehouse.tables import SHARED_TEXTS, UNSETTLED, events, markets, quotes, rule_texts
 
 #: Columns of bookkeeping, which say nothing about a market.
 _LEFT_OUT: Final = frozenset(
@@ -33,6 +33,8 @@ def market_query(
     )
     if status is not None:
         query = query.where(markets.c.status.in_(status))
+        if "finalized" not in status:
+            query = query.where(UNSETTLED)
     return _of_tickers(query, markets.c.ticker, tickers, dialect)
 
 

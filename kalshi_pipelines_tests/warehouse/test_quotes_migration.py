@@ -160,3 +160,14 @@ def test_downgrade_is_refused_for_a_market_without_quote(database: Database) -> 
     with pytest.raises(DowngradeWouldLoseRows, match="markets holds rows"):
         database.downgrade("0013")
     assert database.rows() == before
+
+
+def test_rows_of_settled_markets_need_little_room(database: Database) -> None:
+    database.upgrade("0014")
+    schema = database.schema()
+    indexes = {what.rsplit(".")[-1].split()[-1]: str(how) for what, how in schema.items() if what.startswith("index")}
+    assert "ix_settlements_settled_us" not in indexes
+    assert "finalized" in indexes["ix_markets_status_close_time_us"]
+    if database.engine.dialect.name == "sqlite":
+        assert schema["table settlements"] == "STRICT, WITHOUT ROWID"
+        assert schema["table rule_texts"] == "STRICT"

@@ -3,6 +3,9 @@
 A quote changes hundreds of times as often as the facts of its market, and the facts are ten times as long. Long texts
 such as secondary rules are the same for many markets. The newest book of a market was looked up in the whole history.
 
+Settlements become smaller, because most rows of a warehouse belong to settled markets: no row numbers on SQLite, and no
+index of times beside that of the markets. The index of statuses leaves finalized markets out.
+
 Every market that is finalized with a settlement value gets a settlement, unless it has one. A market whose values the
 table of settlements refuses gets none.
 
@@ -108,6 +111,7 @@ def upgrade() -> None:
     _move_quotes_out()
     _fill_texts()
     _fill_books()
+    _shrink()
     _fill_settlements()
     _narrow_markets()
     _create_views("markets JOIN quotes USING (ticker)", "observed_us", f"({STORED_BOOKS}) AS books")
@@ -126,6 +130,7 @@ def downgrade() -> None:
         "markets", "facts_digest IS NOT NULL AND NOT EXISTS (SELECT 1 FROM quotes WHERE quotes.ticker = markets.ticker)"
     )
     _drop_views()
+    _grow()
     _widen_markets()
     columns = ", ".join(("ticker", "observed_us", "ingest_run_id", "record_digest", *BOOK))
     op.execute(
@@ -145,7 +150,6 @@ def _create_tables() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("text_digest", name=op.f("pk_rule_texts")),
         sqlite_strict=True,
-        sqlite_with_rowid=False,
     )
     op.create_table(
         "quotes",
@@ -241,6 +245,30 @@ def _fill_books() -> None:
         f"INSERT INTO orderbooks ({columns}) SELECT {columns} FROM orderbook_snapshots AS book WHERE observed_us ="
         " (SELECT max(other.observed_us) FROM orderbook_snapshots AS other WHERE other.ticker = book.ticker)"
     )
+
+
+def _shrink() -> None:
+    """Leave out what only settled markets would fill: a second index of times, row numbers, and their statuses."""
+    op.drop_index(op.f("ix_settlements_settled_us"), "settlements")
+    with changed_table("settlements", with_rowid=False):
+        pass
+    op.drop_index(op.f("ix_markets_status_close_time_us"), "markets")
+    unsettled = sa.text("status <> 'finalized'")
+    op.create_index(
+        op.f("ix_markets_status_close_time_us"),
+        "markets",
+        ["status", "close_time_us"],
+        sqlite_where=unsettled,
+        postgresql_where=unsettled,
+    )
+
+
+def _grow() -> None:
+    op.drop_index(op.f("ix_markets_status_close_time_us"), "markets")
+    op.create_index(op.f("ix_markets_status_close_time_us"), "markets", ["status", "close_time_us"])
+    with changed_table("settlements", with_rowid=True):
+        pass
+    op.create_index(op.f("ix_settlements_settled_us"), "settlements", ["settled_us"])
 
 
 def _fill_settlements() -> None:

@@ -28,7 +28,7 @@ from kalshi_pipelines.kalshi.records import Market
 from kalshi_pipelines.units import DAY_US, now_us
 from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import markets
+from kalshi_pipelines.warehouse.tables import UNSETTLED, markets
 
 StorePage = Callable[[Page], None]
 Item = TypeVar("Item")
@@ -59,13 +59,13 @@ class Gone:
 def absent_markets(
     inputs: IngestInputs, statuses: Collection[str], met: MetKeys, *, is_full: bool
 ) -> tuple[list[AbsentMarket], int]:
-    """Return the stored markets of some statuses that were not met, and how many markets were expected.
+    """Return the stored markets of some live statuses that were not met, and how many markets were expected.
 
     A full sweep expects combos even if the inputs leave them out of the lists: combos that were once stored must not
     stay live for ever. It also asks again for markets that have been missing for less than a week.
     """
     columns = markets.c
-    wanted = [columns.status.in_(statuses), ~columns.is_placeholder]
+    wanted = [columns.status.in_(statuses), UNSETTLED, ~columns.is_placeholder]
     if is_full:
         again = columns.missing_since_us >= now_us() - _ASKED_AGAIN_US
         wanted.append(sa.or_(columns.missing_since_us.is_(None), again))

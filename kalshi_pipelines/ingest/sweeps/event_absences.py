@@ -21,7 +21,7 @@ from kalshi_pipelines.kalshi.records import Event
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import events, markets
+from kalshi_pipelines.warehouse.tables import UNSETTLED, events, markets
 
 _OPEN: Final = "status=open"
 
@@ -53,7 +53,7 @@ def live_events() -> sa.Select[str]:
     event = sa.func.coalesce(columns.event_ticker, "")
     return (
         sa.select(event)
-        .where(columns.status.in_(LIVE_STATUSES), columns.mve_collection_ticker.is_(None))
+        .where(columns.status.in_(LIVE_STATUSES), UNSETTLED, columns.mve_collection_ticker.is_(None))
         .where(columns.missing_since_us.is_(None), ~columns.is_placeholder)
         .distinct()
         .order_by(event)

@@ -13,7 +13,7 @@ from kalshi_pipelines.ingest.sweeps.market_states import market_states
 from kalshi_pipelines.kalshi import client
 from kalshi_pipelines.kalshi.decoding import record_key
 from kalshi_pipelines.kalshi.records import Orderbook
-from kalshi_pipelines.warehouse.tables import markets
+from kalshi_pipelines.warehouse.tables import UNSETTLED, markets
 
 _TICKERS_AT_ONCE: Final = 5_000
 #: The largest number of markets without a book that are asked for by ticker, to learn whether they are still active.
@@ -57,7 +57,7 @@ def _wanted(inputs: IngestInputs) -> sa.ColumnElement[bool]:
     Markets adopted from a database of the older tool are placeholders until their record is read from the exchange.
     """
     columns = markets.c
-    wanted = [columns.status == "active", ~columns.is_placeholder, columns.missing_since_us.is_(None)]
+    wanted = [columns.status == "active", UNSETTLED, ~columns.is_placeholder, columns.missing_since_us.is_(None)]
     if not inputs.include_combos:
         wanted.append(columns.mve_collection_ticker.is_(None))
     return sa.and_(*wanted)
