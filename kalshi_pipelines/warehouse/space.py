@@ -65,7 +65,13 @@ def optimize(engine: sa.Engine) -> None:
         if engine.dialect.name == "sqlite":
             database = sqlite_driver(connection)
             database.execute(f"PRAGMA analysis_limit = {_ANALYSIS_LIMIT}")
-            database.execute("PRAGMA optimize").fetchall()
+            # Outside a write transaction, SQLite would not wait for another writer, but fail at once. Upkeep runs
+            # beside the ingests of market data.
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                database.execute("PRAGMA optimize").fetchall()
+            finally:
+                database.execute("COMMIT")
         else:
             connection.execute(sa.text("ANALYZE"))
 

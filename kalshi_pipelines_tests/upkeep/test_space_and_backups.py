@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from kalshi_pipelines.upkeep.backups import remove_old_backups
 from kalshi_pipelines.upkeep.space import release_space
 from kalshi_pipelines.warehouse.backup import back_up
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.space import space_of
+from kalshi_pipelines.warehouse.space import optimize, space_of
 from kalshi_pipelines.warehouse.tables import ingest_runs, quarantine
 from kalshi_pipelines_tests.support.upkeep.tasks import counts, upkeep_inputs
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, numbered
@@ -130,3 +131,24 @@ def test_all_but_the_newest_backups_leave(sqlite_engine: sa.Engine) -> None:
 
 def test_postgres_has_no_backups_to_remove(postgres_engine: sa.Engine) -> None:
     assert remove_old_backups(upkeep_inputs(postgres_engine)) == []
+
+
+def test_statistics_are_updated_after_another_writer_is_done(sqlite_engine: sa.Engine) -> None:
+    grow(sqlite_engine)
+    began, is_over = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with closing(sqlite3.connect(str(sqlite_engine.url.database), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            began.set()
+            is_over.wait(0.5)
+            other.execute("COMMIT")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    began.wait()
+    optimize(sqlite_engine)
+    is_over.set()
+    writer.join()
+    with sqlite_engine.connect() as connection:
+        assert sa.inspect(connection).has_table("sqlite_stat1")
