@@ -129,7 +129,7 @@ def test_any_json_is_checked_and_never_differs_from_itself(value: Any) -> None:
 
 def test_every_contract_names_its_endpoint_and_knows_its_assets() -> None:
     assert all(name == contract.endpoint for name, contract in CONTRACTS.items())
-    assert assets_of("GET /markets", "markets[].yes_bid_dollars") == ("markets", "price_snapshots")
+    assert assets_of("GET /markets", "markets[].yes_bid_dollars") == ("markets", "price_snapshots", "quotes")
     assert assets_of("GET /markets", "markets[].previous_price_dollars") == ()
     assert "price_snapshots" in assets_of("GET /markets", "markets[]")
     assert assets_of("GET /nowhere", "x") == ()

@@ -52,7 +52,7 @@ def figures_of(folder: Path, early: range, late: range, verdict: Mapping[str, An
         folder: Folder of the year.
         early: Days around day 30.
         late: The last days. Their nightly runs are compared with those of the early days.
-        verdict: What the judge found, as JSON.
+        verdict: The judge's findings, as JSON.
     """
     days = read_days(folder)
     last = days[-1]
