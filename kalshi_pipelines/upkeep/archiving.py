@@ -76,7 +76,8 @@ def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
     joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
     joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
     columns = (settlements.c.settled_us, settlements.c.archived_day)
-    # Two selects, because each has an index of its own. One select with OR would read every settled market.
+    # Two selects: the first has an index, and the second looks up the markets of recent settlements only. One select
+    # with OR would look up every settled market.
     parts = [sa.select(*columns).select_from(joined).where(each) for each in (_is_new(), _is_changed(inputs))]
     rows = sa.union_all(*parts)
     found: dict[dt.date, int] = {}

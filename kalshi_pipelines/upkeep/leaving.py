@@ -49,7 +49,9 @@ def remove_settled(inputs: UpkeepInputs) -> list[Removal]:
 
 
 def _is_old(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
-    return settlements.c.settled_us < inputs.before_us(inputs.retention.settled_days)
+    before_us = inputs.before_us(inputs.retention.settled_days)
+    # The time of the market is the same. It is named, too, because only markets have an index of these times.
+    return sa.and_(settlements.c.settled_us < before_us, markets.c.settlement_time_us < before_us)
 
 
 def _settled() -> Any:  # noqa: ANN401  # SQLAlchemy's joins have no public common type
