@@ -61,6 +61,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         DuckDBMissing (lake.duckdb_views)
         ConflictingRows (lake.errors)
         LakeFileChanged (lake.errors)
+        LakeLost (lake.errors)
         LakeOfAnotherWarehouse (lake.errors)
         LakeUnavailable (lake.errors)
         RowsNotInLake (lake.errors)

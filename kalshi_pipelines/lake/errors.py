@@ -37,6 +37,10 @@ class LakeOfAnotherWarehouse(ExpectedError):
     """The lake belongs to another warehouse or environment, or nobody knows to whom. Nothing was written."""
 
 
+class LakeLost(ExpectedError):
+    """The lake is empty, but the warehouse has published files. Nothing was written, so no second lake begins."""
+
+
 class LakeFileChanged(ExpectedError):
     """A file of the lake is not the file that the manifest describes. Nothing was written."""
 

@@ -78,6 +78,13 @@ def lake_files_of(
         return [_lake_file(row) for row in connection.execute(query)]
 
 
+def count_published(engine: sa.Engine) -> int:
+    """Return the number of files that the lake must have."""
+    query = sa.select(sa.func.count()).select_from(lake_files).where(lake_files.c.sha256.is_not(None))
+    with engine.connect() as connection:
+        return connection.scalar(query) or 0
+
+
 def find_lake_file(engine: sa.Engine, slot: Slot) -> LakeFile | None:
     """Return the manifest's row of a slot, or None if the slot has no file."""
     with engine.connect() as connection:

@@ -6,6 +6,7 @@ files of the first one, or replace them.
 
 import json
 import secrets
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.datasets import DATASETS
-from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse
+from kalshi_pipelines.lake.errors import LakeLost, LakeOfAnotherWarehouse
 from kalshi_pipelines.lake.store import Store
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import place_of, writing
@@ -86,19 +87,39 @@ def read_owner(store: Store) -> Owner | None:
         ) from None
 
 
-def claim(store: Store, unfinished: Path, warehouse_id: str, environment: str) -> Owner:
+def claim(
+    store: Store,
+    unfinished: Path,
+    warehouse_id: str,
+    environment: str,
+    count_published: Callable[[], int] = lambda: 0,
+) -> Owner:
     """Return the mark of this warehouse's lake. An empty lake becomes the lake of this warehouse.
+
+    Args:
+        store: The lake.
+        unfinished: Folder of this computer for unfinished files.
+        warehouse_id: Id of the warehouse.
+        environment: The exchange of its data.
+        count_published: Returns the number of files that the lake must have; 0 if it may be new.
 
     Raises:
         LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment, or has files and no mark.
+        LakeLost: The lake is empty, but the warehouse has published files.
     """
     owner = read_owner(store)
     if owner is None:
         if any(store.paths(dataset) for dataset in DATASETS):
             raise LakeOfAnotherWarehouse(
                 f"The lake {store.place} has files but no {MARK}, so its owner is unknown.",
-                f"Run `dagster job execute -m kalshi_pipelines -j migrate` if an older version wrote it. "
-                f"{_ANOTHER_PLACE} if not.",
+                f"Run `dagster job execute -m kalshi_pipelines -j migrate` if an older version wrote it, and "
+                f"`kalshi-pipelines rebuild-lake` if {MARK} was lost. {_ANOTHER_PLACE} if neither is true.",
+            )
+        if published := count_published():
+            raise LakeLost(
+                f"The lake {store.place} is empty, but this warehouse has published {published:,} files.",
+                "Mount its disk, put its files back, or correct KALSHI_LAKE_DIR or KALSHI_LAKE_URL. "
+                "If the files are lost, run `kalshi-pipelines rebuild-lake`.",
             )
         owner = Owner(new_id(), warehouse_id, environment, LAYOUT)
         write_owner(store, owner, unfinished)

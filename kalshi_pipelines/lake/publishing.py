@@ -26,6 +26,7 @@ from kalshi_pipelines.lake.errors import LakeFileChanged, LakeUnavailable, expla
 from kalshi_pipelines.lake.manifest import (
     LakeFile,
     Slot,
+    count_published,
     forget_intent,
     lake_files_of,
     record_intent,
@@ -178,11 +179,12 @@ def hold_lake(engine: sa.Engine, store: Store, environment: str) -> Iterator[Lak
 
     Raises:
         LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
+        LakeLost: The lake is empty, but the manifest has files.
         LakeUnavailable: The lake cannot be read or written.
     """
     with wait_for_work_lock(engine, LAKE_WORK), store.hold() as unfinished:
         warehouse_id = identify_warehouse(engine, environment)
-        owner = claim(store, unfinished, warehouse_id, environment)
+        owner = claim(store, unfinished, warehouse_id, environment, lambda: count_published(engine))
         writer = LakeWriter(engine, store, unfinished, owner.lake_id)
         writer.recover()
         yield writer

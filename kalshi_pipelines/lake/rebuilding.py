@@ -15,7 +15,7 @@ from kalshi_pipelines.lake.datasets import DATASETS
 from kalshi_pipelines.lake.errors import LakeFileChanged, LakeUnavailable, explain_file_errors
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.manifest import Slot, find_lake_file, forget_file, lake_files_of, record_published
-from kalshi_pipelines.lake.owner import claim, identify_warehouse, read_owner, write_owner
+from kalshi_pipelines.lake.owner import LAYOUT, Owner, claim, identify_warehouse, read_owner, write_owner
 from kalshi_pipelines.lake.parquet import Contents, check_file, lake_id_of
 from kalshi_pipelines.lake.publishing import LAKE_WORK
 from kalshi_pipelines.lake.store import FetchedFile
@@ -75,9 +75,22 @@ def rebuild_manifest(lake: Lake, engine: sa.Engine, *, take_over: bool = False) 
 def _own(lake: Lake, engine: sa.Engine, unfinished: Path, *, take_over: bool) -> str:
     warehouse_id = identify_warehouse(engine, lake.environment)
     owner = read_owner(lake.store)
+    if owner is None and (lake_id := _proven_lake_id(lake, engine)):
+        owner = Owner(lake_id, warehouse_id, lake.environment, LAYOUT)
+        write_owner(lake.store, owner, unfinished)
     if take_over and owner is not None and owner.environment == lake.environment:
         write_owner(lake.store, replace(owner, warehouse_id=warehouse_id), unfinished)
     return claim(lake.store, unfinished, warehouse_id, lake.environment).lake_id
+
+
+def _proven_lake_id(lake: Lake, engine: sa.Engine) -> str | None:
+    """Return the id of a lake that has lost its mark, if the manifest proves that it is this warehouse's lake."""
+    for file in lake_files_of(engine):
+        with lake.store.fetch(file.path) as found, explain_file_errors(lake.place):
+            if found is not None and found.sha256 in file.hashes:
+                with found.open() as source:
+                    return lake_id_of(source)
+    return None
 
 
 def _record(lake: Lake, engine: sa.Engine, path: str, lake_id: str) -> bool:

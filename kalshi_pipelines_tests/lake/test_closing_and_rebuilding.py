@@ -141,6 +141,29 @@ def test_no_lake_of_another_environment_is_taken_over(sqlite_engine: sa.Engine, 
         rebuild_manifest(local_lake(folder, "prod"), sqlite_engine, take_over=True)
 
 
+def test_lost_mark_is_written_again_for_the_owner_only(
+    sqlite_engine: sa.Engine, postgres_engine: sa.Engine, folder: Path
+) -> None:
+    for each in (sqlite_engine, postgres_engine):
+        start_history(each)
+    publish(sqlite_engine, folder, 0)
+    mark = (folder / "lake.json").read_bytes()
+    (folder / "lake.json").unlink()
+    with pytest.raises(LakeOfAnotherWarehouse):
+        rebuild_manifest(local_lake(folder), postgres_engine, take_over=True)
+    assert rebuild_manifest(local_lake(folder), sqlite_engine).unchanged == (TODAY,)
+    assert (folder / "lake.json").read_bytes() == mark
+
+
+def test_rebuilding_begins_a_new_lake_where_every_file_was_lost(engine: sa.Engine, folder: Path) -> None:
+    start_history(engine)
+    publish(engine, folder, 0)
+    shutil.rmtree(folder)
+    assert rebuild_manifest(local_lake(folder), engine).missing == (TODAY,)
+    publish(engine, folder, 1)
+    assert len(lake_rows(folder)) == 1
+
+
 def test_rebuilt_row_of_an_interrupted_publish_describes_the_file(sqlite_engine: sa.Engine, folder: Path) -> None:
     start_history(sqlite_engine)
     publish(sqlite_engine, folder, 0)

@@ -8,11 +8,12 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import PRICES
-from kalshi_pipelines.lake.errors import LakeOfAnotherWarehouse
+from kalshi_pipelines.lake.errors import LakeLost, LakeOfAnotherWarehouse
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.parquet import lake_id_of
 from kalshi_pipelines.lake.removal import remove_published
 from kalshi_pipelines.lake.store import open_local
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.retirement import WarehouseRetired, copying_sentence, retire
 from kalshi_pipelines.warehouse.tables import price_snapshots, warehouse_identity
@@ -83,6 +84,22 @@ def test_files_without_a_mark_are_refused(sqlite_engine: sa.Engine, folder: Path
     (folder / "lake.json").unlink()
     with pytest.raises(LakeOfAnotherWarehouse, match=r"has files but no lake\.json"):
         publish_history(local_lake(folder), sqlite_engine, PRICES)
+
+
+def test_empty_place_is_refused_once_files_were_published(engine: sa.Engine, folder: Path) -> None:
+    start_history(engine)
+    add_quotes(engine, [MIDNIGHT_US])
+    publish_history(local_lake(folder), engine, PRICES)
+    away = folder.rename(folder.with_name("away"))
+    run = add_quotes(engine, [MIDNIGHT_US + DAY_US])
+    for _ in range(2):
+        with pytest.raises(LakeLost, match="is empty, but this warehouse has published 1 files"):
+            publish_history(local_lake(folder), engine, PRICES)
+    assert not exported(engine, run)
+    shutil.rmtree(folder)
+    away.rename(folder)
+    publish_history(local_lake(folder), engine, PRICES)
+    assert len(lake_rows(folder)) == 2
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"lake_id": 1, "layout": "x"}', "\udcff"])
