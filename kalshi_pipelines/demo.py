@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.sandbox.process import SandboxOptions, running_sandbox
 from kalshi_pipelines.settings import Environment, Settings
-from kalshi_pipelines.units import SECOND_US
+from kalshi_pipelines.units import SECOND_US, now_us
 from kalshi_pipelines.variables.spelling import setting_of
 from kalshi_pipelines.warehouse.engine import make_writable_folder, open_engine, place_of
 from kalshi_pipelines.warehouse.tables import (
@@ -177,27 +177,32 @@ def _run_nightly(settings: Settings, environment: Mapping[str, str], folder: Pat
     log = settings.data_dir / settings.environment / "nightly.log"
     command = _dagster("job", "execute", "-m", "kalshi_pipelines", "-j", "nightly")
     print(f"Running: dagster {' '.join(command[3:])}", flush=True)
-    started = time.monotonic()
+    started, started_us = time.monotonic(), now_us()
     with log.open("w") as output:
         code = _run_to_its_end(command, environment, folder, output)
     if code:
         print(f"The run failed. The last lines of {log}:\n", file=sys.stderr)
         print("\n".join(log.read_text().splitlines()[-_LOG_LINES_SHOWN:]), file=sys.stderr)
         return code
-    print(_summary(settings, log, time.monotonic() - started))
+    print(_summary(settings, log, started_us, time.monotonic() - started))
     return 0
 
 
-def _summary(settings: Settings, log: Path, seconds: float) -> str:
+def _summary(settings: Settings, log: Path, started_us: int, seconds: float) -> str:
     engine = open_engine(settings.resolved_warehouse_url)
     lines = ["", f"{'':<14}{'read':>10}{'written':>10}{'unchanged':>11}{'rejected':>10}{'seconds':>9}"]
     with engine.connect() as connection:
         for subject in (*SUBJECTS, "news_articles"):
+            # The nightly job may read a subject twice: events that only a market names are read after the markets.
             runs = ingest_runs.c
+            counts = (runs.records_read, runs.records_written, runs.records_unchanged, runs.records_rejected)
             run = connection.execute(
-                sa.select(ingest_runs).where(runs.subject == subject).order_by(runs.ingest_run_id.desc()).limit(1)
+                sa.select(
+                    *(sa.func.sum(count).label(count.name) for count in counts),
+                    sa.func.sum(runs.finished_us - runs.started_us).label("took_us"),
+                ).where(runs.subject == subject, runs.started_us >= started_us)
             ).one()
-            took = (run.finished_us - run.started_us) / SECOND_US
+            took = run.took_us / SECOND_US
             lines.append(
                 f"{subject:<14}{run.records_read:>10,}{run.records_written:>10,}{run.records_unchanged:>11,}"
                 f"{run.records_rejected:>10,}{took:>9.1f}"

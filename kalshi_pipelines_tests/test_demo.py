@@ -1,12 +1,13 @@
 """``make demo`` and ``make dev`` report their results and are harmless in any shell."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psutil
@@ -49,7 +50,11 @@ def test_demo_prints_counts_and_places_of_the_stored_data(folder: Path) -> None:
         "make dev",
     ):
         assert part in finished.stdout
-    assert (folder / "data" / "sandbox" / "warehouse.db").exists()
+    with closing(sqlite3.connect(folder / "data" / "sandbox" / "warehouse.db")) as connection:
+        ((stored,),) = connection.execute("SELECT count(*) FROM events").fetchall()
+    written = re.search(r"^events +[\d,]+ +([\d,]+)", finished.stdout, re.MULTILINE)
+    assert written is not None
+    assert written[1] == f"{stored:,}"
     folders = [process.info["cwd"] or "" for process in psutil.process_iter(["cwd"])]
     assert [each for each in folders if Path(each).is_relative_to(folder)] == []
 

@@ -51,7 +51,7 @@ def list_files(settings: Settings, given: argparse.Namespace) -> int:
         require_head(engine)
         lake = open_lake(settings)
         files = lake.files(engine, dataset)
-    print(f"{'rows':>12} {'bytes':>14} {'status':<10} {'newest row':<16} file")
+    print(f"{'rows':>12} {'bytes':>14} {'status':<10} {'newest row, UTC':<16} file")
     for file in files:
         last = file.contents.last_us
         newest = f"{instant(last):%Y-%m-%d %H:%M}" if last is not None else ""

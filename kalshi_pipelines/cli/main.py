@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_copying(commands)
     _add_lake(commands)
     maintain = commands.add_parser("maintain", help="report what upkeep would remove and what stays, or remove it")
-    maintain.add_argument("--for-real", action="store_true", help="remove it; without this, nothing is changed")
+    maintain.add_argument(
+        "--for-real", action="store_true", help="remove what is reported; without this option, nothing is changed"
+    )
     maintain.set_defaults(do=upkeep_commands.maintain)
     return parser
 
@@ -71,7 +73,8 @@ def _add_backup_and_restore(commands: "argparse._SubParsersAction[argparse.Argum
         "--to",
         type=Path,
         metavar="FOLDER",
-        help="the folder of the copy (default: beside a SQLite warehouse, or the environment's data folder)",
+        help="the folder of the copy (default: beside a SQLite warehouse, where `maintain` keeps only the newest, or "
+        "the environment's data folder)",
     )
     backup.set_defaults(do=warehouse_commands.backup)
     restore = commands.add_parser(

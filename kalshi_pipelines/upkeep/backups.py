@@ -1,4 +1,4 @@
-"""Retention of the backups that upgrades made beside a SQLite warehouse."""
+"""Retention of the backups beside a SQLite warehouse: those of upgrades, and those that a person made there."""
 
 import glob
 from pathlib import Path

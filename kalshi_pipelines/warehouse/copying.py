@@ -236,9 +236,9 @@ def _require_empty_target(target: sa.Engine, *, may_be_filled: bool) -> bool:
                 if may_be_filled:
                     return False
     except CannotBeUpgraded as error:
-        raise CopyRefused(f"{error.problem} Nothing was copied.", "Copy to an empty database.") from None
+        raise CopyRefused(f"{error.problem} Nothing was written.", "Name an empty database.") from None
     raise CopyRefused(
-        f"{place_of(target)} holds data already ({found}), so nothing was copied into it.", "Copy to an empty database."
+        f"{place_of(target)} holds data already ({found}), so nothing was written to it.", "Name an empty database."
     )
 
 

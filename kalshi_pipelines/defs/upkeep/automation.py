@@ -22,8 +22,6 @@ from kalshi_pipelines.upkeep.maintain import require_complete
 from kalshi_pipelines.upkeep.removals import Removal, UpkeepReport
 from kalshi_pipelines.warehouse.space import space_of
 
-_COLUMNS: Final = ("what", "removed", "stays", "rule", "note")
-
 
 class UpkeepConfig(dg.Config):
     """Run config of upkeep."""
@@ -37,7 +35,7 @@ class UpkeepConfig(dg.Config):
 def keep_up(
     context: dg.OpExecutionContext, config: UpkeepConfig, warehouse: WarehouseResource, journal: JournalResource
 ) -> Iterator[dg.AssetObservation]:
-    """Remove what is old from SQL, the folder of backups and Dagster's storage, or report what would be removed.
+    """Remove old rows from SQL, old backups, and old records of Dagster, or report what would be removed.
 
     Nothing leaves SQL for the lake before the lake's file is verified.
     """
@@ -73,17 +71,18 @@ def keep_up(
 
 def _metadata(report: UpkeepReport, warehouse: WarehouseResource) -> dict[str, Any]:
     space = space_of(warehouse.engine)
+    columns = ("what", "would remove" if report.is_dry_run else "removed", "stays", "rule", "note")
+    rows = [dict(zip(columns, _values(removal), strict=True)) for removal in report.removals]
     return {
         "upkeep": "dry run, nothing was changed" if report.is_dry_run else "done",
-        "removed and kept": text_table(_COLUMNS, [_row(removal) for removal in report.removals]),
+        "rows and files": text_table(columns, rows),
         "failed tasks": ", ".join(problem.task for problem in report.problems) or "none",
         **({"warehouse bytes": space.bytes, "warehouse free bytes": space.free_bytes} if space else {}),
     }
 
 
-def _row(removal: Removal) -> dict[str, str]:
-    values = (removal.what, f"{removal.removed:,}", f"{removal.kept:,}", removal.rule, removal.note)
-    return dict(zip(_COLUMNS, values, strict=True))
+def _values(removal: Removal) -> tuple[str, ...]:
+    return (removal.what, f"{removal.removed:,}", f"{removal.kept:,}", removal.rule, removal.note)
 
 
 @dg.job(

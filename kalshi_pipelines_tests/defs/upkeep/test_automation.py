@@ -58,7 +58,7 @@ def test_job_started_by_hand_reports_and_changes_no_file(warehouse: WarehouseRes
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     shown = observed(result)
     assert shown["upkeep"] == "dry run, nothing was changed"
-    removed = {record.data["what"]: record.data["removed"] for record in shown["removed and kept"].records}
+    removed = {record.data["what"]: record.data["would remove"] for record in shown["rows and files"].records}
     assert removed["records in quarantine"] == "1"
 
 
