@@ -45,6 +45,8 @@ def _parse(text: str) -> SplitResult:
         )
     if url.scheme not in ("file", "s3"):
         raise InvalidSettings("KALSHI_LAKE_URL begins with neither file: nor s3:.", _EXAMPLES)
+    if "\0" in unquote(url.path):
+        raise InvalidSettings("KALSHI_LAKE_URL contains %00, which no path may contain.", _EXAMPLES)
     if url.fragment:
         raise InvalidSettings("KALSHI_LAKE_URL contains the character #.", "Percent-encode it as %23.")
     if url.scheme == "file" and (url.netloc not in ("", "localhost") or not url.path.startswith("/") or url.query):

@@ -139,6 +139,7 @@ def test_store_that_cannot_be_reached_is_one_sentence_without_secrets(
         ("s3:///lake", "names no bucket"),
         ("gs://hunter2/lake", "begins with neither file: nor s3:"),
         ("hunter2", "begins with neither file: nor s3:"),
+        ("file:///hunter2%00/lake", "contains %00"),
         ("file:hunter2", "without a full path"),
         ("file://host/lake?x=hunter2", "without a full path"),
         ("s3://bucket/lake#hunter2", "contains the character #"),
