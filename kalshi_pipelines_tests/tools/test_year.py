@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from kalshi_pipelines_tests.tools.year.figures import broken_bars
@@ -27,9 +28,10 @@ def test_some_days_with_kills_lose_and_double_no_row(tmp_path: Path) -> None:
     # The judge must notice a row that is missing, one too many, and one that is wrong.
     warehouse = tmp_path / "data" / "sandbox" / "warehouse.db"
     truth = sqlite3.connect(tmp_path / "truth.db")
-    (ticker, look) = truth.execute("SELECT ticker, max(look) FROM quotes WHERE complete").fetchone()
-    truth.execute("UPDATE quotes SET text = '1,2,3,4,5,6,7,8,9' WHERE ticker = ? AND look = ?", (ticker, look))
-    truth.execute("DELETE FROM books WHERE look = (SELECT max(look) FROM books)")
+    for table in ("quotes", "books"):
+        # Nobody kills the first job, so that each row of the first look is stored.
+        one = f"SELECT min(ticker) FROM {table} WHERE look = 1 AND complete"
+        truth.execute(f"UPDATE {table} SET text = '1,2,3,4,5,6,7,8,9' WHERE look = 1 AND ticker = ({one})")
     truth.execute("UPDATE settlements SET value = 1 WHERE rowid = 1")
     truth.commit()
     truth.close()
@@ -38,6 +40,7 @@ def test_some_days_with_kills_lose_and_double_no_row(tmp_path: Path) -> None:
         "quotes: stored what was not shown",
         "quotes: lost",
         "books: stored what was not shown",
+        "books: lost",
         "settlements: differ",
     }
 
@@ -52,3 +55,18 @@ def test_bars_of_a_year_name_each_figure_beyond_them() -> None:
         "extrapolation": {"warehouse_gb": 3.1, "lake_gb_a_year": 61},
     }
     assert len(broken_bars(figures)) == 7
+
+
+def test_interrupted_year_continues_where_it_ended(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.year", "--folder", str(tmp_path), "--no-dagster"]
+    command += ["--days", "2", "--turnover", "60", "--kills", "0"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as year:
+        # The third step of the first day is a snapshot, after which quotes have moved.
+        while not (state := tmp_path / "state.json").exists() or json.loads(state.read_text())["step"] < 3:
+            assert year.poll() is None
+            time.sleep(0.05)
+        year.kill()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    figures = json.loads((tmp_path / "result.json").read_text())
+    assert (figures["days"], figures["verdict"]["wrong"], figures["findings"]) == (2, {}, [])

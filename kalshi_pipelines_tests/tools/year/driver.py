@@ -30,6 +30,8 @@ BEGIN_US: Final = 1_767_225_600_000_000
 WARM_UP_DAYS: Final = 62
 LOOKBACK_HOURS: Final = 48
 _LONGEST_JOB_SECONDS: Final = 600
+_LONGEST_INTERRUPTED_STEP_US: Final = 20 * MINUTE_US
+_DAYS_BETWEEN_TOGETHER: Final = 10
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,15 @@ class YearOptions:
 
 @dataclass
 class _State:
+    """Progress of a year: complete days, complete steps of the next day and their jobs, and the last instant.
+
+    The progress is kept after every step. Repeating a step would let the exchange go back in time.
+    """
+
     day: int = 0
+    step: int = 0
+    at_us: int = 0
+    jobs: list[dict[str, Any]] = field(default_factory=list)
     look: int = 0
     kills: int = 0
     seconds: float = 0.0
@@ -96,6 +106,7 @@ class Year:
         self._rng = Random()
         self._http = httpx.Client(timeout=600)
         self._exchange = ""
+        self._interrupted_us = _LONGEST_INTERRUPTED_STEP_US if stored else 0
 
     def run(self) -> None:
         """Run all days that have not been run yet."""
@@ -106,22 +117,38 @@ class Year:
             while self.state.day < self.options.days:
                 began = time.monotonic()
                 day = self.state.day + 1
-                self._rng.seed(f"{self.options.seed}:{day}")
-                jobs = self._run_day(day)
-                self.state.day = day
-                self.state.seconds += time.monotonic() - began
-                self._report(day, jobs, time.monotonic() - began)
-                self._state_file.write_text(json.dumps(self.state.__dict__))
+                steps = self._steps(day)
+                while self.state.step < len(steps):
+                    self._rng.seed(f"{self.options.seed}:{day}:{self.state.step}")
+                    at_us, kind, together = steps[self.state.step]
+                    runs = self._at(at_us, kind, day, together)
+                    self.state.jobs += [{"kind": run.kind, "status": run.status, **run.measures} for run in runs]
+                    self.state.step += 1
+                    self.state.at_us = at_us
+                    self._save()
+                seconds = time.monotonic() - began
+                self.state.seconds += seconds
+                self._report(day, self.state.jobs, seconds)
+                self.state.day, self.state.step, self.state.jobs = day, 0, []
+                self._save()
 
-    def _run_day(self, day: int) -> list[JobRun]:
+    def _save(self) -> None:
+        unfinished = self._state_file.with_suffix(".unfinished")
+        unfinished.write_text(json.dumps(self.state.__dict__))
+        unfinished.replace(self._state_file)
+
+    def _steps(self, day: int) -> list[tuple[int, str, tuple[str, ...]]]:
+        """Return the steps of a day: their instants, their jobs, and the jobs that run at the same time."""
         midnight_us = BEGIN_US + (WARM_UP_DAYS + day) * DAY_US
-        jobs = self._at(midnight_us + 6 * HOUR_US, "nightly", day)
-        jobs += self._at(midnight_us + 6 * HOUR_US + 30 * MINUTE_US, "maintain", day)
+        steps: list[tuple[int, str, tuple[str, ...]]] = [
+            (midnight_us + 6 * HOUR_US, "nightly", ()),
+            (midnight_us + 6 * HOUR_US + 30 * MINUTE_US, "maintain", ()),
+        ]
         for number in range(self.options.snapshots):
             hour = 7 + 16 * (number + 1) // self.options.snapshots
-            together = ("maintain",) if number == 0 and self._rng.random() < 0.1 else ()
-            jobs += self._at(midnight_us + hour * HOUR_US, "snapshot", day, together)
-        return jobs
+            together = ("maintain",) if number == 0 and day % _DAYS_BETWEEN_TOGETHER == 0 else ()
+            steps.append((midnight_us + hour * HOUR_US, "snapshot", together))
+        return steps
 
     def _at(self, at_us: int, kind: str, day: int, together: Sequence[str] = ()) -> list[JobRun]:
         """Run a job at an instant, again after a kill unless the run is lost, and record the truth.
@@ -129,7 +156,9 @@ class Year:
         Jobs of ``together`` run at the same time.
         """
         self._post("/year/clock", to_us=at_us)
-        clock.set_simulated(self._clock, at_us)
+        # If this step was interrupted before, its rows are some seconds younger than the step.
+        clock.set_simulated(self._clock, at_us + self._interrupted_us)
+        self._interrupted_us = 0
         runs: list[JobRun] = []
         while True:
             runs += self._run_together((kind, *together), day)
@@ -215,7 +244,7 @@ class Year:
     @contextmanager
     def _running_exchange(self) -> Iterator[None]:
         """Run the exchange. If the year was interrupted, first repeat the days that are complete."""
-        at_us = BEGIN_US + (WARM_UP_DAYS + self.state.day + 1) * DAY_US
+        at_us = self.state.at_us or BEGIN_US + (WARM_UP_DAYS + 1) * DAY_US
         clock.set_simulated(self._clock, at_us)
         options = {
             "begin_us": BEGIN_US,
@@ -229,19 +258,19 @@ class Year:
             os.environ["KALSHI_SANDBOX_URL"], self._exchange = url, admin_url
             yield
 
-    def _report(self, day: int, jobs: Sequence[JobRun], seconds: float) -> None:
+    def _report(self, day: int, jobs: Sequence[dict[str, Any]], seconds: float) -> None:
         size = sizes.measure(self.data / "sandbox")
         found = {
             "day": day,
             "seconds": round(seconds, 2),
             "kills": self.state.kills,
-            "jobs": [{"kind": job.kind, "status": job.status, **job.measures} for job in jobs],
+            "jobs": jobs,
             "sizes": size,
         }
         with (self.folder / "days.jsonl").open("a") as lines:
             lines.write(json.dumps(found) + "\n")
         if day % 10 == 0 or day <= 3 or day == self.options.days:
-            nights = [job.measures.get("seconds", 0) for job in jobs if job.kind == "nightly" and job.is_complete]
+            nights = [job.get("seconds", 0) for job in jobs if job["kind"] == "nightly" and job["status"] == 0]
             left = self.state.seconds / day * (self.options.days - day)
             warehouse, lake = size["warehouse_bytes"] / 1e6, size["lake_bytes"] / 1e6
             print(
