@@ -5,6 +5,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
+import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.ingest.sweeps import ingest_markets
@@ -71,6 +72,7 @@ class Life:
         self.happened["deleted"] += 1
 
 
+@pytest.mark.timeout(900)
 def test_day_with_every_change_of_status_causes_no_false_finding(sqlite_engine: sa.Engine) -> None:
     with swept_exchange(sqlite_engine, markets=300, tick_seconds=60) as exchange:
         life = Life(exchange)
