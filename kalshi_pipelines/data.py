@@ -1,4 +1,4 @@
-"""What researchers import: markets, quotes, price history, orderbook levels and settled markets as Arrow tables.
+"""Readers for researchers: markets, quotes, price history, orderbook levels and settled markets as Arrow tables.
 
 ::
 

@@ -63,7 +63,7 @@ _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MarketChange(NamedTuple):
-    """What changed of a market, as rows.
+    """The changed parts of a market, as rows.
 
     Attributes:
         ticker: The ticker of the market.

@@ -41,7 +41,7 @@ class MergeCounts:
 
 
 class _Side:
-    """One of the two sorted streams, with the rows that were read and not merged yet."""
+    """A sorted stream of a merge, with the rows that were read and not merged yet."""
 
     def __init__(self, dataset: Dataset, batches: Iterable[pa.RecordBatch], origin: int) -> None:
         self._dataset = dataset

@@ -65,8 +65,8 @@ def _count(inputs: UpkeepInputs, condition: sa.ColumnElement[bool]) -> int:
 
 def _why_others_stay(inputs: UpkeepInputs, reasons: Mapping[str, sa.ColumnElement[bool]]) -> str:
     counts = {reason: _count(inputs, sa.and_(_is_old(inputs), condition)) for reason, condition in reasons.items()}
-    told = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
-    return f"older markets that stay: {told}" if told else ""
+    sentence = ", ".join(f"{count:,} {reason}" for reason, count in counts.items() if count)
+    return f"older markets that stay: {sentence}" if sentence else ""
 
 
 def _partitions(inputs: UpkeepInputs, leaving: sa.ColumnElement[bool]) -> list[dt.date]:

@@ -9,6 +9,7 @@ import resource
 import signal
 import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -30,12 +31,12 @@ class Points:
     def __init__(self, fatal: int | None = None, largest_file: Callable[[], int] | None = None) -> None:
         self.labels: list[str] = []
         self.largest = 0
-        self._fatal = fatal
+        self.fatal = fatal
         self._largest_file = largest_file
 
     def __call__(self, label: str) -> None:
         self.labels.append(label)
-        if len(self.labels) == self._fatal:
+        if len(self.labels) == self.fatal:
             os.kill(os.getpid(), signal.SIGKILL)
         if self._largest_file:
             self.largest = max(self.largest, self._largest_file())
@@ -68,7 +69,7 @@ def watch(reached: Reached) -> None:
         return real_connect(*arguments, **options, factory=Traced)
 
     for module in (sqlite3, sqlite3.dbapi2):
-        module.connect = connect  # type: ignore[attr-defined]
+        module.connect = connect  # type: ignore[attr-defined]  # only in a child process, which then ends
     sys.addaudithook(lambda event, details: reached(f"{event} {details[:2]}") if event in _FILE_EVENTS else None)
 
     @sa.event.listens_for(sa.Engine, "before_cursor_execute", retval=True)
@@ -100,20 +101,24 @@ def watch(reached: Reached) -> None:
         reached("a row of COPY")
         real_write_row(copy, row)
 
+    # Only in a child process, which then ends.
     psycopg.Copy.write_row = write_row  # type: ignore[assignment, method-assign]
 
 
 def run_in_child(work: Callable[[], None]) -> int:
     """Run a function in a forked process, and return the status of the process from ``os.waitpid``."""
+    sys.stderr.flush()
     child = os.fork()
     if child:
         return os.waitpid(child, 0)[1]
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         work()
-    except BaseException as error:  # noqa: BLE001
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
+    # The process ends without cleaning up, because Arrow's client of object stores would wait for its threads.
     os._exit(0)
 
 

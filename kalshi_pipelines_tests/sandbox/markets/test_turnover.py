@@ -11,6 +11,7 @@ import pytest
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import ExchangeClock, ManualClock
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
 from kalshi_pipelines.sandbox.options import SandboxOptions, exchange_of
 from kalshi_pipelines.sandbox.state_file import UnusableStateFile
 from kalshi_pipelines.units import DAY_US, HOUR_US
@@ -64,8 +65,8 @@ def test_turnover_with_other_steps_of_the_clock_lists_the_same_markets() -> None
 def test_some_events_of_a_turnover_have_rules_of_their_own() -> None:
     exchange, clock = _exchange()
     _let_pass(exchange, clock, 3 * DAY_US)
-    own = [event for event in exchange.catalogue.events.values() if event.has_own_rules]  # type: ignore[attr-defined]
-    assert 0 < len(own) < len(exchange.catalogue.events) / 4
+    events = [event for event in exchange.catalogue.events.values() if isinstance(event, GeneratedEvent)]
+    assert 0 < sum(event.has_own_rules for event in events) < len(events) / 4
 
 
 def test_rules_of_a_turnover_have_the_lengths_that_were_seen() -> None:

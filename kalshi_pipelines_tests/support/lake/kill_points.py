@@ -23,6 +23,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,8 +44,9 @@ from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import DAY_US, HOUR_US, microseconds
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.tables import lake_files, orderbook_snapshots, price_snapshots
+from kalshi_pipelines_tests.support.killing import run_in_child
 from kalshi_pipelines_tests.support.lake.databases import KilledDatabase, killed_database
-from kalshi_pipelines_tests.support.lake.killing import count_steps, run_in_child, stop_at, watch_object_store
+from kalshi_pipelines_tests.support.lake.killing import count_steps, stop_at, watch_object_store
 from kalshi_pipelines_tests.support.lake.lakes import DAY, MIDNIGHT_US, add_book, add_markets, add_quotes, start_history
 from kalshi_pipelines_tests.support.lake.plain_readers import READERS, rows_of_file
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
@@ -120,7 +122,10 @@ class Case:
         engine.dispose()
 
     def set_sizes(self) -> None:
-        """Make batches, row groups and transactions small, so that there are many steps."""
+        """Make batches, row groups and transactions small, so that there are many steps.
+
+        The program sets constants of the product, because no setting changes them. Only its child processes run on.
+        """
         buffers.ROWS_AT_ONCE = 2  # type: ignore[misc]
         removal.ROWS_AT_ONCE = 2  # type: ignore[attr-defined]
         parquet.ROW_GROUP_ROWS = 2  # type: ignore[misc]
@@ -363,10 +368,10 @@ def run(case: Case, every: int) -> Summary:
     sizes = [file.stat().st_size for file in case.lake_folder.rglob("*.parquet")]
     limits = [max(sizes) * number // _LIMITS for number in range(1, _LIMITS + 1)] if sizes else []
     kills: list[tuple[str, Callable[[], None]]] = [
-        (f"step {number}: {labels[number - 1][:100]}", lambda number=number: stop_at(number))  # type: ignore[misc]
+        (f"step {number}: {labels[number - 1][:100]}", partial(stop_at, number))
         for number in range(1, len(labels) + 1, every)
     ]
-    kills += [(f"at {size} bytes", lambda size=size: _limit_files(size)) for size in limits]  # type: ignore[misc]
+    kills += [(f"at {size} bytes", partial(_limit_files, size)) for size in limits]
     for number, (label, prepare) in enumerate(kills):
         readers = tuple(READERS) if number % 10 == 0 else ("pyarrow",)
         _kill(case, truth, label, prepare, readers, summary)

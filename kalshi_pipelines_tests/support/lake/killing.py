@@ -2,11 +2,7 @@
 
 import json
 import os
-import resource
-import signal
 import sys
-import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,45 +10,14 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.object_store import ObjectStore
+from kalshi_pipelines_tests.support.killing import Points
 
 _FILE_EVENTS: Final = frozenset(
     {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock", "sqlite3.connect", "shutil.rmtree"}
 )
 
 
-def run_in_child(work: Callable[[], None]) -> int:
-    """Run a function in a forked process, and return the status of the process from ``os.waitpid``."""
-    sys.stderr.flush()
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        work()
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)
-    # The process ends without cleaning up, because Arrow's client of object stores would wait for its threads.
-    os._exit(0)
-
-
-class _Steps:
-    """The steps that this process reached. It is killed at the step ``fatal``, if there is one."""
-
-    fatal: int | None = None
-    file: Path | None = None
-
-    def __init__(self) -> None:
-        self.labels: list[str] = []
-
-    def __call__(self, label: str) -> None:
-        self.labels.append(label)
-        if len(self.labels) == self.fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-STEPS: Final = _Steps()
+STEPS: Final = Points()
 
 
 def count_steps(file: Path) -> None:
@@ -65,7 +30,7 @@ def count_steps(file: Path) -> None:
         file.write_text(json.dumps(labels))
         real(status)
 
-    os._exit = write_and_exit  # type: ignore[assignment]
+    os._exit = write_and_exit  # type: ignore[assignment]  # only in a child process, which then ends
 
 
 def stop_at(number: int) -> None:

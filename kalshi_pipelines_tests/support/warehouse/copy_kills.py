@@ -7,7 +7,6 @@ copy runs in a fork, because a new Python would take seconds to import everythin
 
 import json
 import os
-import signal
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from kalshi_pipelines.warehouse.copying import copy_warehouse
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.retirement import reopen, retirement_of
 from kalshi_pipelines.warehouse.table_contents import digest_of
+from kalshi_pipelines_tests.support.killing import Points, run_in_child
 
 _EVENTS: Final = ("before_cursor_execute", "after_cursor_execute", "begin", "commit")
 
@@ -35,28 +35,17 @@ class CopyKills:
     wrong: list[str] = field(default_factory=list)
 
 
-def _copy_in_child(source: str, target: str, fatal: int, count_file: Path) -> int:
+def _copy_in_child(source: str, target: str, fatal: int | None, count_file: Path) -> int:
     """Copy in a forked process that kills itself at a point, and return the status of the process."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    reached = 0
 
-    def count(*_: object) -> None:
-        nonlocal reached
-        reached += 1
-        if reached == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    try:
+    def work() -> None:
+        points = Points(fatal)
         for event in _EVENTS:
-            sa.event.listen(sa.Engine, event, count)
+            sa.event.listen(sa.Engine, event, lambda *_, event=event: points(event))
         copy_warehouse(open_engine(source), open_engine(target), lambda _: None)
-        count_file.write_text(str(reached))
-    except BaseException as error:  # noqa: BLE001
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        os._exit(1)
-    os._exit(0)
+        count_file.write_text(str(len(points.labels)))
+
+    return run_in_child(work)
 
 
 def _contents(url: str) -> dict[str, str]:
@@ -94,7 +83,7 @@ def _is_retired(source: str) -> bool:
 def kill_copies(source: str, target: str, wanted: int, folder: Path) -> CopyKills:
     """Kill the copy at evenly spread points, and check both databases after each kill and the next copy."""
     kills, before, count_file = CopyKills(), _contents(source), folder / "points"
-    if _copy_in_child(source, target, 0, count_file):
+    if _copy_in_child(source, target, None, count_file):
         raise RuntimeError("the copy fails without being killed")
     kills.points = int(count_file.read_text())
     count_file.unlink()
@@ -106,7 +95,7 @@ def kill_copies(source: str, target: str, wanted: int, folder: Path) -> CopyKill
         kills.left_retired += _is_retired(source)
         if _contents(source) != before:
             kills.wrong.append(f"point {point}: the source has other rows")
-        if _copy_in_child(source, target, 0, count_file):
+        if _copy_in_child(source, target, None, count_file):
             kills.wrong.append(f"point {point}: the next copy fails")
         elif _contents(target) != before or not _is_retired(source):
             kills.wrong.append(f"point {point}: the copy has other rows, or the source takes writes")

@@ -7,7 +7,6 @@ have more ingest runs than the backup. Each restore runs in a fork of this progr
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import sys
 from contextlib import closing
@@ -17,8 +16,10 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from kalshi_pipelines.warehouse.restoring import REPLACED, restore_file
+from kalshi_pipelines_tests.support.killing import Points, run_in_child, watch
 
-_EVENTS: Final = frozenset({"os.rename", "os.remove", "os.link", "fcntl.flock", "sqlite3.connect", "open"})
+#: File events that are kill points of a restore, besides those that ``watch`` counts.
+_FURTHER_EVENTS: Final = frozenset({"os.link", "open"})
 
 
 @dataclass
@@ -32,36 +33,17 @@ class RestoreKills:
     wrong: list[str] = field(default_factory=list)
 
 
-def _restore_in_child(warehouse: Path, backup: Path, fatal: int, count_file: Path) -> int:
+def _restore_in_child(warehouse: Path, backup: Path, fatal: int | None, count_file: Path) -> int:
     """Restore in a forked process that kills itself at a point, and return the status of the process."""
-    child = os.fork()
-    if child:
-        return os.waitpid(child, 0)[1]
-    reached = 0
 
-    def count(_label: object = None) -> None:
-        nonlocal reached
-        reached += 1
-        if reached == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    real_connect = sqlite3.connect
-
-    class Traced(sqlite3.Connection):
-        def __init__(self, *arguments: object, **options: object) -> None:
-            super().__init__(*arguments, **options)  # type: ignore[arg-type]
-            self.set_trace_callback(count)
-
-    try:
-        sqlite3.connect = lambda *given, **options: real_connect(*given, **options, factory=Traced)  # type: ignore[assignment]
-        sys.addaudithook(lambda event, _: count() if event in _EVENTS else None)
+    def work() -> None:
+        points = Points(fatal)
+        watch(points)
+        sys.addaudithook(lambda event, _: points(event) if event in _FURTHER_EVENTS else None)
         restore_file(warehouse, backup, "sandbox", lambda _: None)
-        total = reached
-        count_file.write_text(str(total))
-    except BaseException as error:  # noqa: BLE001
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        os._exit(1)
-    os._exit(0)
+        count_file.write_text(str(len(points.labels)))
+
+    return run_in_child(work)
 
 
 def _runs(path: Path) -> int:
@@ -81,7 +63,7 @@ def kill_restores(warehouse: Path, backup: Path, folder: Path) -> RestoreKills:
                 left.unlink()
         shutil.copy(former, warehouse)
 
-    if _restore_in_child(warehouse, backup, 0, count_file):
+    if _restore_in_child(warehouse, backup, None, count_file):
         raise RuntimeError("the restore fails without being killed")
     kills.points = int(count_file.read_text())
     for point in range(1, kills.points + 1):
@@ -94,7 +76,7 @@ def kill_restores(warehouse: Path, backup: Path, folder: Path) -> RestoreKills:
             kills.wrong.append(f"point {point}: the warehouse has {found} runs")
         if found == new and old not in map(_runs, warehouse.parent.glob(f"*{REPLACED}")):
             kills.wrong.append(f"point {point}: the former file is gone")
-        if _restore_in_child(warehouse, backup, 0, count_file) or _runs(warehouse) != new:
+        if _restore_in_child(warehouse, backup, None, count_file) or _runs(warehouse) != new:
             kills.wrong.append(f"point {point}: the next restore fails")
         if list(warehouse.parent.glob("*.unfinished*")):
             kills.wrong.append(f"point {point}: unfinished files stay")
