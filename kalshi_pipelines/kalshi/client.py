@@ -28,6 +28,7 @@ from kalshi_pipelines.kalshi.errors import (
     ServerError,
     TransportFailed,
 )
+from kalshi_pipelines.kalshi.market_history import MarketHistory
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page, pages, read_page
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
 from kalshi_pipelines.kalshi.rate_budget import EndpointCosts, RateBudget, account_rates, documented_rates
@@ -148,6 +149,11 @@ class KalshiClient:
     def portfolio(self) -> PortfolioClient:
         """A reader of the account that owns the API key, with the connections and the rate budget of this client."""
         return PortfolioClient(self._transport)
+
+    @property
+    def history(self) -> MarketHistory:
+        """A reader of what happened in markets, with the connections and the rate budget of this client."""
+        return MarketHistory(self._transport)
 
     # Reads about the exchange and the account.
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from kalshi_pipelines.kalshi.errors import UnreadableBody
+from kalshi_pipelines.kalshi.history_records import Trade
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 
 _MOST_EXAMPLE_BYTES: Final = 500
@@ -28,6 +29,7 @@ _KEYS: Final[Mapping[type[Struct], str]] = {
     Event: "event_ticker",
     Series: "ticker",
     Orderbook: "ticker",
+    Trade: "trade_id",
 }
 
 

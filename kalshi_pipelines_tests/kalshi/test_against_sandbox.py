@@ -22,6 +22,7 @@ from kalshi_pipelines.kalshi.errors import (
     TransportFailed,
     Unauthorized,
 )
+from kalshi_pipelines.kalshi.history_records import Trade
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.kalshi.rate_budget import Bucket, BucketRate, RateBudget, documented_rates
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
@@ -72,6 +73,8 @@ def test_every_record_of_the_sandbox_is_decoded_without_unknown_fields(client: K
         (Event, client.event_pages(combos=True)),
         (Market, client.market_pages(limit=100)),
         (Market, client.market_pages(mve_filter="only")),
+        (Trade, islice(client.history.trade_pages(limit=100), 20)),
+        (Trade, islice(client.history.historical_trade_pages(limit=100), 20)),
     ]
     for kind, pages in lists:
         decoded = [decode_records(kind, page.raw_records) for page in pages]

@@ -39,7 +39,9 @@ class RequestRecorder:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append((request.url.path.removeprefix("/trade-api/v2"), request.url.params.multi_items()))
-        return httpx.Response(200, json={"cursor": "", "markets": [], "events": [], "series": [], "orderbooks": []})
+        return httpx.Response(
+            200, json={"cursor": "", "markets": [], "events": [], "series": [], "orderbooks": [], "trades": []}
+        )
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,18 @@ class RequestRecorder:
         (lambda c: c.event_pages(status="open"), ("/events", [("limit", "200"), ("status", "open")])),
         (lambda c: c.event_pages(combos=True), ("/events/multivariate", [("limit", "200")])),
         (lambda c: c.series_pages(), ("/series", [])),
+        (lambda c: c.history.trade_pages(), ("/markets/trades", [("limit", "1000")])),
+        (
+            lambda c: c.history.trade_pages(ticker="A", min_ts=5, max_ts=6, is_block_trade=False, limit=7),
+            (
+                "/markets/trades",
+                [("limit", "7"), ("ticker", "A"), ("min_ts", "5"), ("max_ts", "6"), ("is_block_trade", "false")],
+            ),
+        ),
+        (
+            lambda c: c.history.historical_trade_pages(min_ts=0, max_ts=0),
+            ("/historical/trades", [("limit", "1000"), ("min_ts", "0"), ("max_ts", "0")]),
+        ),
     ],
 )
 def test_each_read_sends_the_documented_request(
@@ -87,6 +101,13 @@ def test_no_tickers_mean_no_request(client_of: ClientOf) -> None:
 def test_filters_that_combo_events_lack_are_refused(client_of: ClientOf) -> None:
     with pytest.raises(InvalidRequest):
         client_of(RequestRecorder()).event_pages(combos=True, status="open")
+
+
+def test_trades_until_before_their_start_are_refused(client_of: ClientOf) -> None:
+    exchange = RequestRecorder()
+    with pytest.raises(InvalidRequest, match="earlier"):
+        client_of(exchange).history.trade_pages(min_ts=6, max_ts=5)
+    assert not exchange.asked
 
 
 @pytest.mark.parametrize("tickers", [[], [f"T{n}" for n in range(101)]])
