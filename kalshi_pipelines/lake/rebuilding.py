@@ -23,7 +23,7 @@ from kalshi_pipelines.warehouse.locks import wait_for_work_lock
 from kalshi_pipelines.warehouse.tables import DAY_SLOT
 
 _PATH: Final = re.compile(
-    r"(?P<dataset>[a-z_]+)/date=(?P<day>\d{4}-\d\d-\d\d)/(?P=day)(?:T(?P<hour>[01]\d|2[0-3]))?\.parquet"
+    r"(?P<dataset>[a-z0-9_]+)/date=(?P<day>\d{4}-\d\d-\d\d)/(?P=day)(?:T(?P<hour>[01]\d|2[0-3]))?\.parquet"
 )
 
 

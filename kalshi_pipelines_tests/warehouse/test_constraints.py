@@ -520,6 +520,30 @@ CHECKS: Final[dict[str, list[Values]]] = {
         {"sha256": None, "status": "publishing", "next_sha256": "1" * 64},
         {"rows": 0},
     ],
+    "ck_lake_files_content_sha256": [{"content_sha256": "0" * 63}, {"content_sha256": "0" * 65}],
+    **{
+        name: illegal
+        for table in ("history_partitions", "history_residuals", "history_windows")
+        for name, illegal in (
+            *other_words(table, "dataset", *tables.LAKE_DATASETS).items(),
+            (f"ck_{table}_partition_date", [{"partition_date": ""}, {"partition_date": "2026-11-222"}]),
+        )
+    },
+    **other_words("history_partitions", "status", *tables.PARTITION_STATUSES),
+    **other_words("history_partitions", "proof", *tables.PROOFS[1:]),
+    **below_zero("history_partitions", "rows", "holes"),
+    "ck_history_partitions_span_is_whole": [{"read_from_us": None}, {"read_until_us": None}],
+    "ck_history_partitions_span": [{"read_from_us": 3}],
+    "ck_history_partitions_checked": [{"proof": "not_checked"}, {"checked_us": None}],
+    **no_object("history_partitions", "figures"),
+    **empty("history_residuals", "kind"),
+    **other_words("history_residuals", "state", *(set(tables.RESIDUAL_STATES) - {"explained"})),
+    "ck_history_residuals_explained": [{"state": "explained"}],
+    "ck_history_windows_span": [{"start_us": 9}, {"end_us": 1}],
+    **other_words("history_windows", "state", *tables.WINDOW_STATES, also={"problem": None}),
+    **other_words("history_windows", "source", *tables.WINDOW_SOURCES),
+    **below_zero("history_windows", "rows"),
+    "ck_history_windows_hole_has_a_problem": [{"problem": None}, {"state": "complete"}],
 }
 #: CHECKs whose illegal values are also refused by a second CHECK. SQLite and Postgres may name either CHECK.
 ALSO_REFUSED_BY: Final = {

@@ -16,10 +16,19 @@ from kalshi_pipelines.warehouse.tables.columns import (
 )
 
 #: Datasets of the lake. Each is a folder of Parquet files.
-LAKE_DATASETS: Final = ("price_history", "orderbook_levels", "settled_markets", "past_events")
+LAKE_DATASETS: Final = (
+    "price_history",
+    "orderbook_levels",
+    "settled_markets",
+    "past_events",
+    "public_trades",
+    "candlesticks_1m",
+    "candlesticks_1h",
+    "candlesticks_1d",
+)
 #: States of a slot: its file is about to be replaced; later rows are expected; its trading day is over and verified.
 LAKE_STATUSES: Final = ("publishing", "open", "closed")
-#: The slot of a whole trading day. All other slots are hours, from 00 to 23 in New York.
+#: The slot of a whole trading day. All other slots are hours, from 00 to 23 in the time zone of the dataset.
 DAY_SLOT: Final = "day"
 LAKE_SLOTS: Final = (DAY_SLOT, *[f"{hour:02}" for hour in range(24)])
 
@@ -55,6 +64,8 @@ lake_files = sa.Table(
     required("source", Text),
     required("published_us"),
     sa.Column("verified_us", Integer),
+    # A hash of the rows alone. NULL for files that an older version published and that were not verified since.
+    sa.Column("content_sha256", Text),
     sa.UniqueConstraint("path"),
     one_of("dataset", LAKE_DATASETS),
     sa.CheckConstraint("length(partition_date) = 10", name="partition_date"),
@@ -65,6 +76,7 @@ lake_files = sa.Table(
     *json_objects("sums"),
     sa.CheckConstraint("length(sha256) = 64", name="sha256"),
     sa.CheckConstraint("length(next_sha256) = 64", name="next_sha256"),
+    sa.CheckConstraint("length(content_sha256) = 64", name="content_sha256"),
     sa.CheckConstraint("(status = 'publishing') = (next_sha256 IS NOT NULL)", name="publishing_names_the_next_file"),
     sa.CheckConstraint("status = 'publishing' OR sha256 IS NOT NULL", name="published_file_has_a_hash"),
     sa.CheckConstraint("(sha256 IS NULL) = (rows = 0)", name="file_has_rows"),

@@ -392,6 +392,40 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "source": "run 1",
         "published_us": 1,
     },
+    tables.history_partitions: {
+        "dataset": "public_trades",
+        "partition_date": "2026-11-22",
+        "status": "open",
+        "rows": 1,
+        "holes": 1,
+        "read_from_us": 1,
+        "read_until_us": 2,
+        "read_us": 3,
+        "proof": "missing",
+        "checked_us": 4,
+        "figures": "{}",
+    },
+    tables.history_residuals: {
+        "dataset": "public_trades",
+        "partition_date": "2026-11-22",
+        "ticker": MARKET["ticker"],
+        "kind": "volume",
+        "state": "missing",
+        "expected": "2.00",
+        "found": "1.00",
+        "first_seen_us": 4,
+    },
+    tables.history_windows: {
+        "dataset": "public_trades",
+        "partition_date": "2026-11-22",
+        "start_us": 1,
+        "end_us": 2,
+        "state": "hole",
+        "source": "live",
+        "rows": 0,
+        "read_us": 3,
+        "problem": "The exchange answered 500.",
+    },
 }
 
 # The column whose value differs between variants of a row. Row numbers from the database differ as well.
@@ -431,6 +465,7 @@ _DISTINGUISHED_BY = {
     tables.vendor_documents: "document",
     tables.alerts: "message_key",
     tables.alert_deliveries: "channel",
+    tables.history_residuals: "ticker",
 }
 
 
@@ -449,6 +484,10 @@ def numbered(table: sa.Table, number: int) -> dict[str, Any]:
         row["warehouse_id"] = f"{number:032}"  # the length is fixed
     elif table is tables.lake_files:
         row |= {"slot": tables.LAKE_SLOTS[number], "path": f"{row['path']}-{number}"}
+    elif table is tables.history_partitions:
+        row["partition_date"] = f"2026-11-{22 + number}"  # the length is fixed
+    elif table is tables.history_windows:
+        row |= {"start_us": number + 1, "end_us": number + 2}
     elif name and number:
         row[name] = _other_key(row[name], number)
     return row
