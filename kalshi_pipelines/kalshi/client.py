@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from kalshi_pipelines.kalshi import hosts
+from kalshi_pipelines.kalshi.candlesticks import CandlestickReader
 from kalshi_pipelines.kalshi.decoding import decode_record, member
 from kalshi_pipelines.kalshi.errors import (
     InvalidRequest,
@@ -28,6 +29,7 @@ from kalshi_pipelines.kalshi.errors import (
     ServerError,
     TransportFailed,
 )
+from kalshi_pipelines.kalshi.fee_changes import FeeChangeReader
 from kalshi_pipelines.kalshi.market_history import MarketHistory
 from kalshi_pipelines.kalshi.pagination import ListEndpoint, Page, pages, read_page
 from kalshi_pipelines.kalshi.portfolio import PortfolioClient
@@ -155,6 +157,16 @@ class KalshiClient:
         """A reader of what happened in markets, with the connections and the rate budget of this client."""
         return MarketHistory(self._transport)
 
+    @property
+    def candlesticks(self) -> CandlestickReader:
+        """A reader of candlesticks, with the connections and the rate budget of this client."""
+        return CandlestickReader(self._transport)
+
+    @property
+    def fee_changes(self) -> FeeChangeReader:
+        """A reader of scheduled fee changes, with the connections and the rate budget of this client."""
+        return FeeChangeReader(self._transport)
+
     # Reads about the exchange and the account.
 
     def exchange_status(self) -> ExchangeStatus:
@@ -279,6 +291,7 @@ class KalshiClient:
         self,
         *,
         tickers: Iterable[str] | None = None,
+        series_ticker: str | None = None,
         mve_filter: Literal["exclude"] | None = None,
         limit: int = 1000,
     ) -> Iterator[Page]:
@@ -286,10 +299,14 @@ class KalshiClient:
 
         Args:
             tickers: Only these markets. The response omits markets that are not archived.
+            series_ticker: Only markets of this series.
             mve_filter: ``exclude`` omits combos.
             limit: Rows per page, at most 1000.
         """
-        return self._pages_of(HISTORICAL_MARKETS, _params(mve_filter=mve_filter), tickers, limit)
+        params = _params(series_ticker=series_ticker, mve_filter=mve_filter)
+        if len(params) + (tickers is not None) > 1:
+            raise InvalidRequest("Archived markets can be filtered by one criterion only.", "Remove the others.")
+        return self._pages_of(HISTORICAL_MARKETS, params, tickers, limit)
 
     def market(self, ticker: str) -> Market:
         """Return one market with its current quotes."""

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from kalshi_pipelines.kalshi.errors import UnreadableBody
+from kalshi_pipelines.kalshi.fee_change_records import EventFeeChange, SeriesFeeChange
 from kalshi_pipelines.kalshi.history_records import Trade
 from kalshi_pipelines.kalshi.records import Event, Market, Orderbook, Series
 
@@ -30,6 +31,8 @@ _KEYS: Final[Mapping[type[Struct], str]] = {
     Series: "ticker",
     Orderbook: "ticker",
     Trade: "trade_id",
+    SeriesFeeChange: "id",
+    EventFeeChange: "id",
 }
 
 

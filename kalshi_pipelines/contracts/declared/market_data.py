@@ -96,17 +96,18 @@ _CANDLE: Final = candle("_dollars", "_fp")
 _FEE_CHANGE: Final = (
     text("id"),
     text("series_ticker"),
-    word("fee_type", FEE_TYPES),
-    number("fee_multiplier"),
-    time("scheduled_ts"),
+    # Rows of September 2026 have the fee type of a market maker program, which the document does not list.
+    word("fee_type", FEE_TYPES, "fee_schedule", is_closed=False),
+    number("fee_multiplier", "fee_schedule"),
+    time("scheduled_ts", "fee_schedule"),
 )
 _EVENT_FEE_CHANGE: Final = (
     text("id"),
     text("event_ticker"),
     text("series_ticker"),
-    word("fee_type_override", FEE_TYPES, is_nullable=True),
-    number("fee_multiplier_override", is_nullable=True),
-    time("scheduled_ts"),
+    word("fee_type_override", FEE_TYPES, "fee_schedule", is_closed=False, is_nullable=True),
+    number("fee_multiplier_override", "fee_schedule", is_nullable=True),
+    time("scheduled_ts", "fee_schedule"),
 )
 
 MARKET_DATA: Final = (
@@ -199,14 +200,14 @@ MARKET_DATA: Final = (
         by_place(records("series_fee_change_arr", _FEE_CHANGE)),
         paging=Paging("series_fee_change_arr", cursor="", key=("id",)),
         errors=READ_ERRORS,
-        used_by=("series",),
+        used_by=("series", "fee_schedule"),
     ),
     Contract(
         "GET /events/fee_changes",
         by_place(records("event_fee_changes", _EVENT_FEE_CHANGE), (CURSOR,)),
         paging=Paging("event_fee_changes", most=1_000, usual=100, key=("id",)),
         errors=READ_ERRORS,
-        used_by=("events",),
+        used_by=("events", "fee_schedule"),
     ),
     Contract(
         "GET /markets/{ticker}/orderbook",
