@@ -82,7 +82,7 @@ def test_F39_import_contracts_name_every_room_that_sends() -> None:
     assert proposing["source_modules"] == ["kalshi_pipelines.execution.inbox"]
     assert {f"kalshi_pipelines.execution.{room}" for room in SENDING} <= set(proposing["forbidden_modules"])
     collecting = of_name["Ingest, contracts and alerts cannot reach trading"]
-    rooms = ("news", "ingest", "bookkeeping", "lake", "alerts", "contracts", "analytics", "upkeep", "data")
+    rooms = ("news", "history", "ingest", "bookkeeping", "lake", "alerts", "contracts", "analytics", "upkeep", "data")
     there = {f"kalshi_pipelines.{room}" for room in rooms if list(PACKAGE.glob(f"{room}*"))}
     assert set(collecting["source_modules"]) == there
     assert collecting["forbidden_modules"] == ["kalshi_pipelines.execution"]
