@@ -15,6 +15,7 @@ from kalshi_pipelines.warehouse.tables.adoption import (
 from kalshi_pipelines.warehouse.tables.bookkeeping import (
     ADOPTION,
     ENVIRONMENTS,
+    HISTORY_SUBJECTS,
     LEGACY_PREFIX,
     LEGACY_SUBJECTS,
     LEGACY_TABLES,
@@ -149,6 +150,7 @@ __all__ = [
     "FINDING_STATUSES",
     "FULL_TEXT_STATEMENTS",
     "FULL_TEXT_TABLE",
+    "HISTORY_SUBJECTS",
     "LAKE_DATASETS",
     "LAKE_SLOTS",
     "LAKE_STATUSES",

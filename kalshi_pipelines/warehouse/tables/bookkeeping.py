@@ -12,6 +12,8 @@ ENVIRONMENTS: Final = ("sandbox", "demo", "prod")
 SUBJECTS: Final = ("series", "events", "markets", "orderbooks")
 #: Subjects of runs that collect and process news.
 NEWS_SUBJECTS: Final = ("news_articles", "news_market_links", "news_sentiment")
+#: Subjects of runs that read history day by day. Several runs of one subject work at the same time.
+HISTORY_SUBJECTS: Final = ("public_trades", "candlesticks", "fee_schedule")
 #: The subject of the run that adopts a legacy database.
 ADOPTION: Final = "adoption"
 #: The tables of a legacy database. Rows from these tables have quarantine subjects that join ``LEGACY_PREFIX`` and the
@@ -49,7 +51,7 @@ ingest_runs = sa.Table(
     required("history_rows"),
     sa.Column("exported_us", Integer),
     sa.Column("error", Text),
-    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, ADOPTION)),
+    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, *HISTORY_SUBJECTS, ADOPTION)),
     one_of("environment", ENVIRONMENTS),
     # Only an adoption has no environment, because a legacy database does not say which exchange its rows are from.
     sa.CheckConstraint(f"(environment IS NULL) = (subject = '{ADOPTION}')", name="environment_known"),
@@ -105,7 +107,7 @@ quarantine = sa.Table(
     required("quarantined_us"),
     sa.Column("resolved_us", Integer),
     required("ingest_run_id", Integer, sa.ForeignKey("ingest_runs.ingest_run_id")),
-    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, *LEGACY_SUBJECTS)),
+    one_of("subject", (*SUBJECTS, *NEWS_SUBJECTS, *HISTORY_SUBJECTS, *LEGACY_SUBJECTS)),
     sqlite_strict=True,
 )
 
