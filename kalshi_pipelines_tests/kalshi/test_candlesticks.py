@@ -34,8 +34,11 @@ class Recorder:
 def test_historical_candlestick_without_trades_has_only_the_previous_price() -> None:
     first, second, *_ = decode_historical(recording("derived_3_34_0/historical_candlesticks.json"))
     assert (first.price.open, first.price.close, first.volume, first.open_interest) == (
-        "0.3600", "0.3600", "13.29", "97899.40",
-    )  # fmt: skip
+        "0.3600",
+        "0.3600",
+        "13.29",
+        "97899.40",
+    )
     assert (second.price.open, second.price.mean, second.price.previous) == (None, None, "0.3600")
     assert (second.yes_bid.high, second.yes_ask.low) == ("0.3500", "0.3600")
 
@@ -117,9 +120,12 @@ def test_batch_that_names_a_market_twice_is_malformed(client_of: ClientOf) -> No
 
 def test_fee_change_of_an_undocumented_type_is_decoded(client_of: ClientOf) -> None:
     row = {
-        "id": "c1", "series_ticker": "S", "fee_type": "margin_market_maker_program_fees", "fee_multiplier": 0.5,
+        "id": "c1",
+        "series_ticker": "S",
+        "fee_type": "margin_market_maker_program_fees",
+        "fee_multiplier": 0.5,
         "scheduled_ts": "2026-07-03T17:00:00Z",
-    }  # fmt: skip
+    }
     exchange = Recorder({"series_fee_change_arr": [row]})
     (page,) = client_of(exchange).fee_changes.of_series()
     (change,) = decode_records(SeriesFeeChange, page.raw_records).records
@@ -129,9 +135,13 @@ def test_fee_change_of_an_undocumented_type_is_decoded(client_of: ClientOf) -> N
 
 def test_cleared_override_of_an_event_is_decoded_as_null(client_of: ClientOf) -> None:
     row = {
-        "id": "c1", "event_ticker": "E", "series_ticker": "S", "fee_type_override": None,
-        "fee_multiplier_override": None, "scheduled_ts": "2026-07-03T17:00:00Z",
-    }  # fmt: skip
+        "id": "c1",
+        "event_ticker": "E",
+        "series_ticker": "S",
+        "fee_type_override": None,
+        "fee_multiplier_override": None,
+        "scheduled_ts": "2026-07-03T17:00:00Z",
+    }
     exchange = Recorder({"event_fee_changes": [row], "cursor": ""})
     (page,) = client_of(exchange).fee_changes.of_events(event_ticker="E")
     (change,) = decode_records(EventFeeChange, page.raw_records).records

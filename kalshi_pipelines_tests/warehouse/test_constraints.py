@@ -544,6 +544,16 @@ CHECKS: Final[dict[str, list[Values]]] = {
     **other_words("history_windows", "source", *tables.WINDOW_SOURCES),
     **below_zero("history_windows", "rows"),
     "ck_history_windows_hole_has_a_problem": [{"problem": None}, {"state": "complete"}],
+    **other_words("fee_changes", "scope", *tables.FEE_SCOPES, also={"series_ticker": None}),
+    **other_words("fee_changes", "source", *tables.FEE_SOURCES),
+    **empty("fee_changes", "ticker", "change_id"),
+    **below_zero("fee_changes", "effective_us"),
+    "ck_fee_changes_series_has_fees": [
+        {"scope": "series", "series_ticker": None, "fee_type": None},
+        {"scope": "series", "series_ticker": None, "fee_multiplier": None},
+    ],
+    "ck_fee_changes_event_has_a_series": [{"series_ticker": None}, {"scope": "series"}],
+    "ck_fee_changes_withdrawn_later": [{"withdrawn_us": 1}],
 }
 #: CHECKs whose illegal values are also refused by a second CHECK. SQLite and Postgres may name either CHECK.
 ALSO_REFUSED_BY: Final = {

@@ -56,6 +56,7 @@ from kalshi_pipelines.warehouse.tables.contracts import (
     contract_findings,
     contract_runs,
 )
+from kalshi_pipelines.warehouse.tables.fees import FEE_SCOPES, FEE_SOURCES, fee_changes
 from kalshi_pipelines.warehouse.tables.history import (
     PARTITION_STATUSES,
     PROOFS,
@@ -143,6 +144,8 @@ __all__ = [
     "DELIVERY_STATES",
     "ENDPOINT_OUTCOMES",
     "ENVIRONMENTS",
+    "FEE_SCOPES",
+    "FEE_SOURCES",
     "FEE_TYPES",
     "FINDING_EVENTS",
     "FINDING_KINDS",
@@ -203,6 +206,7 @@ __all__ = [
     "contract_findings",
     "contract_runs",
     "events",
+    "fee_changes",
     "history_moves",
     "history_partitions",
     "history_residuals",

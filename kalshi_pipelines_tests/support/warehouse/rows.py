@@ -392,6 +392,17 @@ LEGAL: dict[sa.Table, dict[str, Any]] = {
         "source": "run 1",
         "published_us": 1,
     },
+    tables.fee_changes: {
+        "scope": "event",
+        "ticker": "KXMLBGAME-26SEP271510CLEKC",
+        "change_id": "2f6d",
+        "recorded_us": 2,
+        "series_ticker": "KXMLBGAME",
+        "effective_us": 3,
+        "fee_type": "quadratic_with_maker_fees",
+        "fee_multiplier": "1",
+        "source": "scheduled",
+    },
     tables.history_partitions: {
         "dataset": "public_trades",
         "partition_date": "2026-11-22",
@@ -466,6 +477,7 @@ _DISTINGUISHED_BY = {
     tables.alerts: "message_key",
     tables.alert_deliveries: "channel",
     tables.history_residuals: "ticker",
+    tables.fee_changes: "change_id",
 }
 
 
