@@ -8,8 +8,8 @@ from alembic import op
 
 from kalshi_pipelines.warehouse.migration_steps import refuse_to_lose
 
-revision = "0018"
-down_revision = "0017"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
