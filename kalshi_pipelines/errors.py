@@ -41,6 +41,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
             NothingToAcknowledge (execution.reconciliation.evidence)
         FenceNotConfirmed (execution.reconciliation.resolution)
         CommandRefused (execution.service.command_context)
+        FeeChangesRefused (history.fees.recording)
         KalshiError (kalshi.errors)
             ApiError (kalshi.errors)
                 Forbidden (kalshi.errors)
