@@ -10,6 +10,7 @@ from kalshi_pipelines.cli.opening import opened_warehouse
 from kalshi_pipelines.lake.closing import verify_lake
 from kalshi_pipelines.lake.datasets import DATASETS, SETTLED_MARKETS
 from kalshi_pipelines.lake.lake import open_lake
+from kalshi_pipelines.lake.manifest import lake_hash
 from kalshi_pipelines.lake.squaring import square
 from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.units import instant, now_us
@@ -67,7 +68,10 @@ def verify(settings: Settings, _given: argparse.Namespace) -> int:
         require_head(engine)
         lake = open_lake(settings)
         found = verify_lake(lake, engine)
+        content = lake_hash(engine)
     for problem in found.problems:
         print(problem)
     print(f"{len(found.verified):,} files of {lake.place} are as the manifest says, {len(found.problems):,} are not.")
+    if content is not None:
+        print(f"Hash of all rows: {content}")
     return 1 if found.problems else 0

@@ -2,15 +2,15 @@
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.lake.datasets import DATASETS
+from kalshi_pipelines.lake.datasets import DATASETS, Dataset
 from kalshi_pipelines.lake.errors import LakeFileChanged, explain_file_errors
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.manifest import LakeFile, Slot, find_lake_file, lake_files_of, record_verified
-from kalshi_pipelines.lake.parquet import check_file
+from kalshi_pipelines.lake.parquet import Contents, check_file
 from kalshi_pipelines.lake.publishing import hold_lake, require_file_of_manifest
 from kalshi_pipelines.lake.store import Store
 from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, now_us
@@ -33,6 +33,8 @@ def today() -> dt.date:
 def close_days(lake: Lake, engine: sa.Engine, before: dt.date | None = None) -> Verified:
     """Compare the files of past days with the manifest, and close their slots. Late rows open a slot again.
 
+    Days that are backfilled stay open: the backfill knows when such a day is complete, and calls :func:`close_day`.
+
     Args:
         lake: The lake of the warehouse.
         engine: The warehouse.
@@ -44,7 +46,18 @@ def close_days(lake: Lake, engine: sa.Engine, before: dt.date | None = None) -> 
     """
     limit = before or today()
     files = [file for file in lake_files_of(engine) if file.status != "closed" and file.slot.day < limit]
+    files = [file for file in files if not DATASETS[file.slot.dataset].is_backfilled]
     return _verify(lake, engine, [file.slot for file in files], closes=True)
+
+
+def close_day(lake: Lake, engine: sa.Engine, dataset: Dataset, day: dt.date) -> Verified:
+    """Compare the files of one day of a dataset with the manifest, and close them if they agree.
+
+    Raises:
+        LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
+        LakeUnavailable: The lake cannot be read.
+    """
+    return _verify(lake, engine, [file.slot for file in lake_files_of(engine, dataset.name, [day])], closes=True)
 
 
 def verify_lake(lake: Lake, engine: sa.Engine, verified_before_us: int | None = None) -> Verified:
@@ -68,17 +81,17 @@ def _verify(lake: Lake, engine: sa.Engine, slots: Iterable[Slot], *, closes: boo
             if file is None:
                 continue  # no file was there, and a killed publish was undone
             try:
-                verify_file(lake.store, file)
+                contents = verify_file(lake.store, file)
             except LakeFileChanged as problem:
                 problems.append(str(problem))
             else:
-                record_verified(engine, file, closed=closes)
+                record_verified(engine, file, contents.content_sha256, closed=closes)
                 verified.append(file.path)
     return Verified(tuple(verified), tuple(verified) if closes else (), tuple(problems))
 
 
-def verify_file(store: Store, file: LakeFile) -> None:
-    """Check that a file has the hash and the contents of the manifest.
+def verify_file(store: Store, file: LakeFile) -> Contents:
+    """Check that a file has the hash and the contents of the manifest, and return its contents.
 
     Raises:
         LakeFileChanged: It does not.
@@ -86,8 +99,12 @@ def verify_file(store: Store, file: LakeFile) -> None:
     with store.fetch(file.path) as found:
         require_file_of_manifest(store, file.slot, file, found)
         if found is None:
-            return
+            return file.contents
         with explain_file_errors(store.place), found.open() as source:
             contents = check_file(source, DATASETS[file.slot.dataset], file.path)
-    if contents != file.contents or found.bytes != file.bytes:
+    known = file.contents
+    if known.content_sha256 is None:
+        known = replace(known, content_sha256=contents.content_sha256)
+    if contents != known or found.bytes != file.bytes:
         raise LakeFileChanged(f"The manifest describes other rows than {file.path} of the lake {store.place} has.")
+    return contents

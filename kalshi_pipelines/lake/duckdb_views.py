@@ -75,7 +75,7 @@ def connect(
 
 
 def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:  # noqa: ANN401  # optional package
-    schema = view.dataset.schema.append(DATE)
+    schema = view.dataset.file_schema.append(DATE)
     _add_files(database, lake, name, view, schema)
     database.register(f"{name}_in_warehouse", view.waiting.cast(schema))
     days = [f"DATE '{day.isoformat()}'" for day in sorted(set(pc.unique(view.waiting["date"]).to_pylist()))]

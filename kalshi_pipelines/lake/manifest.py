@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from kalshi_pipelines.lake.content_hash import hash_of_contents
 from kalshi_pipelines.lake.parquet import Contents
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
@@ -78,6 +79,22 @@ def lake_files_of(
         return [_lake_file(row) for row in connection.execute(query)]
 
 
+def lake_hash(engine: sa.Engine, dataset: str | None = None, days: Iterable[dt.date] | None = None) -> str | None:
+    """Return one hash of all rows of the lake, of a dataset, or of some days.
+
+    Two lakes whose files have the same rows have the same hash. None means that the rows of a file have no hash yet:
+    an older version published the file, and it was not verified since.
+    """
+    files = lake_files_of(engine, dataset, days)
+    contents = [file.contents.content_sha256 for file in files]
+    if None in contents:
+        return None
+    return hash_of_contents(
+        (file.slot.dataset, file.slot.day.isoformat(), file.slot.name, str(content))
+        for file, content in zip(files, contents, strict=True)
+    )
+
+
 def count_published(engine: sa.Engine) -> int:
     """Return the number of files that the lake must have."""
     query = sa.select(sa.func.count()).select_from(lake_files).where(lake_files.c.sha256.is_not(None))
@@ -113,6 +130,7 @@ def record_published(engine: sa.Engine, slot: Slot, contents: Contents, size: in
         "last_us": contents.last_us,
         "sums": json.dumps(contents.sums),
         "sha256": sha256,
+        "content_sha256": contents.content_sha256,
         "next_sha256": None,
         "source": source,
         "published_us": now_us(),
@@ -130,9 +148,13 @@ def forget_intent(engine: sa.Engine, slot: Slot) -> None:
         connection.execute(sa.update(lake_files).where(_is(slot)).values(status="open", next_sha256=None))
 
 
-def record_verified(engine: sa.Engine, file: LakeFile, *, closed: bool) -> None:
-    """Record that a file was compared with the manifest, and close its slot if the trading day is over."""
-    values: dict[str, object] = {"verified_us": now_us()} | ({"status": "closed"} if closed else {})
+def record_verified(engine: sa.Engine, file: LakeFile, content_sha256: str | None, *, closed: bool) -> None:
+    """Record that a file was compared with the manifest, and close its slot if the day is over.
+
+    Older versions recorded no hash of the rows, so the hash is recorded, too.
+    """
+    values: dict[str, object] = {"verified_us": now_us(), "content_sha256": content_sha256}
+    values |= {"status": "closed"} if closed else {}
     with writing(engine) as connection:
         unchanged = (_is(file.slot), lake_files.c.sha256 == file.sha256, lake_files.c.status != "publishing")
         connection.execute(sa.update(lake_files).where(*unchanged).values(values))
@@ -157,7 +179,13 @@ def _lake_file(row: sa.Row[tuple[object, ...]]) -> LakeFile:
     return LakeFile(
         Slot(values["dataset"], dt.date.fromisoformat(values["partition_date"]), values["slot"]),
         values["status"],
-        Contents(values["rows"], values["first_us"], values["last_us"], json.loads(values["sums"])),
+        Contents(
+            values["rows"],
+            values["first_us"],
+            values["last_us"],
+            json.loads(values["sums"]),
+            values["content_sha256"],
+        ),
         values["bytes"],
         values["sha256"],
         values["next_sha256"],

@@ -1,10 +1,10 @@
-"""The merge of new rows into the rows of a file, as a stream with bounded memory.
+"""The merge of sorted streams of rows, such as the rows of a file and new rows, as a stream with bounded memory.
 
-Both sides are record batches sorted by the dataset's key. The result is sorted and has each key once. Equal rows become
-one row, so publishing the same rows twice changes nothing.
+Each stream consists of record batches sorted by the dataset's key. The result is sorted and has each key once. Equal
+rows become one row, so publishing the same rows twice changes nothing. One batch of each stream is in memory at a time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,20 +40,33 @@ class MergeCounts:
         return self.added > 0 or self.replaced > 0
 
 
+@dataclass(frozen=True)
+class Differences:
+    """Numbers of rows that differ between two versions of the same rows, by their keys."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+
+
 class _Side:
     """A sorted stream of a merge, with the rows that were read and not merged yet."""
 
     def __init__(self, dataset: Dataset, batches: Iterable[pa.RecordBatch], origin: int) -> None:
         self._dataset = dataset
         self._batches = iter(batches)
-        self._origin = origin
-        self._rows = self._mark(pa.RecordBatch.from_pylist([], dataset.schema))
+        self.origin = origin
+        self._hold(self._mark(pa.RecordBatch.from_pylist([], dataset.schema)))
         self.is_exhausted = False
         self.read = 0
 
     def _mark(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        origins = pa.array([self._origin], pa.int8()).take(pa.array([0] * batch.num_rows, pa.int32()))
+        origins = pa.repeat(pa.scalar(self.origin, pa.int8()), batch.num_rows)
         return pa.record_batch([*batch.columns, origins], names=[*batch.schema.names, _ORIGIN])
+
+    def _hold(self, rows: pa.RecordBatch) -> None:
+        self._rows = rows
+        self._first, self.last_key = (self._key(0), self._key(rows.num_rows - 1)) if rows.num_rows else ((), ())
 
     def fill(self) -> None:
         """Read until there are rows or the stream has ended."""
@@ -68,12 +81,7 @@ class _Side:
             return
         self.read += batch.num_rows
         batch = self._mark(batch)
-        self._rows = pa.concat_batches([self._rows, batch]) if self._rows.num_rows else batch
-
-    @property
-    def last_key(self) -> tuple[Any, ...]:
-        """The key of the last waiting row."""
-        return self._key(self._rows.num_rows - 1)
+        self._hold(pa.concat_batches([self._rows, batch]) if self._rows.num_rows else batch)
 
     def _key(self, row: int) -> tuple[Any, ...]:
         return tuple(self._rows.column(name)[row].as_py() for name in self._dataset.key)
@@ -81,16 +89,19 @@ class _Side:
     def take_before(self, bound: tuple[Any, ...] | None) -> pa.RecordBatch:
         """Remove and return the rows whose key is smaller than the bound; all rows if there is no bound."""
         low, high = 0, self._rows.num_rows
-        if bound is None:
-            taken, self._rows = self._rows, self._rows.slice(high)
-            return taken
+        if bound is None or self.last_key < bound:
+            low = high
+        elif self._first >= bound:
+            high = 0
         while low < high:
             middle = (low + high) // 2
-            if self._key(middle) < bound:
+            if bound is not None and self._key(middle) < bound:
                 low = middle + 1
             else:
                 high = middle
-        taken, self._rows = self._rows.slice(0, low), self._rows.slice(low)
+        taken = self._rows.slice(0, low)
+        if low:
+            self._hold(self._rows.slice(low))
         return taken
 
 
@@ -102,19 +113,44 @@ def merge(
     Raises:
         ConflictingRows: Two different rows have the same key, and the dataset does not say which one is newer.
     """
-    sides = (_Side(dataset, stored, _STORED), _Side(dataset, new, _NEW))
+    return _merge(dataset, (_Side(dataset, stored, _STORED), _Side(dataset, new, _NEW)), counts)
+
+
+def merge_streams(
+    dataset: Dataset, streams: Iterable[Iterable[pa.RecordBatch]], counts: MergeCounts
+) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of any number of streams in the order of the key, and count them in ``counts``.
+
+    Raises:
+        ConflictingRows: Two different rows have the same key, and the dataset does not say which one is newer.
+    """
+    return _merge(dataset, [_Side(dataset, stream, _NEW) for stream in streams], counts)
+
+
+def _merge(dataset: Dataset, sides: Sequence[_Side], counts: MergeCounts) -> Iterator[pa.RecordBatch]:
+    for parts in _rounds(sides):
+        counts.stored, counts.offered = (
+            sum(side.read for side in sides if side.origin == origin) for origin in (_STORED, _NEW)
+        )
+        batch = _combine(dataset, parts, counts)
+        counts.merged += batch.num_rows
+        yield batch
+    counts.stored, counts.offered = (
+        sum(side.read for side in sides if side.origin == origin) for origin in (_STORED, _NEW)
+    )
+
+
+def _rounds(sides: Sequence[_Side]) -> Iterator[list[pa.RecordBatch]]:
+    """Yield the rows of the sides in parts that cover the same span of keys, each with a row at least."""
     while True:
         for side in sides:
             side.fill()
         open_sides = [side for side in sides if not side.is_exhausted]
         # Rows with the bound's own key wait, because the next batch of the same side may begin with this key.
         bound = min((side.last_key for side in open_sides), default=None)
-        parts = [side.take_before(bound) for side in sides]
-        counts.stored, counts.offered = (side.read for side in sides)
-        if any(part.num_rows for part in parts):
-            batch = _combine(dataset, parts, counts)
-            counts.merged += batch.num_rows
-            yield batch
+        parts = [part for side in sides if (part := side.take_before(bound)).num_rows]
+        if parts:
+            yield parts
         elif not open_sides:
             return
         else:
@@ -123,12 +159,29 @@ def merge(
                     side.read_more()
 
 
+def differences(
+    dataset: Dataset, old: Iterable[Iterable[pa.RecordBatch]], new: Iterable[Iterable[pa.RecordBatch]]
+) -> Differences:
+    """Compare two versions of rows, each in any number of sorted streams without repeated keys."""
+    added = removed = changed = 0
+    names = [(name, "ascending") for name in (*dataset.key, _ORIGIN)]
+    sides = [_Side(dataset, each, origin) for origin, streams in ((_STORED, old), (_NEW, new)) for each in streams]
+    for parts in _rounds(sides):
+        rows = pa.concat_batches(parts).sort_by(names)
+        in_both = same_as_previous(rows, dataset.key)
+        equal = pc.sum(same_as_previous(rows, dataset.schema.names)).as_py() or 0
+        both, stored = (pc.sum(each).as_py() or 0 for each in (in_both, pc.equal(rows.column(_ORIGIN), _STORED)))
+        added += rows.num_rows - stored - both
+        removed += stored - both
+        changed += both - equal
+    return Differences(added, removed, changed)
+
+
 def _combine(dataset: Dataset, parts: list[pa.RecordBatch], counts: MergeCounts) -> pa.RecordBatch:
-    if not parts[_NEW].num_rows:
-        return parts[_STORED].select(dataset.schema.names).cast(dataset.schema)
     rows = pa.concat_batches(parts)
-    last_columns = [dataset.newest, _ORIGIN] if dataset.newest else [_ORIGIN]
-    rows = rows.sort_by([(name, "ascending") for name in (*dataset.key, *last_columns)])
+    if len(parts) > 1 or dataset.newest:
+        last_columns = [dataset.newest, _ORIGIN] if dataset.newest else [_ORIGIN]
+        rows = rows.sort_by([(name, "ascending") for name in (*dataset.key, *last_columns)])
     repeats = same_as_previous(rows, dataset.key)
     if pc.any(repeats).as_py():
         rows = _one_row_a_key(dataset, rows, repeats, counts)

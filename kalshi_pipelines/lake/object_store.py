@@ -114,6 +114,12 @@ class ObjectStore:
                 "Check the object store, and run again.",
             )
 
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        with explain_file_errors(self.place):
+            if self._files.get_file_info(self._at(path)).type is fs.FileType.File:
+                self._files.delete_file(self._at(path))
+
     def read_text(self, path: str) -> str | None:
         """Return the text of a small file."""
         with explain_file_errors(self.place):

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from kalshi_pipelines.lake.datasets import Dataset
+from kalshi_pipelines.lake.content_hash import ContentHash
+from kalshi_pipelines.lake.datasets import UUID_BYTES, Dataset
 from kalshi_pipelines.lake.errors import LakeFileChanged, printable
 from kalshi_pipelines.units import microseconds
 
@@ -31,12 +32,14 @@ class Contents:
         first_us: Smallest time; None if the file has no row.
         last_us: Largest time; None if the file has no row.
         sums: Sum of each numeric column, in units of its last digit.
+        content_sha256: Hash of the rows in their order; None if an older version described the file.
     """
 
     rows: int
     first_us: int | None
     last_us: int | None
     sums: dict[str, int]
+    content_sha256: str | None = None
 
 
 class _Summary:
@@ -47,6 +50,7 @@ class _Summary:
         self._rows = 0
         self._first: dt.datetime | None = None
         self._last: dt.datetime | None = None
+        self._hash = ContentHash(dataset.schema)
         self._sums = {field.name: 0 for field in dataset.schema if _is_summed(field.type)}
 
     def add(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -54,6 +58,7 @@ class _Summary:
         if not batch.num_rows:
             return
         self._rows += batch.num_rows
+        self._hash.add(batch)
         times = pc.min_max(batch.column(self._dataset.time)).as_py()
         if times["min"] is not None:
             self._first = min(self._first or times["min"], times["min"])
@@ -64,7 +69,7 @@ class _Summary:
     def contents(self) -> Contents:
         """Return the summary of all rows added."""
         first, last = (None if time is None else microseconds(time) for time in (self._first, self._last))
-        return Contents(self._rows, first, last, dict(self._sums))
+        return Contents(self._rows, first, last, dict(self._sums), self._hash.hexdigest())
 
 
 def _is_summed(kind: pa.DataType) -> bool:
@@ -87,7 +92,7 @@ def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.Rec
     query fails.
     """
     summary = _Summary(dataset)
-    schema = dataset.schema.with_metadata({LAKE_ID: lake_id.encode(), DATASET: dataset.name.encode()})
+    schema = dataset.file_schema.with_metadata({LAKE_ID: lake_id.encode(), DATASET: dataset.name.encode()})
     with pq.ParquetWriter(
         target,
         schema,
@@ -95,13 +100,21 @@ def write_file(target: pa.NativeFile, dataset: Dataset, batches: Iterable[pa.Rec
         write_page_checksum=True,
         write_page_index=True,
         store_decimal_as_integer=True,
+        use_dictionary=_with_dictionary(dataset),
+        column_encoding=dict.fromkeys(dataset.even_times, "DELTA_BINARY_PACKED"),
         sorting_columns=pq.SortingColumn.from_ordering(schema, [(name, "ascending") for name in dataset.key]),
     ) as writer:
         target.write(bytes(secrets.randbelow(_MOST_PADDING)))
         for group in _row_groups(batches):
             summary.add(group)
-            writer.write_table(group.replace_schema_metadata(schema.metadata), row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(group.cast(schema), row_group_size=ROW_GROUP_ROWS)
     return summary.contents()
+
+
+def _with_dictionary(dataset: Dataset) -> list[str]:
+    """Return the columns whose values often repeat. Ids never repeat, and differences of times are smaller."""
+    ids = [field.name for field in dataset.schema if field.type == UUID_BYTES]
+    return [name for name in dataset.schema.names if name not in (*ids, *dataset.even_times)]
 
 
 def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
@@ -120,10 +133,11 @@ def _row_groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def read_batches(source: pa.NativeFile) -> Iterator[pa.RecordBatch]:
+def read_batches(source: pa.NativeFile, dataset: Dataset) -> Iterator[pa.RecordBatch]:
     """Yield the rows of an open file in small batches, and check the checksum of each page."""
     with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
-        yield from file.iter_batches(_ROWS_AT_ONCE, use_threads=False)
+        for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+            yield batch.cast(dataset.schema)
 
 
 def check_file(source: pa.NativeFile, dataset: Dataset, path: str) -> Contents:
@@ -133,10 +147,11 @@ def check_file(source: pa.NativeFile, dataset: Dataset, path: str) -> Contents:
         LakeFileChanged: The file has another schema, or its rows are not sorted by the key, or a key occurs twice.
     """
     with pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=False) as file:
-        if not file.schema_arrow.equals(dataset.schema):
+        if not file.schema_arrow.equals(dataset.file_schema):
             raise LakeFileChanged(f"The lake's file {printable(path)} does not have the schema of {dataset.name}.")
         summary, last = _Summary(dataset), None
-        for batch in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+        for stored in file.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+            batch = stored.cast(dataset.schema)
             summary.add(batch)
             keys = batch.select(dataset.key)
             if not _is_increasing(keys if last is None else pa.concat_batches([last, keys])):

@@ -11,6 +11,7 @@ After a kill, the next publish compares the hash of the slot's file with the man
 """
 
 import datetime as dt
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ from kalshi_pipelines.lake.manifest import (
     LakeFile,
     Slot,
     count_published,
+    forget_file,
     forget_intent,
     lake_files_of,
     record_intent,
@@ -35,13 +37,15 @@ from kalshi_pipelines.lake.manifest import (
 from kalshi_pipelines.lake.merging import MergeCounts, merge
 from kalshi_pipelines.lake.owner import claim, identify_warehouse
 from kalshi_pipelines.lake.parquet import Contents, check_file, read_batches, write_file
-from kalshi_pipelines.lake.slots import Share, divide, start_of
+from kalshi_pipelines.lake.slots import Share, divide
 from kalshi_pipelines.lake.store import FetchedFile, Store, open_local, sha256_of
 from kalshi_pipelines.units import HOUR_US, now_us
 from kalshi_pipelines.warehouse.locks import wait_for_work_lock
 
 #: The work lock in the warehouse that every writer of the lake holds.
 LAKE_WORK: Final = "lake"
+#: In the manifest, the hash of the file to come if the slot's file is about to be removed: the hash of no bytes.
+NO_FILE: Final = hashlib.sha256().hexdigest()
 #: A slot with a larger file is replaced at most once an hour.
 MOST_BYTES_AT_ANY_TIME: Final = 32 << 20
 
@@ -67,10 +71,28 @@ class PublishedFile:
 
 @dataclass(frozen=True)
 class Published:
-    """The result of a publish: the replaced files, and the days whose rows wait because a large file is recent."""
+    """The result of a publish.
+
+    Attributes:
+        files: The replaced files.
+        deferred_days: Days whose rows wait, because a large file is recent.
+        reopened_days: Days that were closed and got late rows. They are open again.
+    """
 
     files: tuple[PublishedFile, ...] = ()
     deferred_days: tuple[dt.date, ...] = ()
+    reopened_days: tuple[dt.date, ...] = ()
+
+
+@dataclass(frozen=True)
+class FinishedFile:
+    """A verified file of this computer that will be the file of a slot."""
+
+    slot: Slot
+    local: Path
+    contents: Contents
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -96,6 +118,7 @@ class LakeWriter:
         """Merge rows into the lake. See :meth:`kalshi_pipelines.lake.lake.Lake.publish`."""
         written: list[PublishedFile] = []
         deferred: list[dt.date] = []
+        reopened: list[dt.date] = []
         for day, batches in sorted(batches_by_day.items()):
             files = lake_files_of(self.engine, dataset.name, [day])
             shares = divide(dataset, day, batches, files)
@@ -106,25 +129,37 @@ class LakeWriter:
                     deferred.append(day)
                 elif published := self._replace(dataset, share, stored, source):
                     written.append(published)
-        return Published(tuple(written), tuple(sorted(set(deferred))))
+                    reopened += [day] if stored is not None and stored.status == "closed" else []
+        return Published(tuple(written), tuple(sorted(set(deferred))), tuple(sorted(set(reopened))))
 
     def _replace(self, dataset: Dataset, share: Share, stored: LakeFile | None, source: str) -> PublishedFile | None:
         counts = MergeCounts()
-        new = self.unfinished / f"{next(self._names)}.parquet"
+        new = self.new_path()
         with self.store.fetch(share.slot.path) as old:
             require_file_of_manifest(self.store, share.slot, stored, old)
             written = self._write(new, dataset, old, share.batches, counts)
         if not counts.has_changes:
             new.unlink()
             return None
-        _require_day(dataset, share.slot, written)
-        sha256 = self._verify(new, dataset, written)
-        size = new.stat().st_size
-        record_intent(self.engine, share.slot, sha256, source)
-        self.store.put(new, share.slot.path)
-        record_published(self.engine, share.slot, written, size, sha256, source)
-        new.unlink(missing_ok=True)
-        return PublishedFile(share.slot.path, counts.added, written.rows, size)
+        finished = self.finish(new, dataset, share.slot, written)
+        self.put(finished, source)
+        return PublishedFile(share.slot.path, counts.added, written.rows, finished.bytes)
+
+    def finish(self, new: Path, dataset: Dataset, slot: Slot, written: Contents) -> FinishedFile:
+        """Read a new file back, and compare it with the rows written."""
+        _require_day(dataset, slot, written)
+        return FinishedFile(slot, new, written, new.stat().st_size, self._verify(new, dataset, written))
+
+    def put(self, new: FinishedFile, source: str) -> None:
+        """Replace the file of a slot by a finished file."""
+        record_intent(self.engine, new.slot, new.sha256, source)
+        self.store.put(new.local, new.slot.path)
+        record_published(self.engine, new.slot, new.contents, new.bytes, new.sha256, source)
+        new.local.unlink(missing_ok=True)
+
+    def new_path(self) -> Path:
+        """Return the path of a further unfinished file."""
+        return self.unfinished / f"{next(self._names)}.parquet"
 
     def _write(
         self,
@@ -138,7 +173,7 @@ class LakeWriter:
             if old is None:
                 return write_file(target, dataset, merge(dataset, (), batches, counts), self.lake_id)
             with old.open() as source:
-                merged = merge(dataset, read_batches(source), batches, counts)
+                merged = merge(dataset, read_batches(source, dataset), batches, counts)
                 return write_file(target, dataset, merged, self.lake_id)
 
     def _verify(self, new: Path, dataset: Dataset, written: Contents) -> str:
@@ -163,7 +198,9 @@ class LakeWriter:
 
     def _recover(self, file: LakeFile) -> None:
         with self.store.fetch(file.path) as found:
-            if (found.sha256 if found else None) == file.sha256:
+            if found is None and file.next_sha256 == NO_FILE:
+                forget_file(self.engine, file.slot)
+            elif (found.sha256 if found else None) == file.sha256:
                 forget_intent(self.engine, file.slot)
             elif found is not None and found.sha256 == file.next_sha256:
                 with explain_file_errors(self.store.place), found.open() as source:
@@ -218,5 +255,6 @@ def _is_large_and_recent(file: LakeFile) -> bool:
 def _require_day(dataset: Dataset, slot: Slot, contents: Contents) -> None:
     if not dataset.is_keyed_by_time or contents.first_us is None or contents.last_us is None:
         return
-    if not start_of(slot.day) <= contents.first_us <= contents.last_us < start_of(slot.day, 24):
+    first_us, after_us = dataset.bounds_of(slot.day)
+    if not first_us <= contents.first_us <= contents.last_us < after_us:
         raise ValueError(f"The rows offered for {slot.path} are not all of its day.")

@@ -14,7 +14,7 @@ from kalshi_pipelines.lake.datasets import INSTANT, Dataset
 from kalshi_pipelines.lake.errors import LakeFileChanged, explain_file_errors
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.manifest import LakeFile, find_lake_file
-from kalshi_pipelines.units import microseconds, trading_day
+from kalshi_pipelines.units import microseconds
 
 _ROWS_AT_ONCE: Final = 65_536
 
@@ -80,11 +80,11 @@ class RowSelection:
         return self._overlaps(file.contents.first_us, file.contents.last_us)
 
     def may_have_rows_of(self, day: dt.date) -> bool:
-        """Whether a trading day can have wanted rows."""
+        """Whether a day can have wanted rows."""
         if not self.dataset.is_keyed_by_time:
             return True
-        too_early = self._start_us is not None and day < trading_day(self._start_us)
-        return not too_early and not (self._end_us is not None and day > trading_day(self._end_us))
+        first_us, after_us = self.dataset.bounds_of(day)
+        return self._overlaps(first_us, after_us - 1)
 
     def _overlaps(self, first_us: int | None, last_us: int | None) -> bool:
         if first_us is None or last_us is None:

@@ -93,7 +93,7 @@ def _count_missing(writer: LakeWriter, dataset: Dataset, share: Share, source: p
             return sum(batch.num_rows for batch in share.batches)
         with source:
             # A merge that adds nothing proves that the file has an equal row for each row. A different row is an error.
-            for _ in merge(dataset, read_batches(source), share.batches, counts):
+            for _ in merge(dataset, read_batches(source, dataset), share.batches, counts):
                 pass
     return counts.added + counts.replaced
 

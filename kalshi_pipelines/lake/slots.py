@@ -1,7 +1,10 @@
-"""The slots of a trading day. A day is one file until it is large; later rows then go to one file for each hour.
+"""The slots of a day. A day is one file until it is large; later rows then go to one file for each hour.
 
 The slot of a row depends on its time and on the day's file only, and stays the same for ever. Rows that are not newer
 than the newest row of a large day's file belong to that file, even if they arrive late.
+
+A past day that is read from the exchange as a whole is one file, or a file for each of its hours if it has very many
+rows. This depends on its rows alone, so that everybody who reads such a day gets the same files.
 """
 
 import datetime as dt
@@ -58,12 +61,10 @@ def divide(dataset: Dataset, day: dt.date, batches: Iterable[pa.RecordBatch], fi
     ``batches`` must be iterable more than once.
     """
     whole = next((file for file in files if file.slot.name == DAY_SLOT), None)
-    is_full = whole is not None and (len(files) > 1 or whole.bytes >= MOST_DAY_BYTES)
-    if whole is None or whole.contents.last_us is None or not is_full or not dataset.is_keyed_by_time:
+    is_full = is_divided(files) or (whole is not None and whole.bytes >= MOST_DAY_BYTES)
+    if not is_full or not dataset.is_keyed_by_time:
         return [Share(Slot(dataset.name, day), batches)]
-    cut = whole.contents.last_us + 1
-    bounds = [(DAY_SLOT, start_of(day), cut)]
-    bounds += [(f"{hour:02}", max(cut, start_of(day, hour)), start_of(day, hour + 1)) for hour in range(24)]
+    bounds = _bounds(dataset, day, files)
     counts = [0] * len(bounds)
     for batch in batches:
         times = batch.column(dataset.time).cast(pa.int64())
@@ -74,6 +75,31 @@ def divide(dataset: Dataset, day: dt.date, batches: Iterable[pa.RecordBatch], fi
         for (name, start, end), count in zip(bounds, counts, strict=True)
         if count
     ]
+
+
+def is_divided(files: Iterable[LakeFile]) -> bool:
+    """Return whether a day with these files has files of hours."""
+    return any(file.slot.name != DAY_SLOT for file in files)
+
+
+def divide_streams(
+    dataset: Dataset, day: dt.date, streams: Sequence[Iterable[pa.RecordBatch]], files: Sequence[LakeFile]
+) -> list[tuple[Slot, Sequence[Iterable[pa.RecordBatch]]]]:
+    """Return the slots of a divided day, each with the rows of the streams that belong to it."""
+    return [
+        (Slot(dataset.name, day, name), [_Between(stream, dataset.time, first, after) for stream in streams])
+        for name, first, after in _bounds(dataset, day, files)
+        if first < after
+    ]
+
+
+def _bounds(dataset: Dataset, day: dt.date, files: Sequence[LakeFile]) -> list[tuple[str, int, int]]:
+    """Return the slots of a divided day, each with its first time and the first time after it."""
+    start, _ = dataset.bounds_of(day)
+    ends = [file.contents.last_us for file in files if file.slot.name == DAY_SLOT]
+    cut = start if not ends or ends[0] is None else ends[0] + 1
+    hours = [(f"{hour:02}", *dataset.bounds_of(day, hour, 1)) for hour in range(24)]
+    return [(DAY_SLOT, start, cut), *[(name, max(cut, first), after) for name, first, after in hours]]
 
 
 def _count_between(times: pa.Array, start: int, end: int) -> int:

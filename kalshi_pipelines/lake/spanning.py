@@ -17,7 +17,7 @@ from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.manifest import Slot, lake_files_of
 from kalshi_pipelines.lake.merging import MergeCounts, merge
 from kalshi_pipelines.lake.reading import RowSelection, read_file
-from kalshi_pipelines.lake.slots import divide, start_of
+from kalshi_pipelines.lake.slots import divide
 from kalshi_pipelines.warehouse.tables import ingest_runs
 
 #: Returns the rows of a day that may not be in the lake yet, sorted by the dataset's key.
@@ -51,7 +51,7 @@ def read_history(
 
     def waiting(day: dt.date) -> list[pa.RecordBatch]:
         runs = tuple(unpublished_runs(engine, buffer.table))
-        return list(BufferedRows(engine, buffer, runs, start_of(day), start_of(day, 24))) if runs else []
+        return list(BufferedRows(engine, buffer, runs, *buffer.dataset.bounds_of(day))) if runs else []
 
     return read_spanning(lake, engine, selection, days, waiting)
 
@@ -62,7 +62,7 @@ def history_view(engine: sa.Engine, buffer: HistoryBuffer) -> SpanningView:
     runs = tuple(unpublished_runs(engine, buffer.table))
     parts = []
     for day in sorted({day for run in runs for day in days_of(engine, buffer, run)}):
-        rows = list(BufferedRows(engine, buffer, runs, start_of(day), start_of(day, 24)))
+        rows = list(BufferedRows(engine, buffer, runs, *dataset.bounds_of(day)))
         table = pa.Table.from_batches(rows, dataset.schema)
         parts.append(with_date(table, day))
     waiting = pa.concat_tables([dataset.schema.append(DATE).empty_table(), *parts])

@@ -65,6 +65,9 @@ class Store(Protocol):
     def put(self, unfinished: Path, path: str) -> None:
         """Replace a file by an unfinished file of this computer, in one step."""
 
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
     def read_text(self, path: str) -> str | None:
         """Return the text of a small file, or None if there is no such file."""
 
@@ -169,6 +172,14 @@ class LocalStore:
                 sync_to_disk(folder.parent)
             unfinished.replace(file)
             sync_to_disk(file.parent)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        file = self._folder / path
+        with explain_file_errors(self.place):
+            file.unlink(missing_ok=True)
+            if file.parent.exists():
+                sync_to_disk(file.parent)
 
     def read_text(self, path: str) -> str | None:
         """Return the text of a small file."""

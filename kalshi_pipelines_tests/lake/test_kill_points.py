@@ -1,4 +1,4 @@
-"""A killed publish, removal or closing leaves complete files, loses no row, and is completed by the next run.
+"""Killed work on the lake leaves complete files, loses no row, and is completed by the next run.
 
 The suite kills the work at some of its steps. To kill it at each step, run the program of ``support/lake/kill_points``
 with 1 instead of the numbers below.
@@ -31,7 +31,9 @@ def assert_complete(summary: Summary) -> None:
     assert min(summary.left_old, summary.left_new, summary.left_between) > 0
 
 
-@pytest.mark.parametrize(("case", "every"), [("days", 13), ("hours", 23), ("first", 23), ("rebuild", 23)])
+@pytest.mark.parametrize(
+    ("case", "every"), [("days", 13), ("hours", 23), ("first", 23), ("rebuild", 23), ("replace", 59)]
+)
 def test_killed_work_on_a_local_lake_is_completed(tmp_path: Path, case: str, every: int) -> None:
     summary = kill(case, tmp_path, every)
     assert_complete(summary)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from kalshi_pipelines.lake.address import open_store
 from kalshi_pipelines.lake.buffers import PRICES
 from kalshi_pipelines.lake.closing import verify_lake
-from kalshi_pipelines.lake.datasets import PRICE_HISTORY
+from kalshi_pipelines.lake.datasets import PRICE_HISTORY, PUBLIC_TRADES
 from kalshi_pipelines.lake.errors import LakeFileChanged, LakeOfAnotherWarehouse, LakeUnavailable
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.lake import Lake, open_lake
@@ -25,6 +25,7 @@ from kalshi_pipelines.units import microseconds
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import lake_files, price_snapshots
 from kalshi_pipelines_tests.support.lake.lakes import MIDNIGHT_US, add_quotes, count, start_history
+from kalshi_pipelines_tests.support.lake.public_trades import TRADES_DAY, trades_batch
 
 
 def settings(url: str) -> Settings:
@@ -162,3 +163,13 @@ def test_file_url_names_a_folder(tmp_path: Path) -> None:
     store = open_store(settings((tmp_path / "a b").as_uri()))
     assert isinstance(store, LocalStore)
     assert store.place == str(tmp_path / "a b")
+
+
+def test_day_is_replaced_and_emptied(sqlite_engine: sa.Engine, lake: Lake) -> None:
+    trades = [("A", 1, 1), ("B", 2, 2)]
+    for offered, kept in ((trades, 0), (trades[1:], 1), ([], 1)):
+        done = lake.replace_day(sqlite_engine, PUBLIC_TRADES, TRADES_DAY, [[trades_batch(offered)]], "backfill")
+        assert len(done.superseded) == kept
+        found = read(lake, sqlite_engine, PUBLIC_TRADES).read_all()
+        assert found.to_pylist() == trades_batch(offered).to_pylist()
+    assert len(lake.store.paths("superseded")) == 2

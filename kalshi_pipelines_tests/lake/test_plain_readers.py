@@ -7,6 +7,7 @@ never return a mixture.
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -16,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.reading import read
 from kalshi_pipelines_tests.support.lake.lakes import (
@@ -27,7 +29,8 @@ from kalshi_pipelines_tests.support.lake.lakes import (
     local_lake,
     start_history,
 )
-from kalshi_pipelines_tests.support.lake.plain_readers import MAY_FAIL, SUMS
+from kalshi_pipelines_tests.support.lake.plain_readers import MAY_FAIL, SUMS, ids_of
+from kalshi_pipelines_tests.support.lake.public_trades import TRADES_DAY, trades_batch
 
 _SECONDS = 5
 
@@ -46,6 +49,14 @@ def test_reader_computes_exact_sums(sqlite_engine: sa.Engine, folder: Path, read
         "2026-11-22": (5, Decimal("1.400003")),
     }
     assert SUMS[reader](folder / "orderbook_levels", "contracts") == {"2026-11-22": (3, Decimal("344.50"))}
+
+
+def test_ids_of_trades_are_uuids_for_every_reader(sqlite_engine: sa.Engine, folder: Path) -> None:
+    batch = trades_batch([("A", 1, 1), ("A", 1, 2), ("B", 7, 3)])
+    local_lake(folder).replace_day(sqlite_engine, PUBLIC_TRADES, TRADES_DAY, [[batch]], "test")
+    found = ids_of(folder / "public_trades", "trade_id")
+    expected = [uuid.UUID(bytes=each) for each in batch["trade_id"].to_pylist()]
+    assert found == dict.fromkeys(("duckdb", "pandas", "pyarrow", "polars"), expected)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 ``python -m kalshi_pipelines_tests.support.lake.kill_points CASE FOLDER EVERY [--postgres URL] [--s3 ENDPOINT]`` prints
 JSON. ``EVERY`` 1 means each step, 3 each third step.
 
-The work publishes quotes and orderbooks, removes the published rows from the warehouse, and closes the days. A step is
+The work publishes quotes and orderbooks, removes the published rows from the warehouse, and closes the days. In the
+case ``replace``, it replaces whole days of quotes instead. A step is
 an SQL statement, the time before or after a commit, a file that is about to be opened, renamed, removed, locked or
 written to the disk, a row group, a request to the object store, or a size that no file may exceed: the kernel then ends
 the process in the middle of a write.
@@ -29,7 +30,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from kalshi_pipelines.lake import buffers, parquet, removal, slots
+from kalshi_pipelines.lake import buffers, parquet, removal, replacing, slots
 from kalshi_pipelines.lake.address import open_store
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES
 from kalshi_pipelines.lake.closing import close_days, verify_lake
@@ -129,6 +130,7 @@ class Case:
         buffers.ROWS_AT_ONCE = 2  # type: ignore[misc]
         removal.ROWS_AT_ONCE = 2  # type: ignore[attr-defined]
         parquet.ROW_GROUP_ROWS = 2  # type: ignore[misc]
+        replacing.MOST_DAY_ROWS = 0  # type: ignore[misc]
         if self.name == "hours":
             slots.MOST_DAY_BYTES = 10  # type: ignore[misc]
 
@@ -140,11 +142,24 @@ class Case:
             if found.problems:
                 raise RuntimeError(f"rebuilding found {found.problems}")
             publish_again(engine, PRICES)
-        publish_history(lake, engine, PRICES)
+        if self.name == "replace":
+            self._replace_days(engine, lake)
+        else:
+            publish_history(lake, engine, PRICES)
         publish_history(lake, engine, ORDERBOOKS)
         remove_published(lake, engine, ORDERBOOKS, MIDNIGHT_US + 9 * DAY_US)
-        remove_published(lake, engine, PRICES, _KEEP_FROM_US)
+        if self.name != "replace":
+            remove_published(lake, engine, PRICES, _KEEP_FROM_US)
         close_days(lake, engine, DAY + dt.timedelta(days=2))
+
+    def _replace_days(self, engine: sa.Engine, lake: Lake) -> None:
+        """Make each day of the lake exactly the rows of the warehouse, which still has all of them."""
+        with engine.connect() as connection:
+            runs = tuple(connection.scalars(sa.select(price_snapshots.c.ingest_run_id).distinct()))
+        for number in (-1, 0, 1):
+            day = DAY + dt.timedelta(days=number)
+            rows = buffers.BufferedRows(engine, PRICES, runs, *PRICES.dataset.bounds_of(day))
+            lake.replace_day(engine, PRICES.dataset, day, [rows, rows], "all rows")
 
     def put_back(self) -> None:
         """Restore the state before the work."""
