@@ -1,0 +1,1 @@
+"""Proof of completeness: witnesses that do not depend on how history was read."""
