@@ -86,16 +86,16 @@ def pages(transport: Transport, endpoint: ListEndpoint, params: QueryParams, lim
 
 
 def _ahead(transport: Transport, next_page: Callable[[], Page]) -> Iterator[Page]:
-    thread = transport.threads(1, "kalshi-page")
+    coming: Future[Page] | None = transport.page_threads.submit(next_page)
     try:
-        coming: Future[Page] | None = thread.submit(next_page)
         while coming is not None:
             page = coming.result()
-            coming = thread.submit(next_page) if page.cursor else None
+            coming = transport.page_threads.submit(next_page) if page.cursor else None
             yield page
     finally:
         # A caller that stops early does not wait for the running request, whose response is discarded.
-        thread.shutdown(wait=False, cancel_futures=True)
+        if coming is not None:
+            coming.cancel()
 
 
 @dataclass

@@ -49,6 +49,8 @@ stamina.instrumentation.set_on_retry_hooks([])
 T = TypeVar("T")
 
 _TIMEOUT: Final = httpx.Timeout(connect=10, read=30, write=10, pool=60)
+#: Pages that are fetched at the same time. More lists can be open, because most wait for their reader.
+_PAGES_IN_FLIGHT: Final = 16
 _LIMITS: Final = httpx.Limits(max_connections=16, max_keepalive_connections=16)
 _HEADERS: Final = {
     "Accept": "application/json",
@@ -115,6 +117,8 @@ class Transport:
         self._base_url = base_url
         self._closing = closing or threading.Event()
         self._pools: list[ThreadPoolExecutor] = []
+        self._page_pool: ThreadPoolExecutor | None = None
+        self._making_pool = threading.Lock()
         self.clock_difference_ms: int | None = None
         """Milliseconds by which the exchange's clock was ahead of this computer's clock, exact to about a second.
 
@@ -161,6 +165,17 @@ class Transport:
         pool = ThreadPoolExecutor(count, thread_name_prefix=name)
         self._pools.append(pool)
         return pool
+
+    @property
+    def page_threads(self) -> ThreadPoolExecutor:
+        """The pool of threads that fetch the next pages of all lists.
+
+        The lists share one pool, because a backfill reads many thousands of lists with one transport.
+        """
+        with self._making_pool:
+            if self._page_pool is None:
+                self._page_pool = self.threads(_PAGES_IN_FLIGHT, "kalshi-page")
+            return self._page_pool
 
     def close(self) -> None:
         """Close the connections. Running requests fail and are not retried."""

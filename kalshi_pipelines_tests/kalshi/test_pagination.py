@@ -1,7 +1,9 @@
+import gc
 import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -87,14 +89,13 @@ def test_at_most_one_page_is_read_ahead(connect: Connect, book: Book) -> None:
     assert book.asked == ["", "c2"]
 
 
-def test_reading_that_stops_early_ends_its_thread(connect: Connect, book: Book) -> None:
-    found: Iterator[object] = pages(connect(book), MARKETS, [], 1000)
+def test_reading_that_stops_early_ends_with_its_transport(connect: Connect, book: Book) -> None:
+    transport = connect(book)
+    found: Iterator[object] = pages(transport, MARKETS, [], 1000)
     next(found)
     found.close()  # type: ignore[attr-defined]
-    deadline = time.monotonic() + 10
-    while any(thread.name.startswith("kalshi-page") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    transport.close()
+    assert not any(thread.name.startswith("kalshi-page") for thread in threading.enumerate())
     assert book.asked in ([""], ["", "c2"])
 
 
@@ -194,3 +195,11 @@ def test_refused_request_is_not_retried(connect: Connect, book: Book) -> None:
     with pytest.raises(NotFound, match=r"page 1 of GET /markets, after 0 rows"):
         tickers(connect, book)
     assert book.asked == [""]
+
+
+def test_many_lists_read_one_after_another_share_their_threads(connect: Connect, book: Book) -> None:
+    transport = connect(book)
+    for _ in range(40):
+        list(pages(transport, MARKETS, [], 1000))
+    pools = [each for each in gc.get_objects() if isinstance(each, ThreadPoolExecutor)]
+    assert len([each for each in pools if not each._shutdown and each._thread_name_prefix == "kalshi-page"]) == 1
