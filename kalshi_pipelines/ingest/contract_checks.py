@@ -60,9 +60,9 @@ def contract_checks(run: IngestRun, endpoint: str, address: str) -> Iterator[Pag
         if (difference := _difference_of(error, endpoint)) is not None:
             checks.add(difference)
         with _not_in_the_way_of(error):
-            _record(run, checks)
+            record_checks(run.engine, run.environment, run.dagster_run_id, checks)
         raise
-    _record(run, checks)
+    record_checks(run.engine, run.environment, run.dagster_run_id, checks)
 
 
 @contextmanager
@@ -73,7 +73,8 @@ def _not_in_the_way_of(error: KalshiError) -> Iterator[None]:
         logger.warning("The findings of the contract checks could not be recorded. The ingest had failed: %s", error)
 
 
-def _record(run: IngestRun, checks: PageChecks) -> None:
+def record_checks(engine: sa.Engine, environment: str, dagster_run_id: str | None, checks: PageChecks) -> None:
+    """Record the differences that were seen in pages as findings."""
     found: dict[str, list[Difference]] = {endpoint: [] for endpoint in checks.records}
     for difference in checks.differences:
         found.setdefault(difference.endpoint, []).append(difference)
@@ -91,8 +92,8 @@ def _record(run: IngestRun, checks: PageChecks) -> None:
         )
         for endpoint, differences in found.items()
     ]
-    contract_run = begin_run(run.engine, run.environment, RunSource.INGEST, now_us(), run.dagster_run_id)
-    record(run.engine, contract_run, results, now_us())
+    contract_run = begin_run(engine, environment, RunSource.INGEST, now_us(), dagster_run_id)
+    record(engine, contract_run, results, now_us())
 
 
 def _difference_of(error: KalshiError, endpoint: str) -> Difference | None:

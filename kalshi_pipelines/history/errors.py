@@ -1,0 +1,27 @@
+"""Errors of reading history. Each error states the problem and the remedy."""
+
+from kalshi_pipelines.errors import ExpectedError
+
+
+class HistoryInterrupted(ExpectedError):
+    """A day could not be read to its end. The part that was read is kept, and the next run continues there."""
+
+    is_retryable = True
+
+
+class HistoryRefused(ExpectedError):
+    """The exchange sent so many records that cannot be stored, or that changed, that the day was not stored."""
+
+
+class InvalidRange(ExpectedError, ValueError):
+    """A range of days, or a name of a dataset, that cannot be read."""
+
+
+class BackfillIncomplete(ExpectedError):
+    """Some days of a backfill could not be read. The other days are stored."""
+
+    is_retryable = True
+
+
+class ReadingStopped(Exception):
+    """Another thread asked the reading to stop."""
