@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trade dev test test-fast lint docs bench trials year mutants lock clean
+.PHONY: help demo demo-trade dev test test-fast lint docs bench trials year history-trial mutants lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## Run the nightly job against a sandbox exchange, offline and without an account
 	@$(BIN)/python -m kalshi_pipelines.demo
@@ -45,6 +45,9 @@ trials: $(READY) ## Run 2,000 trading trials with killed processes and a failing
 
 year: $(READY) ## Simulate a year at 1/100 of the exchange, with killed processes (YEAR="--days 40 --folder DIR")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.year $(YEAR)
+
+history-trial: $(READY) ## Read 5,000,000 trades three times, with faults and killed workers (HISTORY="--days 9")
+	$(BIN)/python -m kalshi_pipelines_tests.tools.history_trial $(HISTORY)
 
 mutants: $(READY) ## Mutate the executor and report mutants no test notices (ROOMS="orders ...")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.mutants $(ROOMS)
