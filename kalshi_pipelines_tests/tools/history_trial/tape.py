@@ -34,7 +34,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TapeOptions:
-    """What a tape is made of: the first UTC day, the number of days, the number of trades, and the seed."""
+    """The first UTC day of a tape, its number of days and of trades, and the seed of everything in it."""
 
     first_day: dt.date = dt.date(2026, 8, 1)
     days: int = 90
