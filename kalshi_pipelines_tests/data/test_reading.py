@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from kalshi_pipelines.data import Data, NoData, open_data
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.removal import remove_published
-from kalshi_pipelines.settings import Settings
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, writing
 from kalshi_pipelines.warehouse.tables import price_snapshots, quotes
 from kalshi_pipelines_tests.support.lake.lakes import (
@@ -32,25 +30,6 @@ from kalshi_pipelines_tests.support.lake.lakes import (
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
-
-
-@pytest.fixture
-def warehouse(engine: sa.Engine) -> sa.Engine:
-    """Return a warehouse with a market and no history."""
-    start_history(engine)
-    return engine
-
-
-@pytest.fixture
-def data(warehouse: sa.Engine, tmp_path: Path) -> Iterator[Data]:
-    """Return the warehouse and its lake as a researcher opens them."""
-    with open_data(settings_of(warehouse, tmp_path)) as data:
-        yield data
-
-
-def settings_of(engine: sa.Engine, folder: Path) -> Settings:
-    url = engine.url.render_as_string(hide_password=False)
-    return Settings(warehouse_url=url, lake_dir=folder / "lake")
 
 
 def publish(engine: sa.Engine, folder: Path) -> None:
