@@ -167,6 +167,14 @@ class KalshiClient:
         """A reader of scheduled fee changes, with the connections and the rate budget of this client."""
         return FeeChangeReader(self._transport)
 
+    def tokens_of(self, path: str) -> int:
+        """Return the tokens that one read of a path, such as ``/markets/trades``, costs."""
+        return self._transport.tokens_of(path)
+
+    def tokens_per_second(self, path: str) -> int:
+        """Return the tokens per second that all programs with this API key may spend on reads of a path."""
+        return self._transport.tokens_per_second(path)
+
     # Reads about the exchange and the account.
 
     def exchange_status(self) -> ExchangeStatus:

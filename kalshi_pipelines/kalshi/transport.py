@@ -157,6 +157,14 @@ class Transport:
         self._budget.rates = rates
         self._costs = costs
 
+    def tokens_of(self, path: str) -> int:
+        """Return the tokens that a GET request of a path (below the API root) costs."""
+        return self._costs.cost("GET", path)
+
+    def tokens_per_second(self, path: str) -> int:
+        """Return the tokens per second that may be spent on GET requests of a path."""
+        return self._budget.rates[bucket_of(path)].refill_rate
+
     def threads(self, count: int, name: str) -> ThreadPoolExecutor:
         """Return a pool of threads for requests.
 

@@ -3,7 +3,6 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,7 +13,6 @@ from kalshi_pipelines.history.errors import HistoryInterrupted, HistoryRefused, 
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.history.partitions import partition_of, windows_read
 from kalshi_pipelines.history.trades import read_trades, take_new_trades
-from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
 from kalshi_pipelines.lake.manifest import lake_hash
 from kalshi_pipelines.units import DAY_US, HOUR_US, SECOND_US
 from kalshi_pipelines_tests.support.history.exchange import (
@@ -23,7 +21,9 @@ from kalshi_pipelines_tests.support.history.exchange import (
     LATER_US,
     TapeExchange,
     inputs_for,
+    stored_trades,
     tape,
+    texts_of_tape,
     time_of,
 )
 from kalshi_pipelines_tests.support.history.trades import wire_trade
@@ -47,48 +47,15 @@ def at(inputs: HistoryInputs, now_us: int) -> HistoryInputs:
     return replace(inputs, clock=lambda: now_us)
 
 
-def stored(inputs: HistoryInputs, day: dt.date = DAY) -> list[tuple[str, ...]]:
-    """Return the trades of a day's file, as the exchange writes them."""
-    found = []
-    for file in inputs.lake.files(inputs.engine, PUBLIC_TRADES):
-        if file.slot.day == day:
-            with inputs.lake.store.fetch(file.path) as fetched:
-                assert fetched is not None
-                found += pq.read_table(fetched.local).to_pylist()
-    return sorted(
-        (
-            str(row["trade_id"]),
-            row["ticker"],
-            f"{row['created_time']:%Y-%m-%dT%H:%M:%S.%fZ}",
-            f"{row['yes_price']:.4f}",
-            str(row["contracts"]),
-            row["taker_side"],
-            str(row["is_block"]),
-        )
-        for row in found
-    )
-
-
-def sent(trades: list[dict[str, Any]]) -> list[tuple[str, ...]]:
-    return sorted(
-        (
-            each["trade_id"],
-            each["ticker"],
-            each["created_time"],
-            each["yes_price_dollars"],
-            each["count_fp"],
-            each["taker_outcome_side"],
-            str(each["is_block_trade"]),
-        )
-        for each in trades
-    )
+def stored(inputs: HistoryInputs) -> list[tuple[str, ...]]:
+    return stored_trades(inputs, [DAY])
 
 
 def test_a_day_in_the_lake_is_exactly_the_day_of_the_exchange(exchange: TapeExchange, inputs: HistoryInputs) -> None:
     exchange.trades += tape(50, DAY_START_US - HOUR_US, DAY_START_US, seed=8)
     exchange.trades += tape(50, DAY_END_US, DAY_END_US + HOUR_US, seed=9)
     done = read_trades(inputs, DAY)
-    assert stored(inputs) == sent(exchange.trades[:3_000])
+    assert stored(inputs) == texts_of_tape(exchange.trades[:3_000])
     assert (done.rows, done.added, done.removed, done.refused, done.holes) == (3_000, 3_000, 0, 0, ())
     assert done.is_closed
     known = partition_of(inputs.engine, "public_trades", DAY)
@@ -114,7 +81,7 @@ def test_every_trade_is_found_wherever_the_cutoff_is(
     exchange.has_exact_bounds = has_exact_bounds
     exchange.cutoff_us = DAY_START_US + hours * HOUR_US
     read_trades(inputs, DAY)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
 
 
 def test_only_the_side_that_serves_a_day_is_asked(exchange: TapeExchange, inputs: HistoryInputs) -> None:
@@ -141,7 +108,7 @@ def test_a_cutoff_that_moves_during_the_read_loses_no_trade(
 
     exchange.before_answer = move
     read_trades(inputs, DAY)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
 
 
 def test_windows_are_never_longer_than_an_hour_and_overlap_by_seconds(
@@ -165,7 +132,7 @@ def test_poisoned_second_is_the_only_hole_and_the_rest_is_kept(exchange: TapeExc
     exchange.poisoned = {NOON_S + 10}
     done = read_trades(inputs, DAY)
     kept = [each for each in exchange.trades if time_of(each) // SECOND_US != NOON_S + 10]
-    assert [row[0] for row in stored(inputs)] == [row[0] for row in sent(kept)]
+    assert [row[0] for row in stored(inputs)] == [row[0] for row in texts_of_tape(kept)]
     (hole,) = done.holes
     assert hole.startswith("2026-11-22T12:00:10Z to 2026-11-22T12:00:11Z: GET /markets/trades")
     assert "504" in hole
@@ -198,7 +165,7 @@ def test_hole_is_filled_when_the_exchange_serves_it_again(exchange: TapeExchange
     exchange.asked.clear()
     again = take_new_trades(soon, DAY)
     assert (again.added, again.holes, again.is_closed) == (1, (), True)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
     assert len(exchange.windows_asked()) == 1
 
 
@@ -221,7 +188,7 @@ def test_exchange_that_is_down_ends_the_read_and_the_next_run_continues(
     exchange.before_answer, exchange.is_down = lambda number: None, False
     exchange.asked.clear()
     read_trades(inputs, DAY)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
     assert exchange.windows_asked()[0][0] >= read_before[-1][1] - 1
 
 
@@ -304,7 +271,7 @@ def test_trade_that_the_exchange_removed_leaves_the_day_and_its_file_is_kept(
     gone = exchange.trades.pop(5)
     done = read_trades(inputs, DAY)
     assert (done.rows, done.removed, done.is_reopened) == (2_999, 1, True)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
     (kept,) = (inputs.work_folder.parent / "lake" / "superseded").rglob("*.parquet")
     assert gone["trade_id"] in {str(each) for each in pq.read_table(kept).column("trade_id").to_pylist()}
 
@@ -324,12 +291,12 @@ def test_present_day_is_read_until_now_and_grows(exchange: TapeExchange, inputs:
     exchange.trades = [each for each in everything if time_of(each) < evening]
     exchange.asked.clear()
     take_new_trades(at(inputs, evening), DAY)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
     # The last hour is read again, because trades may appear late. The rest is not.
     assert exchange.windows_asked()[0][0] >= (noon - 2 * HOUR_US) // SECOND_US
     exchange.trades = everything
     done = take_new_trades(inputs, DAY)
-    assert stored(inputs) == sent(everything)
+    assert stored(inputs) == texts_of_tape(everything)
     assert done.is_closed
     assert lake_hash(inputs.engine, "public_trades", [DAY]) == done.content_sha256
 
@@ -348,7 +315,7 @@ def test_changed_trade_of_an_open_day_makes_the_day_be_read_again(
     last["count_fp"] = "77.00"
     done = take_new_trades(at(inputs, DAY_END_US + 2 * HOUR_US), DAY)
     assert done.changed == 1
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
 
 
 def test_parts_that_are_damaged_are_read_again(
@@ -363,4 +330,4 @@ def test_parts_that_are_damaged_are_read_again(
     parts[1].with_suffix(".unfinished").write_bytes(b"half")
     exchange.before_answer, exchange.is_down = lambda number: None, False
     read_trades(inputs, DAY)
-    assert stored(inputs) == sent(exchange.trades)
+    assert stored(inputs) == texts_of_tape(exchange.trades)

@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.kalshi.client import KalshiClient
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import SECOND_US, instant, microseconds
 from kalshi_pipelines_tests.support.history.trades import wire_trade
@@ -144,3 +146,41 @@ def inputs_for(
         )
     finally:
         transport.close()
+
+
+def stored_trades(inputs: HistoryInputs, days: Collection[dt.date] | None = None) -> list[tuple[str, ...]]:
+    """Return the trades in the files of the lake, with the texts that the exchange writes, sorted by their ids."""
+    found = []
+    for file in inputs.lake.files(inputs.engine, PUBLIC_TRADES):
+        if days is None or file.slot.day in days:
+            with inputs.lake.store.fetch(file.path) as fetched:
+                assert fetched is not None
+                found += pq.read_table(fetched.local).to_pylist()
+    return sorted(
+        (
+            str(row["trade_id"]),
+            row["ticker"],
+            f"{row['created_time']:%Y-%m-%dT%H:%M:%S.%fZ}",
+            f"{row['yes_price']:.4f}",
+            str(row["contracts"]),
+            row["taker_side"],
+            str(row["is_block"]),
+        )
+        for row in found
+    )
+
+
+def texts_of_tape(trades: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return trades of the exchange as ``stored_trades`` returns them."""
+    return sorted(
+        (
+            each["trade_id"],
+            each["ticker"],
+            each["created_time"],
+            each["yes_price_dollars"],
+            each["count_fp"],
+            each["taker_outcome_side"],
+            str(each["is_block_trade"]),
+        )
+        for each in trades
+    )
