@@ -34,6 +34,7 @@ class SweptExchange:
 
     sandbox: SandboxProcess
     admin: httpx.Client
+    plain: httpx.Client
     inputs: IngestInputs
 
     @property
@@ -70,7 +71,7 @@ class SweptExchange:
 
     def ask(self, path: str, **query: Any) -> Any:
         """Return the sandbox's answer to a request without our client."""
-        response = httpx.get(self.sandbox.url + path, params=query)
+        response = self.plain.get(self.sandbox.url + path, params=query)
         assert response.status_code == 200, response.text
         return response.json()
 
@@ -102,6 +103,8 @@ def swept_exchange(engine: sa.Engine, **options: Any) -> Iterator[SweptExchange]
     with (
         running_sandbox(SandboxOptions(**chosen)) as sandbox,
         httpx.Client(base_url=sandbox.admin_url, timeout=60) as admin,
+        # A new httpx client reads all certificates again, which takes longer than a request to the sandbox.
+        httpx.Client() as plain,
         KalshiClient.from_settings(settings, engine, url=sandbox.url) as client,
     ):
-        yield SweptExchange(sandbox, admin, IngestInputs(client, engine, Environment.SANDBOX))
+        yield SweptExchange(sandbox, admin, plain, IngestInputs(client, engine, Environment.SANDBOX))
