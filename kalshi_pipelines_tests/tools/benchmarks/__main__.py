@@ -14,16 +14,20 @@ from pathlib import Path
 import httpx
 
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
+from kalshi_pipelines_tests.tools.benchmarks.history import SPEED, lake_figures
 from kalshi_pipelines_tests.tools.benchmarks.journal import admission
 from kalshi_pipelines_tests.tools.benchmarks.news_flow import group_into_stories, seconds_per_stored_article
 from kalshi_pipelines_tests.tools.benchmarks.work import Measured
+from kalshi_pipelines_tests.tools.history_trial.server import Faults
+from kalshi_pipelines_tests.tools.history_trial.tape import TapeOptions
+from kalshi_pipelines_tests.tools.history_trial.trial import serving
 
 SHARE_MOVED = 0.01
 #: Capacity in tokens, and tokens refilled per second, of the basic usage level.
 BASIC_CAPACITY, BASIC_REFILL_RATE = 600, 200
 
 
-def measure(work: str, what: SandboxProcess | int | None = None, folder: Path | None = None) -> Measured:
+def measure(work: str, what: SandboxProcess | int | str | None = None, folder: Path | None = None) -> Measured:
     """Run one benchmark in a fresh process, with the URL of a sandbox or with a size, and return its figures."""
     command = [sys.executable, "-m", "kalshi_pipelines_tests.tools.benchmarks.work", work]
     command += [what.url if isinstance(what, SandboxProcess) else str(what or ""), str(folder or "")]
@@ -205,6 +209,54 @@ def news(count: int) -> None:
     )
 
 
+def history_speed(repeats: int) -> None:
+    """Print the speed of reading a day of trades, next to that of the floor."""
+    pairs = []
+    with serving(SPEED, Faults()) as url:
+        with tempfile.TemporaryDirectory() as warm_up:
+            measure("history_floor", url, Path(warm_up))  # The server renders a trade at its first request.
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as folder:
+                pairs.append([measure(work, url, Path(folder)) for work in ("history_floor", "history_ingest")])
+    if any(floor.rows != ingest.rows for floor, ingest in pairs):
+        raise SystemExit("The floor and the ingest read different numbers of trades.")
+    floor, ingest = (min(each, key=lambda one: one.seconds) for each in zip(*pairs, strict=True))
+    print(
+        f"history: {ingest.rows:,} trades at {ingest.rows / ingest.seconds:,.0f} rows/s, floor "
+        f"{floor.rows / floor.seconds:,.0f} rows/s; time to that of the floor "
+        f"{statistics.median(ingest.seconds / floor.seconds for floor, ingest in pairs):.2f}, by processor "
+        f"{statistics.median(ingest.cpu / floor.cpu for floor, ingest in pairs):.2f}",
+        flush=True,
+    )
+
+
+def history_memory(days: int, trades_a_day: int) -> None:
+    """Print the peak memory of reading one day and many days of trades, and their ratio."""
+    peaks = []
+    for number in (1, days):
+        tape = TapeOptions(days=number, trades=number * trades_a_day)
+        with serving(tape, Faults()) as url, tempfile.TemporaryDirectory() as folder:
+            peaks.append(measure("history_range", f"{tape.days},{tape.trades},{url}", Path(folder)).peak_mb)
+    print(
+        f"history: peak memory {peaks[0]:.0f} MB for 1 day, {peaks[1]:.0f} MB for {days} days of {trades_a_day:,} "
+        f"trades: {peaks[1] / peaks[0]:.2f}",
+        flush=True,
+    )
+
+
+def history_lake(options: TapeOptions) -> None:
+    """Print the bytes a trade, and the time of a query of one market and day next to that of a full scan."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = lake_figures(Path(folder), options)
+    print(
+        f"history: {found.bytes_a_trade:.1f} bytes a trade, naive Parquet {found.naive_bytes_a_trade:.1f}: "
+        f"{found.bytes_a_trade / found.naive_bytes_a_trade:.2f}; one market and day of {options.days} in "
+        f"{found.query_seconds * 1000:.1f} ms, all {found.trades:,} trades in {found.scan_seconds * 1000:.0f} ms: "
+        f"1/{found.scan_seconds / found.query_seconds:.0f}",
+        flush=True,
+    )
+
+
 def main() -> None:
     """Run all benchmarks, or a small set with ``--quick``."""
     parser = argparse.ArgumentParser(prog="make bench")
@@ -226,6 +278,9 @@ def main() -> None:
     bulk_writes(1 if quick else 3)
     orders(1 if quick else 3)
     news(10_000 if quick else 50_000)
+    history_speed(1 if quick else 3)
+    history_memory(*((10, 5_000) if quick else (90, 20_000)))
+    history_lake(TapeOptions(trades=500_000) if quick else TapeOptions())
     admission(*((3, 50_000) if quick else (15, 1_000_000)))
 
 

@@ -1,5 +1,10 @@
-"""Benchmarks of history: the size of its files, and the time of a small query compared with a scan of everything."""
+"""Benchmarks of history: the speed and memory of reading trades, the size of the lake's files, and the time of queries.
 
+The floor downloads the same trades in pages of the same size, parses them with orjson, makes one Arrow table of each
+page, and writes one Parquet file with zstd. It converts, checks, sorts and stages nothing.
+"""
+
+import datetime as dt
 import statistics
 import time
 from collections.abc import Callable
@@ -7,16 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+import orjson
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
+from kalshi_pipelines.lake.manifest import lake_files_of
 from kalshi_pipelines.lake.reading import read
 from kalshi_pipelines.warehouse.engine import open_engine
 from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.tools.history_trial.filled import fill_lake
 from kalshi_pipelines_tests.tools.history_trial.tape import DAY_US, Tape, TapeOptions
+from kalshi_pipelines_tests.tools.history_trial.worker import database_of, read_days
 
+#: The tape of the benchmark of speed. Its first days are on the historical side only.
+SPEED: Final = TapeOptions(days=10, trades=3_000_000)
 _NAIVE_DAYS: Final = 3
 _REPEATS: Final = 5
 
@@ -76,3 +88,38 @@ def _seconds(work: Callable[[], pa.RecordBatchReader]) -> float:
         _rows(work())
         times.append(time.perf_counter() - started)
     return statistics.median(times)
+
+
+def floor(url: str, folder: Path) -> int:
+    """Download, parse and write the first day of the tape, and return its number of trades."""
+    first = int(dt.datetime.combine(SPEED.first_day, dt.time(), dt.UTC).timestamp())
+    params = {"limit": "1000", "min_ts": str(first), "max_ts": str(first + 86_400)}
+    tables, cursor = [], None
+    with httpx.Client(base_url=url, timeout=60) as client:
+        while cursor != "":
+            asked = params if cursor is None else {**params, "cursor": cursor}
+            page = orjson.loads(client.get("/historical/trades", params=asked).content)
+            tables.append(pa.Table.from_pylist(page["trades"]))
+            cursor = page["cursor"]
+    table = pa.concat_tables(tables)
+    pq.write_table(table, folder / "floor.parquet", compression="zstd")
+    return int(table.num_rows)
+
+
+def ingest(url: str, folder: Path) -> int:
+    """Read the first day of the tape into a lake, and return its number of trades."""
+    return _read(url, folder, SPEED, 1)
+
+
+def read_range(options: TapeOptions, url: str, folder: Path) -> int:
+    """Read all days of a tape into a lake, and return their number of trades."""
+    return _read(url, folder, options, options.days)
+
+
+def _read(url: str, folder: Path, options: TapeOptions, days: int) -> int:
+    engine = database_of(folder)
+    upgrade_to_head(engine)
+    read_days(folder, url, [options.first_day + dt.timedelta(days=number) for number in range(days)], 1)
+    rows = sum(file.contents.rows for file in lake_files_of(engine, PUBLIC_TRADES.name))
+    engine.dispose()
+    return rows

@@ -34,7 +34,9 @@ from kalshi_pipelines_tests.support.migrated import upgrade_to_head
 from kalshi_pipelines_tests.support.postgres import running_cluster
 from kalshi_pipelines_tests.support.warehouse.legacy import make_legacy_database
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
+from kalshi_pipelines_tests.tools.benchmarks import history
 from kalshi_pipelines_tests.tools.benchmarks.order_flow import order_round_trips
+from kalshi_pipelines_tests.tools.history_trial.tape import TapeOptions
 
 #: Number of rows overwritten in Postgres, and number of rows per transaction. An ingest's transactions have this size.
 POSTGRES_MARKETS, PAGE = 50_000, 1_000
@@ -234,7 +236,33 @@ def orders(resting: str, _folder: Path) -> Measured:
     return _measured(*order_round_trips(int(resting)))
 
 
+def history_floor(url: str, folder: Path) -> Measured:
+    """Download, parse and write a day of trades without checks."""
+    return _timed(lambda: history.floor(url, folder))
+
+
+def history_ingest(url: str, folder: Path) -> Measured:
+    """Read a day of trades into a lake."""
+    return _timed(lambda: history.ingest(url, folder))
+
+
+def history_range(url: str, folder: Path) -> Measured:
+    """Read all days of a tape into a lake. The text begins with the tape's days and trades."""
+    days, trades, address = url.split(",")
+    options = TapeOptions(days=int(days), trades=int(trades))
+    return _timed(lambda: history.read_range(options, address, folder))
+
+
+def _timed(work: Callable[[], int]) -> Measured:
+    started, processor = time.perf_counter(), time.process_time()
+    rows = work()
+    return _measured(rows, time.perf_counter() - started, time.process_time() - processor)
+
+
 WORK = {
+    "history_floor": history_floor,
+    "history_ingest": history_ingest,
+    "history_range": history_range,
     "orders": orders,
     "minimal": minimal,
     "events": events,
