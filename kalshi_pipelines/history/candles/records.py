@@ -65,7 +65,7 @@ class CandleDayRecord:
 
 
 def begin_day(engine: sa.Engine, environment: Environment, dataset: Dataset, day: dt.date) -> None:
-    """Record that a read of a day has begun. What is known about the day stays.
+    """Record that a read of a day has begun. The known figures of the day stay.
 
     Raises:
         WarehouseOfAnotherEnvironment: The warehouse holds records of another environment.

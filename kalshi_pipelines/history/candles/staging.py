@@ -25,7 +25,7 @@ _FACTS: Final = b"facts"
 
 @dataclass(frozen=True)
 class CandlePartFacts:
-    """What a part says besides its rows. The attributes are those of ``ReadCandles``."""
+    """Facts of a part besides its rows. The attributes are those of ``ReadCandles``."""
 
     rows: int
     not_served: list[str]

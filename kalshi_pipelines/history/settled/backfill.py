@@ -49,7 +49,7 @@ _Pages = Callable[[], Iterator[Page]]
 
 @dataclass
 class _Buffer:
-    """What was read and is not in a chunk yet."""
+    """Markets that were read and are not in a chunk yet."""
 
     batches: list[Any] = field(default_factory=list)
     rows: int = 0

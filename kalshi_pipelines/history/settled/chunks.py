@@ -29,7 +29,7 @@ _VERSION: Final = 1
 
 @dataclass(frozen=True)
 class ChunkFacts:
-    """What a chunk says besides its rows.
+    """Facts of a chunk besides its rows.
 
     Attributes:
         version: The version of this format.

@@ -92,7 +92,7 @@ class SettledRowReader:
             wanted = wanted_keys(list(tickers), connection.dialect.name)
             query = sa.select(settlements.c.ticker, settlements.c.settled_us)
             rows = connection.execute(query.join_from(wanted, settlements, settlements.c.ticker == wanted.c.value))
-            return dict(rows.tuples().all())
+            return dict(rows.all())
 
     def _batch(self, changes: Sequence[MarketChange]) -> pa.RecordBatch:
         of_events = self._events({_facts(change)["event_ticker"] for change in changes})
