@@ -28,7 +28,7 @@ _ROWS_PER_SECOND: Final = 50_000
 MOST_WORKERS: Final = 16
 
 
-class Action(StrEnum):
+class DayAction(StrEnum):
     """The work that a day needs: read it as a whole, or add what is new."""
 
     READ = "read"
@@ -41,13 +41,13 @@ class PlannedDay:
 
     kind: HistoryKind
     day: dt.date
-    action: Action
+    action: DayAction
     rows: int
     requests: int
 
     def read(self, inputs: HistoryInputs) -> list[DayRead]:
         """Read the day, and return the result for each dataset."""
-        work = self.kind.read_day if self.action is Action.READ else self.kind.take_new
+        work = self.kind.read_day if self.action is DayAction.READ else self.kind.take_new
         done = work(inputs, self.day)
         return [done] if isinstance(done, DayRead) else list(done)
 
@@ -137,7 +137,7 @@ def plan_backfill(
 
 
 def make_plan(
-    inputs: HistoryInputs, days: Sequence[tuple[HistoryKind, dict[dt.date, Action]]], complete: int, workers: int
+    inputs: HistoryInputs, days: Sequence[tuple[HistoryKind, dict[dt.date, DayAction]]], complete: int, workers: int
 ) -> Plan:
     """Return the plan for known days.
 
@@ -179,17 +179,17 @@ def _require_range(start: dt.date, end: dt.date, today: dt.date) -> None:
 
 def _actions(
     inputs: HistoryInputs, kind: HistoryKind, days: Sequence[dt.date], *, again: bool
-) -> dict[dt.date, Action]:
+) -> dict[dt.date, DayAction]:
     if again:
-        return dict.fromkeys(days, Action.READ)
+        return dict.fromkeys(days, DayAction.READ)
     known = {each.day: each for each in partitions_of(inputs.engine, kind.datasets[0].name)}
-    actions: dict[dt.date, Action] = {}
+    actions: dict[dt.date, DayAction] = {}
     for day in days:
         found = known.get(day)
         if found is None or found.read_until_us is None:
-            actions[day] = Action.READ
+            actions[day] = DayAction.READ
         elif found.status != "closed":
-            actions[day] = Action.TAKE_NEW
+            actions[day] = DayAction.TAKE_NEW
     return actions
 
 

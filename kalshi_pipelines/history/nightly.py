@@ -6,7 +6,7 @@ Only kinds of which some day was read are kept up. A backfill is the decision to
 import datetime as dt
 from collections.abc import Sequence
 
-from kalshi_pipelines.history.backfill import Action, Plan, days_between, make_plan
+from kalshi_pipelines.history.backfill import DayAction, Plan, days_between, make_plan
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.history.kinds import HistoryKind
 from kalshi_pipelines.history.partitions import partitions_of
@@ -17,7 +17,7 @@ def plan_upkeep(inputs: HistoryInputs, kinds: Sequence[HistoryKind], workers: in
 
     Days before the oldest day that was read are left to a backfill.
     """
-    days: list[tuple[HistoryKind, dict[dt.date, Action]]] = []
+    days: list[tuple[HistoryKind, dict[dt.date, DayAction]]] = []
     complete = 0
     for kind in kinds:
         known = {each.day: each for each in partitions_of(inputs.engine, kind.datasets[0].name)}
@@ -26,8 +26,8 @@ def plan_upkeep(inputs: HistoryInputs, kinds: Sequence[HistoryKind], workers: in
             continue
         newest, today = max(known), kind.today(inputs.clock())
         new = days_between(newest + dt.timedelta(days=1), today)
-        actions = {day: Action.TAKE_NEW for day, each in known.items() if each.status != "closed"}
-        actions |= dict.fromkeys(new, Action.TAKE_NEW)
+        actions = {day: DayAction.TAKE_NEW for day, each in known.items() if each.status != "closed"}
+        actions |= dict.fromkeys(new, DayAction.TAKE_NEW)
         complete += len(known) - sum(day in actions for day in known)
         days.append((kind, dict(sorted(actions.items()))))
     return make_plan(inputs, days, complete, workers)

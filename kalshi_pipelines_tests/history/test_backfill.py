@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from kalshi_pipelines.history.backfill import Action, plan_backfill, run_backfill
+from kalshi_pipelines.history.backfill import DayAction, plan_backfill, run_backfill
 from kalshi_pipelines.history.errors import BackfillIncomplete, InvalidRange
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.history.kinds import KINDS, kinds_named
@@ -118,7 +118,7 @@ def test_failed_day_does_not_stop_the_others(exchange: TapeExchange, inputs: His
         run_backfill(inputs, plan_backfill(inputs, TRADES, FIRST, LAST, workers=2))
     assert stored_trades(inputs) == texts_of_tape(good)
     plan = plan_backfill(inputs, TRADES, FIRST, LAST)
-    assert [(each.day, each.action) for each in plan.days] == [(DAYS[1], Action.READ)]
+    assert [(each.day, each.action) for each in plan.days] == [(DAYS[1], DayAction.READ)]
 
 
 def test_exchange_that_goes_down_ends_the_backfill_soon(exchange: TapeExchange, inputs: HistoryInputs) -> None:
