@@ -9,6 +9,8 @@ from kalshi_pipelines.defs.contracts import assets as contract_assets
 from kalshi_pipelines.defs.contracts import automation as contract_automation
 from kalshi_pipelines.defs.contracts import checks as contract_checks
 from kalshi_pipelines.defs.contracts import endpoints as vendor_endpoints
+from kalshi_pipelines.defs.history import assets as history_assets
+from kalshi_pipelines.defs.history import automation as history_automation
 from kalshi_pipelines.defs.market_data import assets as market_assets
 from kalshi_pipelines.defs.market_data import automation as market_automation
 from kalshi_pipelines.defs.market_data import checks as market_checks
@@ -51,6 +53,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *journal_schema.default_assets,
             *vendor_endpoints.default_assets,
             *market_assets.default_assets,
+            *history_assets.default_assets,
             *contract_assets.default_assets,
             *news_assets.default_assets,
             *trading_assets.default_assets,
@@ -67,6 +70,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *schema_automation.default_jobs,
             *contract_automation.default_jobs,
             *market_automation.default_jobs,
+            *history_automation.default_jobs,
             *news_automation.default_jobs,
             *trading_automation.default_jobs,
             *upkeep_automation.default_jobs,
@@ -74,6 +78,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
         schedules=[
             *automation.default_schedules,
             *market_automation.default_schedules,
+            *history_automation.default_schedules,
             *news_automation.default_schedules,
             *trading_automation.default_schedules,
             *upkeep_automation.default_schedules,

@@ -18,6 +18,7 @@ from kalshi_pipelines.history.errors import BackfillIncomplete, InvalidRange
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
 from kalshi_pipelines.history.kinds import FIRST_DAY, HistoryKind
 from kalshi_pipelines.history.partitions import partitions_of
+from kalshi_pipelines.history.trade_estimates import DayEstimate
 
 #: If so many days in a row cannot be read, the other days are not tried.
 _MOST_FAILURES_IN_A_ROW: Final = 3
@@ -82,13 +83,17 @@ class Plan:
 
     def __str__(self) -> str:
         if not self.days:
-            return f"nothing to read: {self.complete:,} days are complete"
+            return f"nothing to read: {_days(self.complete)} complete"
         first, last = min(each.day for each in self.days), max(each.day for each in self.days)
         return (
-            f"{len(self.days):,} days to read from {first} to {last}, {self.complete:,} days are complete; about "
+            f"{_days(len(self.days))} to read from {first} to {last}, {_days(self.complete)} complete; about "
             f"{self.rows:,} rows, {self.requests:,} requests, {self.tokens:,} tokens, "
-            f"{duration(self.seconds)} with {self.workers} workers"
+            f"{duration(self.seconds)} with {self.workers} worker{'s' * (self.workers != 1)}"
         )
+
+
+def _days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number:,} days"
 
 
 def duration(seconds: float) -> str:
@@ -154,8 +159,10 @@ def make_plan(
         sizes = kind.estimate(inputs, list(actions))
         asked = max(inputs.meter.requests - requests_before, 1)
         latency = (time.monotonic() - started) / asked
+        stored = {each.day: each.rows for each in partitions_of(inputs.engine, kind.datasets[0].name)}
         of_kind = [
-            PlannedDay(kind, day, action, sizes[day].rows, sizes[day].requests) for day, action in actions.items()
+            _planned(kind, day, action, sizes[day], stored.get(day, 0) if action is DayAction.TAKE_NEW else 0)
+            for day, action in actions.items()
         ]
         requests, rows = sum(each.requests for each in of_kind), sum(each.rows for each in of_kind)
         at_once = min(workers, max(len(of_kind), 1))
@@ -166,6 +173,12 @@ def make_plan(
         planned += of_kind
     planned.sort(key=lambda each: (each.day, each.kind.name))
     return Plan(tuple(planned), complete, tokens, seconds, workers)
+
+
+def _planned(kind: HistoryKind, day: dt.date, action: DayAction, size: DayEstimate, stored_rows: int) -> PlannedDay:
+    """Return a planned day. Rows that are stored already are not expected again."""
+    rows = max(size.rows - stored_rows, 0)
+    return PlannedDay(kind, day, action, rows, -(-size.requests * rows // size.rows) if stored_rows else size.requests)
 
 
 def _require_range(start: dt.date, end: dt.date, today: dt.date) -> None:
@@ -213,7 +226,7 @@ class _Progress:
         """Return the numbers of days, rows and requests so far, the speed, and the time left."""
         seconds = max(time.monotonic() - self.started, 0.001)
         meter = self.inputs.meter
-        text = f"{self.finished:,} of {len(self.plan.days):,} days, {meter.rows:,} rows, {meter.rows / seconds:,.0f} "
+        text = f"{self.finished:,} of {_days(len(self.plan.days))}, {meter.rows:,} rows, {meter.rows / seconds:,.0f} "
         text += f"rows/s, {meter.requests / seconds:,.1f} requests/s"
         share = meter.done / max(len(self.plan.days), 1)
         return f"{text}, about {duration(seconds * (1 - share) / share)} left" if 0.005 < share < 1 else text
@@ -236,6 +249,8 @@ def run_backfill(inputs: HistoryInputs, plan: Plan, when_read: Callable[[DayRead
     """
     report = inputs.report
     report(str(plan))
+    if not plan.days:
+        return []
     done: list[DayRead] = []
     failed: list[tuple[PlannedDay, ExpectedError]] = []
     progress = _Progress(inputs, plan)
@@ -258,7 +273,7 @@ def run_backfill(inputs: HistoryInputs, plan: Plan, when_read: Callable[[DayRead
         more = f" and {len(failed) - _MOST_NAMED:,} more" if len(failed) > _MOST_NAMED else ""
         tail = f" {left:,} further days were not tried." if left else ""
         raise BackfillIncomplete(
-            f"{len(failed):,} of {len(plan.days):,} days could not be read: {named}{more}. The first of them: "
+            f"{len(failed):,} of {_days(len(plan.days))} could not be read: {named}{more}. The first of them: "
             f"{failed[0][1]}{tail}",
             "Run the backfill again: it continues with these days.",
         )

@@ -60,9 +60,9 @@ def test_backfill_makes_the_lake_equal_to_the_exchange(
     assert stored_trades(inputs) == texts_of_tape(exchange.trades)
     assert {each.day for each in done} == set(DAYS)
     assert set(statuses(inputs).values()) == {"closed"}
-    assert lines[0].startswith("6 days to read from 2026-11-17 to 2026-11-22, 0 days are complete; about ")
+    assert lines[0].startswith("6 days to read from 2026-11-17 to 2026-11-22, 0 days complete; about ")
     assert "tokens" in lines[0]
-    assert f"with {workers} workers" in lines[0]
+    assert f"with {workers} worker" in lines[0]
     assert lines[-1].startswith("6 of 6 days, 1,200 rows")
 
 
@@ -84,7 +84,7 @@ def test_complete_days_are_left_out_unless_asked_again(exchange: TapeExchange, i
     assert len(plan_backfill(inputs, TRADES, FIRST, LAST, again=True).days) == 6
     run_backfill(inputs, plan)
     exchange.asked.clear()
-    assert str(plan_backfill(inputs, TRADES, FIRST, LAST)) == "nothing to read: 6 days are complete"
+    assert str(plan_backfill(inputs, TRADES, FIRST, LAST)) == "nothing to read: 6 days complete"
     assert not exchange.windows_asked()
 
 

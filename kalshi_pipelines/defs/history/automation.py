@@ -1,0 +1,108 @@
+"""The job ``backfill_history`` for ranges of days, and the job ``history`` that keeps history up every night."""
+
+import datetime as dt
+from typing import Any, Final
+
+import dagster as dg
+from pydantic import Field
+
+from kalshi_pipelines.defs.history.reading import guarded_history_inputs, metadata_of
+from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.history.backfill import plan_backfill, run_backfill
+from kalshi_pipelines.history.errors import InvalidRange
+from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
+from kalshi_pipelines.history.kinds import KINDS, kinds_named
+from kalshi_pipelines.history.nightly import plan_upkeep
+
+#: The tag of runs that read history. They may take hours, so they do not wait for the runs that read quotes, and those
+#: do not wait for them. All share one rate budget.
+READS_HISTORY: Final = {"kalshi_pipelines/reads": "history"}
+
+
+class BackfillConfig(dg.Config):
+    """Run config of a backfill."""
+
+    start: str = Field(description="First day, such as 2026-11-01.")
+    end: str = Field("", description="Last day, which is included. Leave empty to read until yesterday.")
+    datasets: list[str] = Field(
+        [], description=f"Kinds of history to read: {', '.join(sorted(KINDS))}. Leave empty to read all."
+    )
+    workers: int = Field(4, description="Number of days that are read at the same time, within one rate budget.")
+    estimate_only: bool = Field(False, description="Only report the expected requests, tokens and time.")
+    again: bool = Field(False, description="Also read days again that are complete.")
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def read_history(
+    context: dg.OpExecutionContext, config: BackfillConfig, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> None:
+    """Read a range of days, or only estimate the effort."""
+    with guarded_history_inputs(context, warehouse, exchange) as inputs:
+        kinds = kinds_named(config.datasets)
+        start = _day(config.start)
+        end = _day(config.end) if config.end else min(each.today(inputs.clock()) for each in kinds) - dt.timedelta(1)
+        plan = plan_backfill(inputs, kinds, start, end, workers=config.workers, again=config.again)
+        if config.estimate_only:
+            context.log.info(str(plan))
+        else:
+            run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def keep_up_history(context: dg.OpExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource) -> None:
+    """Take what is new of the kinds of history that were backfilled, and close complete days."""
+    with guarded_history_inputs(context, warehouse, exchange) as inputs:
+        plan = plan_upkeep(inputs, list(KINDS.values()))
+        run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
+
+
+def _day(text: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(text)
+    except ValueError:
+        raise InvalidRange(f"{text!r} is not a day.", "Write days as 2026-11-22.") from None
+
+
+def _materialized(context: dg.OpExecutionContext, inputs: HistoryInputs, read: DayRead) -> None:
+    """Show a day that was read on its asset. The present day has no partition, because it is not over."""
+    kind = next((each for each in KINDS.values() if read.dataset in {one.name for one in each.datasets}), None)
+    if kind is None or read.day >= kind.today(inputs.clock()):
+        return
+    context.log_event(dg.AssetMaterialization(kind.name, partition=read.day.isoformat(), metadata=metadata_of(read)))
+
+
+@dg.job(
+    description="Read the history of a range of days into the lake, resumable at any point. With `estimate_only`, only "
+    "report the expected requests, tokens and time.",
+    tags=READS_HISTORY,
+)
+def backfill_history() -> None:
+    """Backfill a range of days."""
+    read_history()
+
+
+@dg.job(
+    description="Keep history up: take what is new of what was backfilled, read the newest time again, and close "
+    "complete days.",
+    tags=READS_HISTORY,
+)
+def history() -> None:
+    """Do the nightly upkeep of history."""
+    keep_up_history()
+
+
+@dg.schedule(
+    job=history,
+    cron_schedule="0 2 * * *",
+    execution_timezone="America/New_York",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts `history` at 02:00 New York time, after `nightly`.",
+)
+def history_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Request one run of the job ``history`` for each night."""
+    return dg.RunRequest(run_key=context.scheduled_execution_time.date().isoformat())
+
+
+default_jobs: Final[list[Any]] = [backfill_history, history]
+
+default_schedules: Final = [history_schedule]
