@@ -1,16 +1,14 @@
-"""Metadata that shows a table in Dagster: the columns of a database table, or rows of text."""
+"""Metadata that shows a table in Dagster: the columns of a database table or of a dataset, or rows of text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import dagster as dg
 import sqlalchemy as sa
 
-_UNITS: Final = {
-    "_microdollars": "millionths of a dollar",
-    "_centicontracts": "hundredths of a contract",
-    "_us": "microseconds since 1970 UTC",
-}
+from kalshi_pipelines.lake.datasets import Dataset
+from kalshi_pipelines.lake.dictionary import field_meaning
+from kalshi_pipelines.warehouse.dictionary import Meaning, meaning_of
 
 
 def table_metadata(table: sa.Table) -> dict[str, Any]:
@@ -22,7 +20,7 @@ def table_metadata(table: sa.Table) -> dict[str, Any]:
                 dg.TableColumn(
                     column.name,
                     str(column.type),
-                    description=_unit(column.name),
+                    description=_description(meaning_of(column)),
                     constraints=dg.TableColumnConstraints(
                         nullable=bool(column.nullable), unique=[column] == list(table.primary_key)
                     ),
@@ -33,8 +31,26 @@ def table_metadata(table: sa.Table) -> dict[str, Any]:
     }
 
 
-def _unit(column: str) -> str | None:
-    return next((unit for suffix, unit in _UNITS.items() if column.endswith(suffix)), None)
+def dataset_metadata(dataset: Dataset) -> dict[str, Any]:
+    """Return the metadata of an asset's definition: name and columns of its dataset in the lake."""
+    return {
+        "dagster/table_name": dataset.name,
+        "dagster/column_schema": dg.TableSchema(
+            columns=[
+                dg.TableColumn(
+                    field.name,
+                    str(field.type),
+                    description=_description(field_meaning(dataset, field.name)),
+                    constraints=dg.TableColumnConstraints(nullable=field.nullable, unique=(field.name,) == dataset.key),
+                )
+                for field in dataset.file_schema
+            ]
+        ),
+    }
+
+
+def _description(meaning: Meaning) -> str:
+    return f"{meaning.text} Unit: {meaning.unit}. Source: {meaning.source}."
 
 
 def text_table(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dg.TableMetadataValue:

@@ -9,6 +9,8 @@ from typing import Final
 
 from kalshi_pipelines.execution.orders.denials import DenialReason
 from kalshi_pipelines_tests.support.checkout import DOCS
+from kalshi_pipelines_tests.support.dictionary_page import PAGE as DICTIONARY
+from kalshi_pipelines_tests.support.dictionary_page import dictionary_page
 from kalshi_pipelines_tests.support.execution.audit_page import PAGE, audit_page
 from kalshi_pipelines_tests.support.execution.catalogue import THREATS, threat_tests
 
@@ -50,7 +52,12 @@ def threats() -> str:
 
 def documents() -> Mapping[Path, str]:
     """Return the path and the text of every page of docs/ that is generated."""
-    return {DOCS / "denials.md": denials(), DOCS / "trading_threats.md": threats(), PAGE: audit_page()}
+    return {
+        DOCS / "denials.md": denials(),
+        DOCS / "trading_threats.md": threats(),
+        PAGE: audit_page(),
+        DICTIONARY: dictionary_page(),
+    }
 
 
 if __name__ == "__main__":
