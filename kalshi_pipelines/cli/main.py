@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from kalshi_pipelines.cli import lake_commands, upkeep_commands, warehouse_commands
+from kalshi_pipelines.cli import history_commands, lake_commands, upkeep_commands, warehouse_commands
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.lake.datasets import DATASETS
 from kalshi_pipelines.settings import Settings, take_env_file
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_backup_and_restore(commands)
     _add_copying(commands)
     _add_lake(commands)
+    _add_history(commands)
     maintain = commands.add_parser("maintain", help="report what upkeep would remove and what stays, or remove it")
     maintain.add_argument(
         "--for-real", action="store_true", help="remove what is reported; without this option, nothing is changed"
@@ -124,6 +125,16 @@ def _add_lake(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="make this warehouse the owner of the lake; the former owner can no longer publish",
     )
     rebuild.set_defaults(do=lake_commands.rebuild)
+
+
+def _add_history(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    history = commands.add_parser("history", help="show which days of history were read, and what is missing")
+    actions = history.add_subparsers(required=True, metavar="ACTION")
+    status = actions.add_parser("status", help="list the days that were read, their rows, and every hole")
+    backfilled = sorted(name for name, dataset in DATASETS.items() if dataset.is_backfilled)
+    status.add_argument("dataset", nargs="?", choices=backfilled, help="only the days of this dataset")
+    status.add_argument("--days", action="store_true", help="one line for each day")
+    status.set_defaults(do=history_commands.status)
 
 
 if __name__ == "__main__":
