@@ -44,10 +44,16 @@ def close_days(lake: Lake, engine: sa.Engine, before: dt.date | None = None) -> 
         LakeOfAnotherWarehouse: The lake belongs to another warehouse or environment.
         LakeUnavailable: The lake cannot be read.
     """
-    limit = before or today()
-    files = [file for file in lake_files_of(engine) if file.status != "closed" and file.slot.day < limit]
-    files = [file for file in files if not DATASETS[file.slot.dataset].is_backfilled]
-    return _verify(lake, engine, [file.slot for file in files], closes=True)
+    return _verify(lake, engine, [file.slot for file in files_to_close(engine, before or today())], closes=True)
+
+
+def files_to_close(engine: sa.Engine, before: dt.date) -> list[LakeFile]:
+    """Return the files that :func:`close_days` compares and closes."""
+    return [
+        file
+        for file in lake_files_of(engine)
+        if file.status != "closed" and file.slot.day < before and not DATASETS[file.slot.dataset].is_backfilled
+    ]
 
 
 def close_day(lake: Lake, engine: sa.Engine, dataset: Dataset, day: dt.date) -> Verified:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES, HistoryBuffer
-from kalshi_pipelines.lake.closing import close_days
+from kalshi_pipelines.lake.closing import close_days, files_to_close
 from kalshi_pipelines.lake.history import publish_history
 from kalshi_pipelines.lake.manifest import lake_files_of
 from kalshi_pipelines.lake.removal import is_moving, remove_published
@@ -67,7 +67,7 @@ def close_past_days(inputs: UpkeepInputs) -> list[Removal]:
         LakeDiffers: A file differs. The message names each.
     """
     today = trading_day(inputs.now_us)
-    waiting = [file for file in lake_files_of(inputs.engine) if file.status == "open" and file.slot.day < today]
+    waiting = files_to_close(inputs.engine, today)
     total = len(lake_files_of(inputs.engine))
     note = f"{len(waiting):,} would be compared with the manifest and closed" if inputs.is_dry_run and waiting else ""
     if not inputs.is_dry_run:

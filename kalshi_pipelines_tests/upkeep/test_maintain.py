@@ -9,12 +9,15 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
+from kalshi_pipelines.units import DAY_US
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
 from kalshi_pipelines.upkeep.maintain import TASKS, UpkeepIncomplete, maintain, require_complete
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
 from kalshi_pipelines.warehouse.locks import AlreadyRunning, hold_work_lock
 from kalshi_pipelines_tests.support.lake.lakes import local_lake
+from kalshi_pipelines_tests.support.lake.public_trades import TRADES_DAY, TRADES_DAY_US, trades_batch
 from kalshi_pipelines_tests.support.upkeep.kill_points import Place, make_maintained, problems_of, truth_of_maintained
 from kalshi_pipelines_tests.support.upkeep.tasks import counts, upkeep_inputs
 from kalshi_pipelines_tests.support.upkeep.warehouses import keys
@@ -103,6 +106,21 @@ def test_lake_that_cannot_be_used_stops_no_other_task(inputs: UpkeepInputs, plac
 def test_second_upkeep_at_the_same_time_is_refused(inputs: UpkeepInputs) -> None:
     with hold_work_lock(inputs.engine, "upkeep"), pytest.raises(AlreadyRunning):
         maintain(inputs)
+
+
+def test_dry_run_promises_to_close_no_day_that_only_a_backfill_closes(inputs: UpkeepInputs) -> None:
+    inputs = replace(inputs, now_us=max(inputs.now_us, TRADES_DAY_US + 3 * DAY_US))
+
+    def note() -> str:
+        report = maintain(replace(inputs, is_dry_run=True))
+        return next(removal.note for removal in report.removals if removal.what == "files of the lake")
+
+    maintain(inputs)
+    before = note()
+    inputs.lake.replace_day(inputs.engine, PUBLIC_TRADES, TRADES_DAY, [[trades_batch([("A", 1, 1)])]], "backfill")
+    assert note() == before == ""
+    maintain(inputs)
+    assert {file.status for file in inputs.lake.files(inputs.engine, PUBLIC_TRADES)} == {"open"}
 
 
 def test_changed_file_of_a_past_day_fails_the_upkeep(inputs: UpkeepInputs, place: Place) -> None:
