@@ -21,7 +21,7 @@ class ColumnText:
     """The meaning of a column.
 
     Attributes:
-        text: What a value says, and what NULL means.
+        text: The meaning of a value, and of NULL.
         source: The vendor's field that the value is from, or how it is made. None for the source of the table.
         unit: The unit. None if the name or the type of the column says it.
     """
@@ -36,7 +36,7 @@ class TableText:
     """The meaning of a table.
 
     Attributes:
-        row: What a row is.
+        row: The meaning of a row.
         columns: The meaning of each column that the table does not describe itself (``Column.doc``).
         source: Where the values are from unless a column says otherwise.
         endpoint: The endpoint of the fields that columns name as their sources; empty if they name no fields.

@@ -210,7 +210,7 @@ def news(count: int) -> None:
 
 
 def history_speed(repeats: int) -> None:
-    """Print the speed of reading a day of trades, next to that of the floor."""
+    """Print the speed of reading a day of trades, next to that of the least work."""
     pairs = []
     with serving(SPEED, Faults()) as url:
         with tempfile.TemporaryDirectory() as warm_up:
