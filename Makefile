@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-trade dev test test-fast lint docs bench trials year history-trial mutants lock clean
+.PHONY: help demo demo-trade dev test test-fast lint docs bench kills trials year history-trial mutants lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ docs: $(READY) ## Build the documentation into site/, every warning an error
 
 bench: $(READY) ## Measure ingest speed and memory against a minimal program
 	$(BIN)/python -m kalshi_pipelines_tests.tools.benchmarks
+
+kills: $(READY) ## Kill upgrades, upkeep and the lake's work at every point (about two hours)
+	KALSHI_TEST_KILLS_EVERYWHERE=1 $(BIN)/pytest -n auto --dist worksteal --timeout 0 \
+		kalshi_pipelines_tests/warehouse/test_kill_points.py kalshi_pipelines_tests/upkeep/test_kill_points.py \
+		kalshi_pipelines_tests/lake/test_kill_points.py
 
 trials: $(READY) ## Run 2,000 trading trials with killed processes and a failing exchange (TRIALS="--trials 150")
 	$(BIN)/python -m kalshi_pipelines_tests.tools.trials $(TRIALS)

@@ -1,7 +1,6 @@
 """Killed work on the lake leaves complete files, loses no row, and is completed by the next run.
 
-The suite kills the work at some of its steps. To kill it at each step, run the program of ``support/lake/kill_points``
-with 1 instead of the numbers below.
+The suite kills the work at some of its steps. ``make kills`` kills it at each step.
 """
 
 import json
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kalshi_pipelines_tests.support.killing import KILLS_EVERYWHERE, MOST_SECONDS
 from kalshi_pipelines_tests.support.lake.kill_points import Summary
 from kalshi_pipelines_tests.support.postgres import Cluster
 
@@ -18,7 +18,11 @@ from kalshi_pipelines_tests.support.postgres import Cluster
 def kill(case: str, folder: Path, every: int, *options: str) -> Summary:
     command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.support.lake.kill_points"]
     finished = subprocess.run(
-        [*command, case, str(folder), str(every), *options], capture_output=True, text=True, timeout=290, check=False
+        [*command, case, str(folder), str(1 if KILLS_EVERYWHERE else every), *options],
+        capture_output=True,
+        text=True,
+        timeout=MOST_SECONDS,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     return Summary(**json.loads(finished.stdout))
@@ -32,7 +36,7 @@ def assert_complete(summary: Summary) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "every"), [("days", 13), ("hours", 23), ("first", 23), ("rebuild", 23), ("replace", 59)]
+    ("case", "every"), [("days", 29), ("hours", 41), ("first", 41), ("rebuild", 41), ("replace", 97)]
 )
 def test_killed_work_on_a_local_lake_is_completed(tmp_path: Path, case: str, every: int) -> None:
     summary = kill(case, tmp_path, every)
@@ -42,15 +46,15 @@ def test_killed_work_on_a_local_lake_is_completed(tmp_path: Path, case: str, eve
 
 
 def test_killed_work_with_postgres_is_completed(tmp_path: Path, postgres_cluster: Cluster) -> None:
-    assert_complete(kill("days", tmp_path, 23, "--postgres", postgres_cluster.url("postgres")))
+    assert_complete(kill("days", tmp_path, 53, "--postgres", postgres_cluster.url("postgres")))
 
 
 def test_killed_work_on_an_object_store_is_completed(tmp_path: Path, object_server: str) -> None:
-    assert_complete(kill("days", tmp_path, 41, "--s3", object_server))
+    assert_complete(kill("days", tmp_path, 79, "--s3", object_server))
 
 
 def test_killed_work_on_an_object_store_with_postgres_is_completed(
     tmp_path: Path, object_server: str, postgres_cluster: Cluster
 ) -> None:
     options = ("--s3", object_server, "--postgres", postgres_cluster.url("postgres"))
-    assert_complete(kill("hours", tmp_path, 59, *options))
+    assert_complete(kill("hours", tmp_path, 97, *options))

@@ -24,6 +24,13 @@ _FILE_EVENTS: Final = frozenset({"os.rename", "os.remove", "fcntl.flock", "sqlit
 
 Reached = Callable[[str], None]
 
+#: Whether tests kill at every point, as ``make kills`` asks. The suite kills at some points only, to save time.
+KILLS_EVERYWHERE: Final = bool(os.environ.get("KALSHI_TEST_KILLS_EVERYWHERE"))
+#: More points than any program has.
+EVERY_POINT: Final = 1_000_000
+#: Seconds that a program of kill points may take; None for no limit.
+MOST_SECONDS: Final = None if KILLS_EVERYWHERE else 290
+
 
 class Points:
     """A counter of the kill points that a process reaches. The counter kills the process at the point ``fatal``."""

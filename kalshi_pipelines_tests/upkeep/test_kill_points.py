@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kalshi_pipelines_tests.support.killing import EVERY_POINT, KILLS_EVERYWHERE, MOST_SECONDS
 from kalshi_pipelines_tests.support.postgres import Cluster
 from kalshi_pipelines_tests.support.upkeep.kill_points import Summary
 
@@ -14,7 +15,11 @@ from kalshi_pipelines_tests.support.upkeep.kill_points import Summary
 def run_kill_points(case: str, folder: Path, most: int, *url: str) -> Summary:
     command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.support.upkeep.kill_points"]
     finished = subprocess.run(
-        [*command, case, str(folder), str(most), *url], capture_output=True, text=True, timeout=280, check=False
+        [*command, case, str(folder), str(EVERY_POINT if KILLS_EVERYWHERE else most), *url],
+        capture_output=True,
+        text=True,
+        timeout=MOST_SECONDS,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     return Summary(**json.loads(finished.stdout))

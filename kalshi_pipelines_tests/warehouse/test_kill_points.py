@@ -1,4 +1,7 @@
-"""A killed ``migrate`` leaves the database entirely old or entirely new, and the next ``migrate`` completes."""
+"""A killed ``migrate`` leaves the database entirely old or entirely new, and the next ``migrate`` completes.
+
+The suite kills the upgrade at few points. To kill it at more, run ``make kills``.
+"""
 
 import json
 import subprocess
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kalshi_pipelines_tests.support.killing import EVERY_POINT, KILLS_EVERYWHERE, MOST_SECONDS
 from kalshi_pipelines_tests.support.postgres import Cluster
 from kalshi_pipelines_tests.support.warehouse.kill_points import Summary
 
@@ -14,7 +18,11 @@ from kalshi_pipelines_tests.support.warehouse.kill_points import Summary
 def run_kill_points(case: str, folder: Path, most: int, *url: str) -> Summary:
     command = [sys.executable, "-W", "error", "-m", "kalshi_pipelines_tests.support.warehouse.kill_points"]
     finished = subprocess.run(
-        [*command, case, str(folder), str(most), *url], capture_output=True, text=True, timeout=280, check=False
+        [*command, case, str(folder), str(EVERY_POINT if KILLS_EVERYWHERE else most), *url],
+        capture_output=True,
+        text=True,
+        timeout=MOST_SECONDS,
+        check=False,
     )
     assert finished.returncode == 0, finished.stderr
     return Summary(**json.loads(finished.stdout))
@@ -28,7 +36,7 @@ def assert_old_or_new(summary: Summary) -> None:
     assert summary.left_new > 0
 
 
-@pytest.mark.parametrize(("case", "most"), [("sqlite_fresh", 25), ("sqlite_old", 35), ("sqlite_legacy", 45)])
+@pytest.mark.parametrize(("case", "most"), [("sqlite_fresh", 16), ("sqlite_old", 20), ("sqlite_legacy", 24)])
 def test_killed_upgrade_of_a_sqlite_file_leaves_it_old_or_new(case: str, most: int, tmp_path: Path) -> None:
     summary = run_kill_points(case, tmp_path, most)
     assert_old_or_new(summary)
@@ -37,7 +45,7 @@ def test_killed_upgrade_of_a_sqlite_file_leaves_it_old_or_new(case: str, most: i
     assert (summary.backups_left > 0) == (case != "sqlite_fresh")
 
 
-@pytest.mark.parametrize(("case", "most"), [("postgres_fresh", 20), ("postgres_old", 20), ("postgres_adopt_from", 32)])
+@pytest.mark.parametrize(("case", "most"), [("postgres_fresh", 12), ("postgres_old", 12), ("postgres_adopt_from", 20)])
 def test_killed_upgrade_of_a_postgres_database_leaves_it_old_or_new(
     case: str, most: int, tmp_path: Path, postgres_cluster: Cluster
 ) -> None:

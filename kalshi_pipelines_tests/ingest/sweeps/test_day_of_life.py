@@ -43,6 +43,8 @@ class Life:
         self._exchange.pass_seconds(self._rng.randrange(40))
 
     def _change(self, times: int) -> None:
+        if not times:
+            return
         self._changed: set[str] = set()
         live = [row for row in self._exchange.ask("/markets", limit=1000)["markets"] if row["status"] in NEXT]
         # Few markets are between their close and their settlement. They are drawn as often as all others together.

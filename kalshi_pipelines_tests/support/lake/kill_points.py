@@ -56,7 +56,7 @@ BUCKET: Final = "bucket"
 _PREFIX: Final = "history"
 _DATASETS: Final = {"price_history": price_snapshots, "orderbook_levels": orderbook_snapshots}
 _KEEP_FROM_US: Final = MIDNIGHT_US + 2 * HOUR_US
-_LIMITS: Final = 12
+_LIMITS: Final = 6
 
 Rows = dict[str, "Counter[str]"]
 
