@@ -1,7 +1,8 @@
 """Archiving: whole records of settled markets go to the lake soon after settlement, and again if they change.
 
 An archived market stays in the warehouse until it leaves (see ``leaving``). A market keeps the partition of its first
-archiving, so that a corrected settlement time never makes a second row.
+archiving, so that a corrected settlement time never makes a second row. That also holds for a market that comes back
+after it left (see ``returning``).
 """
 
 import datetime as dt
@@ -15,8 +16,10 @@ from kalshi_pipelines.lake.publishing import hold_lake
 from kalshi_pipelines.lake.slots import start_of
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines.upkeep.archive_rows import RememberedRows, last_recorded, settled_markets
+from kalshi_pipelines.upkeep.days import day_number, day_of_number
 from kalshi_pipelines.upkeep.inputs import ROWS_AT_ONCE, UpkeepInputs
 from kalshi_pipelines.upkeep.removals import Removal
+from kalshi_pipelines.upkeep.returning import remember_earlier_partitions
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
 
@@ -24,11 +27,12 @@ from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
 #: market leaves the warehouse.
 DAYS_OF_CHANGES: Final = 7
 _SOURCE: Final = "archiving"
-_EPOCH: Final = dt.date(1970, 1, 1)
 
 
 def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     """Publish the records of settled markets that the lake does not have yet, or has in an older version."""
+    if not inputs.is_dry_run:
+        remember_earlier_partitions(inputs.lake, inputs.engine)
     pending = _pending_days(inputs)
     written = 0
     if not inputs.is_dry_run:
@@ -42,16 +46,6 @@ def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     if waiting and not inputs.is_dry_run:
         note = f"{waiting:,} wait, because a large file of the lake is replaced at most once an hour"
     return [Removal("settled markets archived", 0, total, "copied to the lake after settlement; nothing leaves", note)]
-
-
-def day_number(day: dt.date) -> int:
-    """Return a date as the number of days since 1970."""
-    return (day - _EPOCH).days
-
-
-def day_of_number(number: int) -> dt.date:
-    """Return the date that is a number of days after 1970-01-01."""
-    return _EPOCH + dt.timedelta(days=number)
 
 
 def in_partition(day: dt.date) -> sa.ColumnElement[bool]:
