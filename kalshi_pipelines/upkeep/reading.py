@@ -2,8 +2,10 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
@@ -19,6 +21,9 @@ from kalshi_pipelines.upkeep.days import day_of_number
 from kalshi_pipelines.upkeep.returning import earlier_partitions
 from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
+
+#: The exchange can take a settlement back. The record of such a market has another status and no outcome.
+_HAS_OUTCOME: Final = "(status = 'finalized' OR settlement_result IS NOT NULL)"
 
 
 def read_settled_markets(
@@ -43,7 +48,9 @@ def read_settled_markets(
     """
     selection = RowSelection(SETTLED_MARKETS, start_us, end_us, tickers)
     moved = earlier_partitions(lake, engine)
-    return read_spanning(lake, engine, selection, _days(engine, moved), lambda day: _waiting(engine, day, moved))
+    found = read_spanning(lake, engine, selection, _days(engine, moved), lambda day: _waiting(engine, day, moved))
+    settled = (batch.filter(_is_settled(batch)) for batch in found)
+    return pa.RecordBatchReader.from_batches(found.schema, (batch for batch in settled if batch.num_rows))
 
 
 def settled_view(lake: Lake, engine: sa.Engine) -> SpanningView:
@@ -56,7 +63,12 @@ def settled_view(lake: Lake, engine: sa.Engine) -> SpanningView:
     waiting = pa.concat_tables([with_date(SETTLED_MARKETS.schema.empty_table(), dt.date.min), *parts])
     # The manifest must be read after the rows of the warehouse, as ``lake.spanning`` explains.
     paths = tuple(file.path for file in lake_files_of(engine, SETTLED_MARKETS.name) if file.sha256 is not None)
-    return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key)
+    return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key, _HAS_OUTCOME)
+
+
+def _is_settled(batch: pa.RecordBatch) -> Any:  # noqa: ANN401  # an expression of Arrow
+    is_final = pc.fill_null(pc.equal(batch.column("status"), "finalized"), fill_value=False)
+    return pc.or_(is_final, pc.is_valid(batch.column("settlement_result")))
 
 
 def _waiting(engine: sa.Engine, day: dt.date, moved: Mapping[str, dt.date]) -> list[pa.RecordBatch]:
