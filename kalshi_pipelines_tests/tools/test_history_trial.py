@@ -8,9 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.lake.closing import verify_lake
 from kalshi_pipelines.lake.manifest import lake_hash
 from kalshi_pipelines_tests.tools.history_trial.__main__ import faults_of, run_all
 from kalshi_pipelines_tests.tools.history_trial.filled import fill_lake
+from kalshi_pipelines_tests.tools.history_trial.holes import PLANTS, complete_lake, planted_holes
 from kalshi_pipelines_tests.tools.history_trial.judge import judge
 from kalshi_pipelines_tests.tools.history_trial.tape import Tape, TapeOptions, count_text, price_text, time_text
 from kalshi_pipelines_tests.tools.history_trial.trial import Workers
@@ -58,6 +60,18 @@ def test_judge_finds_one_wrong_row(sqlite_engine: sa.Engine, tmp_path: Path, cha
 
 def _joined(first: pa.Table, second: pa.Table) -> pa.Table:
     return pa.concat_tables([first, second.cast(first.schema)])
+
+
+def test_each_planted_hole_is_a_hole_and_is_put_back(tmp_path: Path) -> None:
+    made = complete_lake(tmp_path, TapeOptions(days=3, trades=3_000))
+    found = []
+    for kind, number in planted_holes(made, len(PLANTS), seed=1):
+        assert list(judge(tmp_path / "lake", made.tape)) == [f"{made.tape.date(number)}"]
+        found.append((kind, len(verify_lake(made.lake, made.engine).problems)))
+    # The manifest describes what a faulty read brought, so only the witnesses can notice such a hole.
+    assert found == [(kind, int(" file" in kind or "price" in kind)) for kind in PLANTS]
+    assert judge(tmp_path / "lake", made.tape) == {}
+    assert verify_lake(made.lake, made.engine).problems == ()
 
 
 def test_tape_is_always_the_same_and_has_the_difficult_cases() -> None:

@@ -18,7 +18,8 @@ DAY_US: Final = 86_400_000_000
 _EPOCH: Final = dt.date(1970, 1, 1)
 _DAYS_IN_MEMORY: Final = 6
 _TIES: Final = 0.06
-_LIFE_DAYS: Final = 3
+#: A market lives for so many days.
+LIFE_DAYS: Final = 3
 _COMBOS: Final = 0.15
 _TEAMS: Final = ("TOR", "PHI", "NYY", "BOS", "LAD", "CHC", "SEA", "ATL", "HOU", "SFG")
 _SERIES: Final = ("KXMLBGAME", "KXHIGHNY", "KXBTCD", "KXNFLTOTAL", "KXATPMATCH", "KXINXU", "KXPRESNOM", "KXRT")
@@ -192,9 +193,10 @@ class Tape:
 
     def _markets(self, number: int) -> list[str]:
         """Return the markets that can trade on a day. A market lives for some days."""
-        return [ticker for born in range(number - _LIFE_DAYS + 1, number + 1) for ticker in self._born(born)]
+        return [ticker for born in range(number - LIFE_DAYS + 1, number + 1) for ticker in self.markets_born(born)]
 
-    def _born(self, number: int) -> list[str]:
+    def markets_born(self, number: int) -> list[str]:
+        """Return the markets that opened on a day."""
         date = f"{self.date(number):%y%b%d}".upper()
         markets = max(20, min(600, self.options.trades // self.options.days // 60))
         found = []
