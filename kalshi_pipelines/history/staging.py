@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from kalshi_pipelines.bookkeeping.quarantine import UnstorableRecord
 from kalshi_pipelines.history.sides import Source
 from kalshi_pipelines.history.windows import TimeWindow
-from kalshi_pipelines.lake.datasets import INSTANT, Dataset
+from kalshi_pipelines.lake.datasets import Dataset
 from kalshi_pipelines.lake.errors import explain_file_errors
 
 #: Rows of one batch. All files of a day are open at the same time when they are merged.
@@ -91,9 +91,11 @@ class StagedPart:
 
 def rows_within(rows: pa.RecordBatch, window: TimeWindow, time: str) -> pa.RecordBatch:
     """Return the rows whose time is inside a window."""
-    start, end = (pa.scalar(each, INSTANT) for each in (window.start_us, window.end_us))
-    times = rows.column(time)
-    return rows.filter(pc.and_(pc.greater_equal(times, start), pc.less(times, end)))
+    times = rows.column(time).view(pa.int64())
+    found = pc.min_max(times).as_py()
+    if found["min"] is not None and window.start_us <= found["min"] and found["max"] < window.end_us:
+        return rows
+    return rows.filter(pc.and_(pc.greater_equal(times, window.start_us), pc.less(times, window.end_us)))
 
 
 class StagingFolder:

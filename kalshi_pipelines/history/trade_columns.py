@@ -4,7 +4,7 @@ A page is converted as a whole. If one of its trades cannot be stored, each trad
 that only the bad trades go to the quarantine. No value is rounded: prices and counts keep every digit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +23,7 @@ COMBO_PREFIX: Final = "KXMVE"
 _ONE_DOLLAR: Final = 1_000_000
 _UUID_CHARACTERS: Final = 36
 _HYPHENS: Final = (8, 13, 18, 23)
+_MOST_CENTICONTRACTS: Final = 10**16
 _MOST_REMEMBERED: Final = 1 << 16
 _MOST_RAW_BYTES: Final = 4_096
 _DIRECTIONS: Final = frozenset({("yes", "bid", "yes"), ("no", "ask", "no"), ("yes", "bid", None), ("no", "ask", None)})
@@ -47,22 +48,43 @@ class TradeRows:
     suspects: list[Decoded[Trade]] = field(default_factory=list)
 
 
-class _Remembered(dict[str, int]):
-    """Numbers by their text. A day has few different prices and counts, and most texts are read once only."""
+class _Prices(dict[tuple[str, str], int]):
+    """Checked prices of YES by the texts of both prices. A day has few different prices."""
 
-    def __init__(self, read: Callable[[str], int]) -> None:
-        super().__init__()
-        self._read = read
+    def __missing__(self, texts: tuple[str, str]) -> int:
+        yes, no = texts
+        try:
+            price, other = microdollars(yes), microdollars(no)
+        except InexactValue as error:
+            raise RefusedTrade(str(error)) from None
+        if price + other != _ONE_DOLLAR:
+            raise RefusedTrade(f"the prices {yes} of YES and {no} of NO are not one dollar together")
+        if not 0 <= price <= _ONE_DOLLAR:
+            raise RefusedTrade(f"the price {yes} is not between zero and one dollar")
+        if len(self) < _MOST_REMEMBERED:
+            self[texts] = price
+        return price
+
+
+class _Counts(dict[str, int]):
+    """Checked counts by their texts. Most counts of a day repeat."""
 
     def __missing__(self, text: str) -> int:
-        number = self._read(text)
+        try:
+            count = centicontracts(text)
+        except InexactValue as error:
+            raise RefusedTrade(str(error)) from None
+        if count <= 0:
+            raise RefusedTrade(f"a trade of {text} contracts is no trade")
+        if count >= _MOST_CENTICONTRACTS:
+            raise RefusedTrade(f"a trade of {text} contracts is too large to be stored")
         if len(self) < _MOST_REMEMBERED:
-            self[text] = number
-        return number
+            self[text] = count
+        return count
 
 
-_price = _Remembered(microdollars)
-_count = _Remembered(centicontracts)
+_prices = _Prices()
+_counts = _Counts()
 
 
 def trade_rows(raws: Sequence[Raw]) -> TradeRows:
@@ -112,13 +134,14 @@ def _batch(trades: Sequence[Trade]) -> pa.RecordBatch:
     books = [each.taker_book_side for each in trades]
     _require_directions(outcomes, books, [each.taker_side for each in trades])
     ticker = pa.array(tickers, pa.string())
-    prices = _prices([each.yes_price_dollars for each in trades], [each.no_price_dollars for each in trades])
+    prices = [_prices[each.yes_price_dollars, each.no_price_dollars] for each in trades]
+    counts = [_counts[each.count_fp] for each in trades]
     columns = [
         ticker,
         _instants([each.created_time for each in trades]),
         _uuids([each.trade_id for each in trades]),
-        exact_decimals(prices, DOLLARS),
-        exact_decimals(_counts([each.count_fp for each in trades]), CONTRACTS),
+        exact_decimals(pa.array(prices, pa.int64()), DOLLARS),
+        exact_decimals(pa.array(counts, pa.int64()), CONTRACTS),
         pa.array(outcomes, pa.string()),
         pa.array(books, pa.string()),
         pa.array([each.is_block_trade for each in trades], pa.bool_()),
@@ -155,27 +178,3 @@ def _uuids(texts: Sequence[str]) -> pa.Array:
             else:
                 return pa.Array.from_buffers(UUID_BYTES, number, [None, pa.py_buffer(content)])
     raise RefusedTrade(f"{texts[0]!r} is not a UUID")
-
-
-def _prices(yes: Sequence[str], no: Sequence[str]) -> pa.Array:
-    try:
-        prices, others = [_price[text] for text in yes], [_price[text] for text in no]
-    except InexactValue as error:
-        raise RefusedTrade(str(error)) from None
-    if set(map(int.__add__, prices, others)) != {_ONE_DOLLAR}:
-        raise RefusedTrade(f"the prices {yes[0]} of YES and {no[0]} of NO are not one dollar together")
-    if min(prices) < 0 or max(prices) > _ONE_DOLLAR:
-        raise RefusedTrade(f"the price {yes[0]} is not between zero and one dollar")
-    return pa.array(prices, pa.int64())
-
-
-def _counts(texts: Sequence[str]) -> pa.Array:
-    try:
-        counts = [_count[text] for text in texts]
-    except InexactValue as error:
-        raise RefusedTrade(str(error)) from None
-    if min(counts) <= 0:
-        raise RefusedTrade(f"a trade of {texts[0]} contracts is no trade")
-    if max(counts) >= 10**16:
-        raise RefusedTrade(f"a trade of {texts[0]} contracts is too large to be stored")
-    return pa.array(counts, pa.int64())

@@ -132,6 +132,11 @@ def _compare_and_keep(
     writer: LakeWriter, dataset: Dataset, old: Sequence[LakeFile], new: Sequence[FinishedFile]
 ) -> tuple[Differences, tuple[str, ...]]:
     """Compare the files of a day with its new files. Keep those of the old files that have rows which the new lack."""
+    if not old:
+        for file in new:
+            with writer.store.fetch(file.slot.path) as fetched:
+                require_file_of_manifest(writer.store, file.slot, None, fetched)
+        return Differences(added=sum(file.contents.rows for file in new)), ()
     known = {file.slot: file for file in old}
     with ExitStack() as opened:
         slots = dict.fromkeys([*known, *(file.slot for file in new)])
