@@ -7,7 +7,7 @@ private key is named by the path of its file, and the URLs of the warehouse and 
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Self, get_args
+from typing import Final, Self, get_args
 from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -22,6 +22,9 @@ from kalshi_pipelines.variables.precedence import (
     undecided_variables,
 )
 from kalshi_pipelines.variables.spelling import is_decimal_number, is_whole_number
+
+#: A settled market stays in the warehouse at least this number of days, whatever the settings say.
+LEAST_SETTLED_DAYS: Final = 2
 
 
 class InvalidSettings(ExpectedError, ValueError):
@@ -211,7 +214,7 @@ class Settings(PlainSettings):
     )
     keep_settled_days: int = Field(
         30,
-        ge=2,
+        ge=LEAST_SETTLED_DAYS,
         le=3_650,
         description="Days that settled markets stay in SQL. Afterwards they are in the lake only, unless they were "
         "traded or proposed on, or are held, tracked or linked to news.",

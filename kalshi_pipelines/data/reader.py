@@ -270,7 +270,7 @@ class Data:
             DuckDBMissing: DuckDB is not installed.
         """
         views = {buffer.dataset.name: history_view(self._engine, buffer) for buffer in (PRICES, ORDERBOOKS)}
-        views[SETTLED_MARKETS.name] = settled_view(self._engine)
+        views[SETTLED_MARKETS.name] = settled_view(self._lake, self._engine)
         for dataset in (PUBLIC_TRADES, *_CANDLES.values()):
             nothing = with_date(dataset.schema.empty_table(), dt.date.min)
             files = lake_files_of(self._engine, dataset.name)

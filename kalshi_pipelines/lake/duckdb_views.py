@@ -45,12 +45,14 @@ class SpanningView:
         paths: Paths of files in the lake.
         waiting: Rows of the warehouse, with the column ``date``.
         whole: Columns that identify the rows that reach the lake together, such as all levels of one orderbook.
+        condition: SQL condition on the newest version of each row. The view has the rows that meet it.
     """
 
     dataset: Dataset
     paths: tuple[str, ...]
     waiting: pa.Table
     whole: tuple[str, ...]
+    condition: str = "true"
 
 
 def connect(
@@ -82,7 +84,7 @@ def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:
     same = " AND ".join(f"stored.{column} = waiting.{column}" for column in view.whole)
     stored_rows = f'SELECT * FROM "{name}_in_lake" AS stored'  # noqa: S608
     if not days:
-        database.execute(f'CREATE VIEW "{name}" AS {stored_rows}')
+        database.execute(f'CREATE VIEW "{name}" AS {stored_rows} WHERE {view.condition}')
         return
     is_stored = is_older = ""
     if view.dataset.newest:
@@ -93,9 +95,10 @@ def _add_view(database: Any, lake: Lake, name: str, view: SpanningView) -> None:
             f" WHERE waiting.{version} > stored.{version} AND {same})"
         )
     database.execute(
-        f'CREATE VIEW "{name}" AS {stored_rows}{is_older} '  # noqa: S608
+        f'CREATE VIEW "{name}" AS SELECT * FROM ({stored_rows}{is_older} '  # noqa: S608
         f'UNION ALL SELECT * FROM "{name}_in_warehouse" AS waiting WHERE NOT EXISTS ('
-        f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {is_stored}{same})'
+        f'SELECT 1 FROM "{name}_in_lake" AS stored WHERE stored.date IN ({", ".join(days)}) AND {is_stored}{same})) '
+        f"WHERE {view.condition}"
     )
 
 

@@ -14,7 +14,7 @@ from kalshi_pipelines.sandbox.clock import ExchangeClock, midnight_us, rfc3339
 from kalshi_pipelines.sandbox.faults.drift import DriftPlan
 from kalshi_pipelines.sandbox.faults.plan import FaultPlan
 from kalshi_pipelines.sandbox.faults.wire import UNANSWERED
-from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS
+from kalshi_pipelines.sandbox.markets.generation import HISTORY_DAYS, OVERLAP_US
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay
 from kalshi_pipelines.sandbox.markets.venue import Venue
@@ -118,6 +118,14 @@ class Exchange:
         The historical endpoints show markets that settled before this instant and trades that were made before it.
         """
         return midnight_us(self.clock.now_us()) - HISTORY_DAYS * DAY_US
+
+    @property
+    def live_since_us(self) -> int:
+        """Instant of the oldest trades that the live endpoints still show, in microseconds since 1970.
+
+        It is before the historical cutoff, so trades between the two are shown by both sides.
+        """
+        return self.cutoff_us - OVERLAP_US
 
     @property
     def orders_cutoff_us(self) -> int:

@@ -13,7 +13,8 @@ from kalshi_pipelines.sandbox.access.rate_limits import PUBLISHED_COSTS, TIERS, 
 from kalshi_pipelines.sandbox.access.signatures import KeyRing, public_pems_of_files
 from kalshi_pipelines.sandbox.clock import ExchangeClock, PriceTime, midnight_us
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.catalogue import ARCHIVED_MARKETS, GeneratedCatalogue, Generation
+from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue
+from kalshi_pipelines.sandbox.markets.generation import ARCHIVED_MARKETS, Generation
 from kalshi_pipelines.sandbox.markets.recorded_catalogue import RecordedCatalogue
 from kalshi_pipelines.sandbox.markets.recordings import Replay, recorded_files
 from kalshi_pipelines.sandbox.markets.turnover import Turnover

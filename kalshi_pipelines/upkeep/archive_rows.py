@@ -12,6 +12,11 @@ from kalshi_pipelines.lake.datasets import PAST_EVENTS, SETTLED_MARKETS, Dataset
 from kalshi_pipelines.warehouse.tables import SHARED_TEXTS, events, markets, quotes, rule_texts, series, settlements
 
 _ROWS_AT_ONCE: Final = 5_000
+#: Whether the settlement of a market counts. The exchange can take a settlement back: the market's record is then newer
+#: and not finalized. In an adopted database, settlements can be newer than the records of their markets.
+IS_SETTLED: Final = sa.func.coalesce(markets.c.status == "finalized", sa.true()) | (
+    markets.c.recorded_us <= settlements.c.recorded_us
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,10 @@ class RememberedRows:
 
 
 def settled_markets(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> ArchiveRows:
-    """Return the records of the settled markets that meet a condition on ``settlements`` and ``markets``."""
+    """Return the records of the settled markets that meet a condition on ``settlements`` and ``markets``.
+
+    The record of a market that was settled and is active again has its present status and no outcome.
+    """
     texts = {name: rule_texts.alias(name) for name in SHARED_TEXTS}
     joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
     joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
@@ -64,8 +72,16 @@ def settled_markets(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> Arc
         joined = joined.outerjoin(text, text.c.text_digest == markets.c[f"{name}_digest"])
     computed = {"recorded_us": last_recorded(engine)}
     sources = {table.name: table for table in (settlements, markets, quotes, events, series)} | texts
-    query = sa.select(*_selected(SETTLED_MARKET, sources, computed)).select_from(joined).where(condition)
+    columns = [
+        sa.case((IS_SETTLED, column), else_=None).label(one.name) if _is_outcome(one) else column
+        for one, column in zip(SETTLED_MARKET, _selected(SETTLED_MARKET, sources, computed), strict=True)
+    ]
+    query = sa.select(*columns).select_from(joined).where(condition)
     return ArchiveRows(engine, query, SETTLED_MARKETS)
+
+
+def _is_outcome(column: ArchivedColumn) -> bool:
+    return column.table == settlements.name and not column.is_required
 
 
 def past_events(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> ArchiveRows:

@@ -1,7 +1,8 @@
 """Archiving: whole records of settled markets go to the lake soon after settlement, and again if they change.
 
 An archived market stays in the warehouse until it leaves (see ``leaving``). A market keeps the partition of its first
-archiving, so that a corrected settlement time never makes a second row.
+archiving, so that a corrected settlement time never makes a second row. That also holds for a market that comes back
+after it left (see ``returning``).
 """
 
 import datetime as dt
@@ -14,21 +15,24 @@ from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.publishing import hold_lake
 from kalshi_pipelines.lake.slots import start_of
 from kalshi_pipelines.units import trading_day
-from kalshi_pipelines.upkeep.archive_rows import RememberedRows, last_recorded, settled_markets
+from kalshi_pipelines.upkeep.archive_rows import IS_SETTLED, RememberedRows, last_recorded, settled_markets
+from kalshi_pipelines.upkeep.days import day_number, day_of_number
 from kalshi_pipelines.upkeep.inputs import ROWS_AT_ONCE, UpkeepInputs
 from kalshi_pipelines.upkeep.removals import Removal
+from kalshi_pipelines.upkeep.returning import remember_earlier_partitions
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
+from kalshi_pipelines.warehouse.tables import UNSETTLED, markets, quotes, settlements
 
 #: Days after settlement during which changed records are archived each night. Later changes are archived when the
 #: market leaves the warehouse.
 DAYS_OF_CHANGES: Final = 7
 _SOURCE: Final = "archiving"
-_EPOCH: Final = dt.date(1970, 1, 1)
 
 
 def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     """Publish the records of settled markets that the lake does not have yet, or has in an older version."""
+    if not inputs.is_dry_run:
+        remember_earlier_partitions(inputs.lake, inputs.engine)
     pending = _pending_days(inputs)
     written = 0
     if not inputs.is_dry_run:
@@ -44,16 +48,6 @@ def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     return [Removal("settled markets archived", 0, total, "copied to the lake after settlement; nothing leaves", note)]
 
 
-def day_number(day: dt.date) -> int:
-    """Return a date as the number of days since 1970."""
-    return (day - _EPOCH).days
-
-
-def day_of_number(number: int) -> dt.date:
-    """Return the date that is a number of days after 1970-01-01."""
-    return _EPOCH + dt.timedelta(days=number)
-
-
 def in_partition(day: dt.date) -> sa.ColumnElement[bool]:
     """Return the condition that a settlement belongs to the partition of a day."""
     columns = settlements.c
@@ -63,12 +57,21 @@ def in_partition(day: dt.date) -> sa.ColumnElement[bool]:
 
 
 def _is_new() -> sa.ColumnElement[bool]:
-    return settlements.c.archived_us.is_(None)
+    return sa.and_(settlements.c.archived_us.is_(None), IS_SETTLED)
+
+
+def _is_recent(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
+    return settlements.c.settled_us >= inputs.before_us(DAYS_OF_CHANGES)
 
 
 def _is_changed(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
-    is_recent = settlements.c.settled_us >= inputs.before_us(DAYS_OF_CHANGES)
-    return sa.and_(is_recent, settlements.c.archived_us < last_recorded(inputs.engine))
+    return sa.and_(_is_recent(inputs), settlements.c.archived_us < last_recorded(inputs.engine))
+
+
+def _is_taken_back(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:
+    """Return the condition that the lake claims a settlement which the exchange has taken back long afterwards."""
+    is_older = settlements.c.archived_us < last_recorded(inputs.engine)
+    return sa.and_(UNSETTLED, ~IS_SETTLED, ~_is_recent(inputs), is_older)
 
 
 def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
@@ -76,9 +79,10 @@ def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
     joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
     joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
     columns = (settlements.c.settled_us, settlements.c.archived_day)
-    # Two selects: the first has an index, and the second looks up the markets of recent settlements only. One select
-    # with OR would look up every settled market.
-    parts = [sa.select(*columns).select_from(joined).where(each) for each in (_is_new(), _is_changed(inputs))]
+    # Several selects: the first and the last have an index, and the second looks up the markets of recent settlements
+    # only. One select with OR would look up every settled market.
+    conditions = (_is_new(), _is_changed(inputs), _is_taken_back(inputs))
+    parts = [sa.select(*columns).select_from(joined).where(each) for each in conditions]
     rows = sa.union_all(*parts)
     found: dict[dt.date, int] = {}
     with inputs.engine.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:
@@ -90,7 +94,7 @@ def _pending_days(inputs: UpkeepInputs) -> Mapping[dt.date, int]:
 
 def _archive_day(inputs: UpkeepInputs, day: dt.date) -> int:
     """Publish the pending markets of a day, then remember which version of each was published."""
-    is_pending = sa.or_(_is_new(), _is_changed(inputs))
+    is_pending = sa.or_(_is_new(), _is_changed(inputs), _is_taken_back(inputs))
     rows = RememberedRows(settled_markets(inputs.engine, in_partition(day) & is_pending))
     with hold_lake(inputs.engine, inputs.lake.store, inputs.lake.environment) as writer:
         published = writer.publish(SETTLED_MARKETS, {day: rows}, _SOURCE, now=False)

@@ -16,10 +16,12 @@ from kalshi_pipelines.lake.publishing import hold_lake
 from kalshi_pipelines.lake.removal import require_in_lake
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines.upkeep.archive_rows import RememberedRows, last_recorded, settled_markets
-from kalshi_pipelines.upkeep.archiving import day_of_number, in_partition, remember_archived
+from kalshi_pipelines.upkeep.archiving import in_partition, remember_archived
+from kalshi_pipelines.upkeep.days import day_of_number
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
 from kalshi_pipelines.upkeep.protection import reasons_to_stay
 from kalshi_pipelines.upkeep.removals import Removal
+from kalshi_pipelines.upkeep.returning import remember_earlier_partitions
 from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import events, markets, orderbooks, quotes, settlements
@@ -37,6 +39,7 @@ def remove_settled(inputs: UpkeepInputs) -> list[Removal]:
     removed = _count(inputs, leaving)
     if not inputs.is_dry_run:
         removed = 0
+        remember_earlier_partitions(inputs.lake, inputs.engine)
         for day in _partitions(inputs, leaving):
             removed += _remove_markets_of(inputs, day, leaving)
             inputs.report(f"{removed:,} settled markets have left the warehouse")

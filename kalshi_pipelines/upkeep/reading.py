@@ -1,9 +1,11 @@
 """Reading settled markets that are partly in the warehouse and partly in the lake. Each market is read once."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
@@ -14,8 +16,14 @@ from kalshi_pipelines.lake.reading import RowSelection
 from kalshi_pipelines.lake.spanning import read_spanning
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines.upkeep.archive_rows import last_recorded, settled_markets
-from kalshi_pipelines.upkeep.archiving import day_of_number, in_partition
+from kalshi_pipelines.upkeep.archiving import in_partition
+from kalshi_pipelines.upkeep.days import day_of_number
+from kalshi_pipelines.upkeep.returning import earlier_partitions
+from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.tables import markets, quotes, settlements
+
+#: The exchange can take a settlement back. The record of such a market has another status and no outcome.
+_HAS_OUTCOME: Final = "(status = 'finalized' OR settlement_result IS NOT NULL)"
 
 
 def read_settled_markets(
@@ -39,23 +47,43 @@ def read_settled_markets(
         LakeUnavailable: While reading, the lake cannot be read.
     """
     selection = RowSelection(SETTLED_MARKETS, start_us, end_us, tickers)
-    return read_spanning(lake, engine, selection, _days(engine), lambda day: _waiting(engine, day))
+    moved = earlier_partitions(lake, engine)
+    found = read_spanning(lake, engine, selection, _days(engine, moved), lambda day: _waiting(engine, day, moved))
+    settled = (batch.filter(_is_settled(batch)) for batch in found)
+    return pa.RecordBatchReader.from_batches(found.schema, (batch for batch in settled if batch.num_rows))
 
 
-def settled_view(engine: sa.Engine) -> SpanningView:
+def settled_view(lake: Lake, engine: sa.Engine) -> SpanningView:
     """Return the records that the lake may not have in their newest version, and the files that the lake has."""
+    moved = earlier_partitions(lake, engine)
     parts = [
-        with_date(pa.Table.from_batches(_waiting(engine, day), SETTLED_MARKETS.schema), day)
-        for day in sorted(_days(engine))
+        with_date(pa.Table.from_batches(_waiting(engine, day, moved), SETTLED_MARKETS.schema), day)
+        for day in sorted(_days(engine, moved))
     ]
     waiting = pa.concat_tables([with_date(SETTLED_MARKETS.schema.empty_table(), dt.date.min), *parts])
     # The manifest must be read after the rows of the warehouse, as ``lake.spanning`` explains.
     paths = tuple(file.path for file in lake_files_of(engine, SETTLED_MARKETS.name) if file.sha256 is not None)
-    return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key)
+    return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key, _HAS_OUTCOME)
 
 
-def _waiting(engine: sa.Engine, day: dt.date) -> list[pa.RecordBatch]:
-    return list(settled_markets(engine, in_partition(day) & _is_waiting(engine)))
+def _is_settled(batch: pa.RecordBatch) -> Any:  # noqa: ANN401  # an expression of Arrow
+    is_final = pc.fill_null(pc.equal(batch.column("status"), "finalized"), fill_value=False)
+    return pc.or_(is_final, pc.is_valid(batch.column("settlement_result")))
+
+
+def _waiting(engine: sa.Engine, day: dt.date, moved: Mapping[str, dt.date]) -> list[pa.RecordBatch]:
+    """Return the waiting records of a partition. Markets in ``moved`` belong to the partition that it names."""
+    inside = in_partition(day)
+    if moved:
+        here, elsewhere = (
+            [ticker for ticker in moved if (moved[ticker] == day) is is_here] for is_here in (True, False)
+        )
+        inside = sa.or_(sa.and_(inside, ~_among(engine, elsewhere)), _among(engine, here))
+    return list(settled_markets(engine, inside & _is_waiting(engine)))
+
+
+def _among(engine: sa.Engine, tickers: list[str]) -> sa.ColumnElement[bool]:
+    return settlements.c.ticker.in_(sa.select(wanted_keys(tickers, engine.dialect.name).c.value))
 
 
 def _is_waiting(engine: sa.Engine) -> sa.ColumnElement[bool]:
@@ -64,10 +92,13 @@ def _is_waiting(engine: sa.Engine) -> sa.ColumnElement[bool]:
     return sa.or_(columns.archived_us.is_(None), columns.archived_us < last_recorded(engine))
 
 
-def _days(engine: sa.Engine) -> set[dt.date]:
+def _days(engine: sa.Engine, moved: Mapping[str, dt.date]) -> set[dt.date]:
     joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
     joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
-    columns = (settlements.c.settled_us, settlements.c.archived_day)
+    columns = (settlements.c.ticker, settlements.c.settled_us, settlements.c.archived_day)
     with engine.connect() as connection:
         found = connection.execute(sa.select(*columns).select_from(joined).where(_is_waiting(engine)))
-        return {trading_day(settled) if number is None else day_of_number(number) for settled, number in found}
+        return {
+            moved.get(ticker) or (trading_day(settled) if number is None else day_of_number(number))
+            for ticker, settled, number in found
+        }

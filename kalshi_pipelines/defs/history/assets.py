@@ -9,11 +9,13 @@ from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
 from kalshi_pipelines.defs.history.reading import history_inputs, metadata_of, summary_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
+from kalshi_pipelines.defs.tables import dataset_metadata
 from kalshi_pipelines.history.backfill import run_backfill
 from kalshi_pipelines.history.inputs import DayRead
 from kalshi_pipelines.history.kinds import FIRST_DAY, KINDS, HistoryKind
 from kalshi_pipelines.history.nightly import plan_upkeep
 from kalshi_pipelines.history.requested import read_requested
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
 
 GROUP: Final = "history"
 
@@ -39,6 +41,7 @@ def read_partitions(
     kinds={"kalshi", "parquet"},
     deps=[endpoint_key("GET /markets/trades"), endpoint_key("GET /historical/trades")],
     partitions_def=daily_partitions(KINDS["public_trades"]),
+    metadata=dataset_metadata(PUBLIC_TRADES),
 )
 def public_trades(
     context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource

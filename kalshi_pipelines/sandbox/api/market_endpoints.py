@@ -15,6 +15,7 @@ from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, p
 from kalshi_pipelines.sandbox.api.validation import PERIODS, Query, historical_market_filter, market_filter
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.markets.candlesticks import historical_candlestick
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
 from kalshi_pipelines.sandbox.pagination import RowPage, SortKey
@@ -23,7 +24,7 @@ from kalshi_pipelines.units import SECOND_US
 MOST_TICKERS: Final = 100
 MOST_LEVELS: Final = 100
 MOST_CANDLESTICKS: Final = 10_000
-EVENT_CANDLESTICKS: Final = 5_000
+MOST_CANDLESTICKS_OF_ONE: Final = 5_000
 _EMPTY_BOOK: Final = b'{"no_dollars":[],"yes_dollars":[]}'
 
 
@@ -107,10 +108,14 @@ def get_orderbooks(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_trades(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /markets/trades with the trades since the historical cutoff, in one market or in all markets."""
+    """Answer GET /markets/trades with the trades since the historical cutoff, in one market or in all markets.
+
+    Trades shortly before the cutoff are served, too, and by GET /historical/trades as well. An archived market without
+    such trades gets an empty list.
+    """
     wanted = _trades_wanted(call.query)
     if exchange.replay is None:
-        return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.cutoff_us)))
+        return _trade_page(exchange, call, replace(wanted, min_us=max(wanted.min_us or 0, exchange.live_since_us)))
     # The historical cutoff does not hide recorded trades. All of them may be older than the cutoff, and a sandbox that
     # serves recordings starts with no other trades. If the cutoff hid recorded trades, this list could be empty.
     if exchange.replay.shown_before(call.query.cursor) is None:
@@ -174,15 +179,34 @@ def _check_candles(window: CandleWindow, markets: int) -> None:
         raise bad_request(f"requested candlesticks across all markets: {asked}, max candlesticks: {MOST_CANDLESTICKS}")
 
 
+def _check_candles_of_one(window: CandleWindow) -> None:
+    """Refuse a request for too many periods. The requested range counts, not the candlesticks that exist in it."""
+    asked = _candles_asked(window)
+    if asked > MOST_CANDLESTICKS_OF_ONE:
+        limit = f"max candlesticks: {MOST_CANDLESTICKS_OF_ONE}"
+        raise bad_request(f"requested time range with candlesticks: {asked}, {limit}")
+
+
 def get_candlesticks(exchange: Exchange, call: Call) -> bytes:
     """Answer GET /series/{series_ticker}/markets/{ticker}/candlesticks."""
     window = _window(call.query)
     market = _known(exchange.catalogue.markets, call.path["ticker"])
     if market.series_ticker != call.path["series_ticker"]:
         raise not_found()
-    _check_candles(window, 1)
-    candles = json_array(market.candlesticks(window))
-    return b'{"candlesticks":' + candles + b',"ticker":' + orjson.dumps(market.ticker) + b"}"
+    _check_candles_of_one(window)
+    return _candles_body(market, market.candlesticks(window))
+
+
+def get_historical_candlesticks(exchange: Exchange, call: Call) -> bytes:
+    """Answer GET /historical/markets/{ticker}/candlesticks. Only archived markets have historical candlesticks."""
+    window = _window(call.query)
+    market = _known(exchange.catalogue.archived_markets, call.path["ticker"])
+    _check_candles_of_one(window)
+    return _candles_body(market, map(historical_candlestick, market.candlesticks(window)))
+
+
+def _candles_body(market: MarketRow, candles: Iterable[bytes]) -> bytes:
+    return b'{"candlesticks":' + json_array(candles) + b',"ticker":' + orjson.dumps(market.ticker) + b"}"
 
 
 def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
@@ -219,7 +243,7 @@ def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
     if event is None or event.series_ticker != call.path["series_ticker"]:
         raise bad_request("event not found in series")
     markets = exchange.catalogue.markets_of_event(event.ticker)
-    each = EVENT_CANDLESTICKS // max(1, len(markets))
+    each = MOST_CANDLESTICKS_OF_ONE // max(1, len(markets))
     end = min(window.end_s, window.start_s + each * window.minutes * 60)
     shortened = CandleWindow(window.start_s, end, window.minutes)
     candles = json_array(json_array(market.candlesticks(shortened)) for market in markets)
@@ -228,6 +252,7 @@ def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
 
 
 _CANDLES: Final = "/series/{series_ticker}/markets/{ticker}/candlesticks"
+_HISTORICAL_CANDLES: Final = "/historical/markets/{ticker}/candlesticks"
 _EVENT_CANDLES: Final = "/series/{series_ticker}/events/{ticker}/candlesticks"
 
 MARKET_ENDPOINTS: Final = (
@@ -242,4 +267,5 @@ MARKET_ENDPOINTS: Final = (
     Endpoint("GetMarketCandlesticksByEvent", "GET", _EVENT_CANDLES, get_event_candlesticks),
     Endpoint("GetHistoricalMarkets", "GET", "/historical/markets", get_historical_markets),
     Endpoint("GetHistoricalMarket", "GET", "/historical/markets/{ticker}", get_historical_market),
+    Endpoint("GetMarketCandlesticksHistorical", "GET", _HISTORICAL_CANDLES, get_historical_candlesticks),
 )

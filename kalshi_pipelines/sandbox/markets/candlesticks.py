@@ -4,6 +4,10 @@ If members have traded the market in the matching engine, its candlesticks show 
 interest still follow the price path. Belongs here: splitting time into periods and summarizing each period. Does not
 belong here: refusing requests for candlesticks. Source of the JSON shape: ``MarketCandlestick`` in the vendor's OpenAPI
 document 3.34.0.
+
+Volume and prices of a candlestick are those of all trades of its period, block trades included. The fills of one order
+count in the order of their execution, which trade ids do not show. The mean is weighted by contracts and rounded to
+1e-4 dollar.
 """
 
 from collections.abc import Sequence
@@ -11,12 +15,14 @@ from typing import Final, Protocol
 
 import orjson
 
-from kalshi_pipelines.sandbox.markets.quotes import PathTrade, QuotePath
+from kalshi_pipelines.sandbox.markets.periods import Period, period_of, periods_from
+from kalshi_pipelines.sandbox.markets.quotes import NO_QUOTE, PathTrade, QuotePath
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow
 from kalshi_pipelines.sandbox.prices import count_text, price_text
 from kalshi_pipelines.units import SECOND_US
 
 NO_TRADE_PRICES: Final = dict.fromkeys(("close_dollars", "high_dollars", "low_dollars", "mean_dollars", "open_dollars"))
+_HISTORICAL_PRICES: Final = ("close", "high", "low", "mean", "open", "previous")
 
 
 class Charted(Protocol):
@@ -59,35 +65,63 @@ class Charted(Protocol):
 def candlesticks_of(market: Charted, window: CandleWindow) -> list[bytes]:
     """Return the candlesticks of a market within a time window, oldest first.
 
-    As on the real exchange, a period without any change has no candlestick.
+    As on the real exchange, a period without any change has no candlestick. The last candlestick of a closed market
+    ends after the close: it shows that the book is empty.
     """
-    period_s = window.minutes * 60
+    start_us, minutes = window.start_s * SECOND_US, window.minutes
     lived_until_us = market.charted_until_us()
-    first_end = max(-(-window.start_s // period_s) * period_s, (market.open_us // SECOND_US // period_s + 1) * period_s)
-    last_end = min(window.end_s, -(-lived_until_us // (period_s * SECOND_US)) * period_s)
+    is_over = lived_until_us >= market.close_us
+    last = period_of(lived_until_us + is_over, minutes)
     candles = []
-    for end_s in range(first_end, last_end + 1, period_s):
-        begin_us = max((end_s - period_s) * SECOND_US, market.open_us)
-        candle = _candle(market, begin_us, min(end_s * SECOND_US, lived_until_us), end_s)
+    for period in periods_from(period_of(max(start_us, market.open_us + 1), minutes), window.end_s, minutes):
+        if period.end_s > last.end_s:
+            break
+        candle = _candle(market, period, lived_until_us, closes=is_over and period == last)
         if candle is not None:
             candles.append(candle)
-    if window.latest_before_start and market.open_us < window.start_s * SECOND_US:
-        boundary = -(-window.start_s // period_s) * period_s
+    if window.latest_before_start and market.open_us < start_us:
+        boundary = period_of(start_us, minutes).end_s
         if not candles or candles[0]["end_period_ts"] != boundary:
-            candles.insert(0, _projected(market, window.start_s * SECOND_US, boundary))
+            candles.insert(0, _projected(market, start_us, boundary))
     return [orjson.dumps(candle) for candle in candles]
 
 
-def _candle(market: Charted, begin_us: int, end_us: int, end_s: int) -> dict[str, object] | None:
+def historical_candlestick(candle: bytes) -> bytes:
+    """Convert a ``MarketCandlestick`` object to the ``MarketCandlestickHistorical`` object of the same period.
+
+    The keys have no suffix, and a price that does not exist is null.
+    """
+    body = orjson.loads(candle)
+    prices = {name: body["price"].get(f"{name}_dollars") for name in _HISTORICAL_PRICES}
+    quotes = {
+        side: {name.removesuffix("_dollars"): price for name, price in body[side].items()}
+        for side in ("yes_ask", "yes_bid")
+    }
+    return orjson.dumps(
+        {
+            "end_period_ts": body["end_period_ts"],
+            "open_interest": body["open_interest_fp"],
+            "price": prices,
+            "volume": body["volume_fp"],
+            **quotes,
+        }
+    )
+
+
+def _candle(market: Charted, period: Period, lived_until_us: int, *, closes: bool) -> dict[str, object] | None:
     path = market.path
+    begin_us = max(period.begin_s * SECOND_US, market.open_us)
+    end_us = min(period.end_s * SECOND_US, lived_until_us)
     before = market.epoch_at(begin_us)
     epochs = range(before + 1, market.epoch_at(end_us) + 1)
     fills = market.fills_between(begin_us, end_us)
-    if not epochs and not fills and begin_us != market.open_us:
+    if not epochs and not fills and begin_us != market.open_us and not closes:
         return None
     quotes = [path.quote(epoch, as_begun=True) for epoch in (before, *epochs)]
+    if closes:
+        quotes.append(NO_QUOTE)
     return {
-        "end_period_ts": end_s,
+        "end_period_ts": period.end_s,
         "open_interest_fp": count_text(market.open_interest(before + len(epochs))),
         "price": _trade_prices(fills, market.last_price_at(begin_us)),
         "volume_fp": count_text(sum(fill.size for fill in fills)),
@@ -123,6 +157,6 @@ def _trade_prices(fills: Sequence[PathTrade], previous: int | None) -> dict[str,
     body = {} if previous is None else {"previous_dollars": price_text(previous)}
     if fills:
         traded = sum(fill.size for fill in fills)
-        mean = sum(fill.price * fill.size for fill in fills) // traded
+        mean = (2 * sum(fill.price * fill.size for fill in fills) + traded) // (2 * traded)
         body |= _distribution([fill.price for fill in fills]) | {"mean_dollars": price_text(mean)}
     return body

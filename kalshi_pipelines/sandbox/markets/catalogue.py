@@ -9,7 +9,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeVar
 
@@ -22,17 +21,19 @@ from kalshi_pipelines.sandbox.markets.generated import (
     MarketOutcome,
 )
 from kalshi_pipelines.sandbox.markets.generated_events import EventText, GeneratedEvent, GeneratedSeries
+from kalshi_pipelines.sandbox.markets.generation import HISTORY_DAYS, Generation, MarketDates
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.quotes import QuotePath
 from kalshi_pipelines.sandbox.markets.shapes import EventShape, shape_event
 from kalshi_pipelines.sandbox.markets.themes import THEMES, Theme
 from kalshi_pipelines.sandbox.markets.trades import GeneratedTrades
+from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.prices import ALL_GRIDS, COMBO_GRID, PriceGrid
 from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, HOUR_US, MINUTE_US
 
 Choice = TypeVar("Choice")
-HISTORY_DAYS: Final = 60
-ARCHIVED_MARKETS: Final = 24
+#: Age of the oldest open markets. They opened before the historical cutoff, so their first trades are history.
+_OLDEST_DAYS: Final = 75
 COMBO_THEME: Final = Theme(
     "", "combo", "Exotics", "Combo", (), (), "custom", 1, fee_type="quadratic_with_combo_maker_fees"
 )
@@ -53,48 +54,16 @@ _PERIOD_TICKS: Final = {1: 4, 5: 12, 15: 26, 60: 38, 240: 20}
 _EVENTS_WITH_OWN_RULES: Final = 10
 #: Markets that are added to a running exchange have one to four paragraphs of secondary rules.
 _MOST_PARAGRAPHS: Final = 4
+_LIQUIDITY: Final = 41
+_MOST_COMBO_LIQUIDITY: Final = 1_000_000
 _SIDES: Final = {"both": 80, "yes": 7, "no": 8, "none": 5}
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Parameters of a generated catalogue. ``anchor_us`` is the midnight that its dates are counted from."""
-
-    markets: int
-    seed: int
-    combos: int
-    anchor_us: int
-    archived: int = ARCHIVED_MARKETS
-
-    @property
-    def cutoff_us(self) -> int:
-        """The historical cutoff (microseconds since 1970).
-
-        The live endpoints omit markets that settled before this instant and trades that were made before it.
-        """
-        return self.anchor_us - HISTORY_DAYS * DAY_US
-
-
-@dataclass(frozen=True, slots=True)
-class MarketDates:
-    """Status and dates of the markets of one event, in microseconds since 1970.
-
-    ``event_day_us`` is the midnight that the event's ticker names. Without ``open_us``, the markets open when they are
-    created or, if their status is initialized, one day before they close.
-    """
-
-    status: str
-    event_day_us: int
-    created_us: int
-    close_us: int
-    open_us: int | None = None
 
 
 class GeneratedCatalogue(Catalogue):
     """A catalogue generated from a seed. Quotes move by themselves and can be moved by hand."""
 
     def __init__(self, generation: Generation, time: PriceTime) -> None:
-        self._trades = GeneratedTrades(time, generation.cutoff_us)
+        self._trades = GeneratedTrades(time)
         super().__init__(self._trades)
         self.generation = generation
         self._time = time
@@ -106,6 +75,7 @@ class GeneratedCatalogue(Catalogue):
             markets = self._writer.markets(generation.markets)
             self._take(markets)
             archived = self._writer.archived_markets(generation.archived if generation.markets else 0)
+            self._trades.follow({market.ticker: market for market in archived})
             self.add(events=self._writer.take_new_events(), archived_markets=archived)
             self._take(self._writer.combos(generation.combos, markets))
 
@@ -255,8 +225,9 @@ class _Writer:
             self._days_ahead[series.ticker] += 1
             today = anchor if created_us is None else max(anchor, created_us - created_us % DAY_US)
             day = today + (2 + self._days_ahead[series.ticker]) * DAY_US
-            created = created_us if created_us is not None else anchor - 1 - int(rng.random() ** 3 * 55 * DAY_US)
-            return MarketDates(status, day, created, day + rng.randrange(12, 24) * HOUR_US)
+            if created_us is None:
+                created_us = anchor - 1 - int(rng.random() ** 3 * _OLDEST_DAYS * DAY_US)
+            return MarketDates(status, day, created_us, day + rng.randrange(12, 24) * HOUR_US)
         self._days_back[series.ticker] += 1
         day = anchor - min(self._days_back[series.ticker], HISTORY_DAYS - 10) * DAY_US
         return MarketDates(status, day, day - rng.randrange(HOUR_US, 8 * DAY_US), day + rng.randrange(6, 23) * HOUR_US)
@@ -323,7 +294,7 @@ class _Writer:
             status=dates.status,
             created_us=dates.created_us,
             close_us=dates.close_us,
-            base_volume=volume,
+            liquidity=volume,
             settlement=settlement,
             settled_us=settled_us,
         )
@@ -386,9 +357,15 @@ class _Writer:
             status="active",
             created_us=created,
             close_us=dates.close_us,
-            base_volume=0,
+            liquidity=_combo_liquidity(path),
             legs=legs,
         )
+
+
+def _combo_liquidity(path: QuotePath) -> int:
+    """Return the liquidity of a combo, which its seed decides. Two of three combos are never traded."""
+    noise = mixed(path.seed, _LIQUIDITY)
+    return 0 if noise % 3 else 1 + (noise >> 8) % _MOST_COMBO_LIQUIDITY
 
 
 def weighted(rng: Random, weights: Mapping[Choice, float]) -> Choice:

@@ -21,6 +21,9 @@ from kalshi_pipelines.sandbox.trading.events import MarketChanged, Result
 from kalshi_pipelines.units import DAY_US, DOLLAR_CENTICENTS, SECOND_US
 
 EXPIRATION_VALUES: Final[dict[str, str]] = {"yes": "occurred", "no": "did not occur", "scalar": "fair price"}
+#: Mean centi-contracts per epoch (the time between two price changes): at least this, plus a share of the liquidity.
+_LEAST_RATE: Final = 4_000
+_RATE_SHARE: Final = 800
 STATUSES_WITH_RESULT: Final = frozenset({"determined", "disputed", "amended", "finalized"})
 
 
@@ -46,7 +49,7 @@ class GeneratedMarket(MarketRow):
     """A market of the generated catalogue."""
 
     __slots__ = (
-        "_book", "_constant", "_epoch", "_moves", "_quoted", "base_volume", "event", "is_provisional", "legs", "number",
+        "_book", "_constant", "_epoch", "_moves", "_quoted", "event", "is_provisional", "legs", "number",
         "open_us", "outcome", "path", "settlement", "time",
     )  # fmt: skip
 
@@ -61,7 +64,7 @@ class GeneratedMarket(MarketRow):
         status: str,
         created_us: int,
         close_us: int,
-        base_volume: int,
+        liquidity: int,
         settlement: GeneratedSettlement | None = None,
         settled_us: int | None = None,
         legs: list[dict[str, str]] | None = None,
@@ -74,7 +77,8 @@ class GeneratedMarket(MarketRow):
         self.created_us, self.close_us, self.settled_us = created_us, close_us, settled_us
         self.open_us = created_us - created_us % SECOND_US if status != "initialized" else close_us - DAY_US
         self.updated_us = settled_us or created_us + number % 7_919 * 1_000_003 % 86_400_000_000
-        self.base_volume, self.settlement, self.legs = base_volume, settlement, legs
+        self.settlement, self.legs = settlement, legs
+        self.path.rate = _LEAST_RATE + liquidity // _RATE_SHARE if liquidity else 0
         self.is_provisional = is_provisional or legs is not None
         self.sort_key = (-created_us, self.ticker)
         self.changes = 0
@@ -153,10 +157,26 @@ class GeneratedMarket(MarketRow):
     def trades_in(self, epoch: int) -> bool:
         """Return whether the price path has trades in an epoch (the time between two regular price changes).
 
-        There are no trades if the market was not open when the epoch began, or has no volume.
+        There are no trades if the market was not open when the epoch began, or is never traded.
         """
-        begins = self.path.begins_us(epoch)
-        return bool(self.base_volume) and self.open_us <= begins < self.close_us
+        return bool(self.path.rate) and self.open_us < self.path.begins_us(epoch) < self.close_us
+
+    def volume_through(self, epoch: int) -> int:
+        """Return the centi-contracts of all trades of the price path from the opening up to the end of an epoch.
+
+        An epoch is the time between two regular price changes.
+        """
+        return self.path.volume(self._first_epoch, min(epoch, self._last_epoch))
+
+    @property
+    def _first_epoch(self) -> int:
+        """First epoch (time between two regular price changes) that begins after the market's opening."""
+        return self.path.epoch_at(self.open_us) + 1
+
+    @property
+    def _last_epoch(self) -> int:
+        """Last epoch (time between two regular price changes) that begins before the market's close."""
+        return self.path.epoch_at(self.close_us - 1)
 
     def fills_between(self, after_us: int, until_us: int) -> list[PathTrade]:
         """Return the market's trades after ``after_us`` up to ``until_us``, oldest first."""
@@ -165,12 +185,7 @@ class GeneratedMarket(MarketRow):
         return fills if self.opened is None else fills + self.opened.fills(after_us, until_us)
 
     def last_price_at(self, instant_us: int) -> int | None:
-        """Return the price of the market's last trade up to an instant, or None if the price is unknown.
-
-        If the engine has no trade of the market up to the instant, the price comes from the price path. Only one epoch
-        of the price path (the time between two regular price changes) is searched. This epoch contains the instant or,
-        if earlier, the instant at which the market was opened in the engine.
-        """
+        """Return the price of the market's last trade up to an instant, or None before its first trade."""
         price = None if self.opened is None else self.opened.last_price_at(instant_us)
         if price is not None:
             return price
@@ -252,8 +267,11 @@ class GeneratedMarket(MarketRow):
 
         An epoch is the time between two regular price changes.
         """
-        floor = self.base_volume // 3
-        return floor + self.path.open_interest_swing(epoch, floor // 20)
+        if self.opened is not None:
+            # From then on, the trades of the matching engine replace those of the price path.
+            epoch = min(epoch, self.epoch_of(self.opened.opened_us))
+        traded = self.volume_through(epoch)
+        return traded // 3 + self.path.open_interest_swing(epoch, traded // 60)
 
     def _refresh(self) -> None:
         epoch = self.present_epoch()
@@ -261,18 +279,16 @@ class GeneratedMarket(MarketRow):
             self._epoch, self._moves, self._quoted, self._book = epoch, self.path.moves, None, None
 
     def _figures(self, epoch: int) -> Figures:
-        if self.path.begins_us(epoch) < self.open_us:
-            return Figures(0, 0, 0, 0)
-        since_open = max(0, epoch - self.path.epoch_at(self.open_us)) if self.base_volume else 0
+        traded, day = self.volume_through(epoch), DAY_US // self.path.period_us
         return Figures(
             self._last_price(epoch),
-            self.base_volume + 137 * since_open,
-            self.base_volume // 40 if self.is_quoted else 0,
+            traded,
+            traded - self.volume_through(epoch - day) if self.is_quoted else 0,
             self.open_interest(epoch),
         )
 
     def _last_price(self, epoch: int) -> int:
-        return self.path.last_price(epoch) if self.trades_in(epoch) else 0
+        return self.path.last_price(min(epoch, self._last_epoch), self._first_epoch) if self.path.rate else 0
 
     def _constant_body(self) -> dict[str, object]:
         body = {**self._words(), **self._times(), **self.outcome.strike}

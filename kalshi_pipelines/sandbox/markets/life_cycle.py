@@ -13,9 +13,10 @@ from random import Random
 from typing import Final
 
 from kalshi_pipelines.sandbox.clock import midnight_us
-from kalshi_pipelines.sandbox.markets.catalogue import HISTORY_DAYS, garbage_collection_paused
+from kalshi_pipelines.sandbox.markets.catalogue import garbage_collection_paused
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.generated_events import GeneratedEvent
+from kalshi_pipelines.sandbox.markets.generation import HISTORY_DAYS, OVERLAP_US
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.noise import mixed
@@ -64,7 +65,7 @@ class MarketLifeCycle:
         if changes != row.changes:
             return
         if row.status == "finalized":
-            self._catalogue.archive(row)
+            self._move_to_history(row)
         elif row.status in _TIMED:
             self._happen(row, "finalized", at_us, row.result, row.value)
         elif row.status == "closed":
@@ -107,10 +108,18 @@ class MarketLifeCycle:
 
     def _plan_leaving(self, row: MarketRow) -> None:
         if row.settled_us is not None:
-            # A settled market leaves the live lists at the first midnight whose historical cutoff is later than the
-            # settlement.
-            leaves_us = midnight_us(row.settled_us) + (HISTORY_DAYS + 1) * DAY_US
-            self._plan(row, leaves_us)
+            # A settled market enters the historical lists at the first midnight whose historical cutoff is later than
+            # the settlement.
+            self._plan(row, midnight_us(row.settled_us) + (HISTORY_DAYS + 1) * DAY_US)
+
+    def _move_to_history(self, row: MarketRow) -> None:
+        if row.ticker in self._catalogue.archived_markets:
+            self._catalogue.leave_live(row)
+            return
+        self._catalogue.archive(row)
+        # A market that settled shortly before the cutoff stays in the live lists, too, until the cutoff moves again.
+        overlapping_us = (row.settled_us or 0) + OVERLAP_US
+        self._plan(row, midnight_us(overlapping_us) + (HISTORY_DAYS + 1) * DAY_US)
 
     def _determination_us(self, row: MarketRow) -> int:
         return (30 + mixed(self._seed, _number_of(row), _DETERMINED) % _LONGEST_DETERMINATION_S) * SECOND_US

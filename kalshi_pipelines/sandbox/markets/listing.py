@@ -27,11 +27,12 @@ Row = TypeVar("Row", MarketRow, EventRow)
 
 @dataclass(frozen=True, slots=True)
 class TradeRow:
-    """A public trade with its sort key and its ``Trade`` object."""
+    """A public trade with its sort key, its ``Trade`` object and the ticker of its market."""
 
     sort_key: SortKey
     json: bytes
     is_block: bool = False
+    ticker: str = ""
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,16 @@ class Catalogue:
             self._lists[MarketFilter()] = everything
 
     def archive(self, market: MarketRow) -> None:
-        """Move a market from the live lists to the historical lists."""
+        """Show a market in the historical lists. It stays in the live lists until ``leave_live`` is called."""
+        self.archived_markets[market.ticker] = market
+        self._lists.clear()
+
+    def leave_live(self, market: MarketRow) -> None:
+        """Remove an archived market from the live lists."""
         del self.markets[market.ticker]
         market.discard_cache()
         self._of_event[market.event_ticker].remove(market)
         self._of_series[market.series_ticker].remove(market)
-        self.archived_markets[market.ticker] = market
         self._lists.clear()
 
     def remove(self, market: MarketRow) -> None:

@@ -112,7 +112,7 @@ def _row(trade: PublicTrade) -> TradeRow:
         taker_is_yes=trade.taker_side == "bid",
         is_block=False,
     )
-    return TradeRow(trade.sort_key, body)
+    return TradeRow(trade.sort_key, body, ticker=trade.ticker)
 
 
 def _place(row: TradeRow) -> SortKey:

@@ -8,6 +8,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from kalshi_pipelines.sandbox.markets.volumes import LONGEST_PAUSE, total_through
 from kalshi_pipelines.sandbox.noise import mixed, swing
 from kalshi_pipelines.sandbox.prices import PriceGrid
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
@@ -17,6 +18,7 @@ _HIGHEST: Final = DOLLAR_CENTICENTS - 100
 _SIZE, _DEPTH, _TRADE, _INTEREST = 11, 12, 13, 14
 _BOTH, _YES_ONLY, _NO_ONLY, _EMPTY = "both", "yes", "no", "none"
 _BLOCK_TRADE_ODDS: Final = 97
+_MOST_CROSSED_LEVELS: Final = 5
 _MOVE_FACTORS: Final = (1, -1, 2, -2, 4, -4, 8, -8, 16, -16, 32, -32, 64, -64)
 
 
@@ -57,7 +59,8 @@ class QuotePath:
 
     ``anchor`` is the central price, ``volatility`` is the size of the moves, and ``half_spread`` is half the bid-ask
     distance, all in centi-cents. ``period_us`` is the time between two moves, and ``phase_us`` is the offset of the
-    first move. ``sides`` names the book sides that have orders.
+    first move. ``sides`` names the book sides that have orders. ``rate`` is the mean number of centi-contracts that are
+    traded in one epoch (the time between two regular price changes), or 0 if there are no trades.
     """
 
     seed: int
@@ -69,9 +72,11 @@ class QuotePath:
     phase_us: int
     sides: str
     moves: int = 0
+    rate: int = 0
     _quoted_after: int | None = None
     _moved_epochs: list[int] = field(default_factory=list)
     _shifts: list[int] = field(default_factory=list)
+    _move_counts: list[int] = field(default_factory=list)
 
     @property
     def is_quoted(self) -> bool:
@@ -95,9 +100,9 @@ class QuotePath:
         prices = self.grid.prices
         return Quote(
             0 if bid is None else prices[bid],
-            0 if bid is None else self._size(epoch, 0, 0),
+            0 if bid is None else self._size(epoch, 0, 0, self.moves),
             DOLLAR_CENTICENTS if ask is None else prices[ask],
-            0 if ask is None else self._size(epoch, 1, 0),
+            0 if ask is None else self._size(epoch, 1, 0, self.moves),
         )
 
     def book(self, epoch: int) -> tuple[list[Level], list[Level]]:
@@ -107,42 +112,71 @@ class QuotePath:
         """
         bid, ask = self._positions(epoch, as_begun=False)
         prices = self.grid.prices
-        yes = [] if bid is None else self._side(epoch, 0, bid, -1)
-        no = [] if ask is None else self._side(epoch, 1, ask, 1)
+        yes = [] if bid is None else self._side(epoch, 0, bid, -1, self.moves)
+        no = [] if ask is None else self._side(epoch, 1, ask, 1, self.moves)
         return (
             [Level(prices[position], size) for position, size in reversed(yes)],
             [Level(DOLLAR_CENTICENTS - prices[position], size) for position, size in reversed(no)],
         )
 
-    def fills(self, epoch: int) -> list[PathTrade]:
-        """Return the trades of an epoch (the time between two regular price changes), oldest first.
+    def volume(self, first_epoch: int, last_epoch: int) -> int:
+        """Return the centi-contracts of all trades from one epoch to another, both included.
 
-        All trades of an epoch happen at its start, at one price and with the taker on one side.
+        An epoch is the time between two regular price changes.
         """
+        if last_epoch < first_epoch:
+            return 0
+        return total_through(self.seed, self.rate, last_epoch) - total_through(self.seed, self.rate, first_epoch - 1)
+
+    def fills(self, epoch: int) -> list[PathTrade]:
+        """Return the trades of an epoch (the time between two regular price changes), in the order of their execution.
+
+        All trades of an epoch happen at its start and have the taker on one side. One order made them: if it was larger
+        than the best level of the book, it swept further levels.
+        """
+        contracts = self.volume(epoch, epoch)
         quote = self.quote(epoch, as_begun=True)
-        if quote == NO_QUOTE:
+        if quote == NO_QUOTE or not contracts:
             return []
         noise = mixed(self.seed, epoch, _TRADE)
         taker_is_yes = self._takes_yes(epoch, quote)
-        price = _traded_price(quote, taker_is_yes)
-        is_block = (noise >> 8) % _BLOCK_TRADE_ODDS == 0
+        if (noise >> 8) % _BLOCK_TRADE_ODDS == 0:
+            return [PathTrade(_traded_price(quote, taker_is_yes), contracts, taker_is_yes, True)]
+        levels = self._swept(epoch, taker_is_yes, contracts)
+        if len(levels) > 1:
+            return [PathTrade(level.price, level.size, taker_is_yes, False) for level in levels]
+        makers = min(1 + (noise >> 4) % 3, contracts)
         return [
-            PathTrade(
-                price,
-                1 + mixed(self.seed, epoch, _TRADE + 16 * number) % 40_000 // (1 + number),
-                taker_is_yes,
-                is_block,
-            )
-            for number in range(1, 2 + (noise >> 4) % 3)
+            PathTrade(levels[0].price, contracts // makers + (number < contracts % makers), taker_is_yes, False)
+            for number in range(makers)
         ]
 
-    def last_price(self, epoch: int) -> int:
-        """Return the price in centi-cents of the trades in an epoch (the time between two regular price changes).
+    def last_price(self, epoch: int, first_epoch: int) -> int:
+        """Return the price in centi-cents of the last trade from ``first_epoch`` to ``epoch``, both included.
 
-        Return 0 if the epoch has no trades.
+        An epoch is the time between two regular price changes. Return 0 if there was no trade.
         """
-        quote = self.quote(epoch, as_begun=True)
-        return 0 if quote == NO_QUOTE else _traded_price(quote, self._takes_yes(epoch, quote))
+        for earlier in range(epoch, max(first_epoch, epoch - LONGEST_PAUSE) - 1, -1):
+            if fills := self.fills(earlier):
+                return fills[-1].price
+        return 0
+
+    def _swept(self, epoch: int, taker_is_yes: bool, contracts: int) -> list[Level]:
+        """Return the levels that an order fills, each with the quantity filled. The last level takes all of the rest.
+
+        The book is that at the start of the epoch (the time between two regular price changes).
+        """
+        bid, ask = self._positions(epoch, as_begun=True)
+        best, side, direction = (ask, 1, 1) if taker_is_yes else (bid, 0, -1)
+        past = bisect_left(self._moved_epochs, epoch)
+        moves = self._move_counts[past - 1] if past else 0
+        levels: list[Level] = []
+        for position, size in self._side(epoch, side, best or 0, direction, moves)[:_MOST_CROSSED_LEVELS]:
+            levels.append(Level(self.grid.prices[position], min(size, contracts)))
+            contracts -= levels[-1].size
+            if not contracts:
+                return levels
+        return [*levels[:-1], Level(levels[-1].price, levels[-1].size + contracts)]
 
     def _takes_yes(self, epoch: int, quote: Quote) -> bool:
         both = quote.bid and quote.ask < DOLLAR_CENTICENTS
@@ -171,6 +205,8 @@ class QuotePath:
         if not self._moved_epochs or self._moved_epochs[-1] != epoch:
             self._moved_epochs.append(epoch)
             self._shifts.append(shift)
+            self._move_counts.append(self.moves)
+        self._move_counts[-1] = self.moves
         for factor in _MOVE_FACTORS:
             self._shifts[-1] = shift + factor * step
             moved = self.quote(epoch)
@@ -200,19 +236,19 @@ class QuotePath:
         ask = min(max(grid.position(middle + self.half_spread), bid + 1), last)
         return (None if self.sides == _NO_ONLY else bid), (None if self.sides == _YES_ONLY else ask)
 
-    def _side(self, epoch: int, side: int, best: int, direction: int) -> list[tuple[int, int]]:
+    def _side(self, epoch: int, side: int, best: int, direction: int, moves: int) -> list[tuple[int, int]]:
         levels = []
         position = best
         noise = mixed(self.seed, side, _DEPTH)
         for number in range(2 + noise % 11):
             if not 0 <= position < len(self.grid.prices):
                 break
-            levels.append((position, self._size(epoch, side, number)))
+            levels.append((position, self._size(epoch, side, number, moves)))
             position += direction * (1 + (noise >> (2 * number + 4)) % 3)
         return levels
 
-    def _size(self, epoch: int, side: int, number: int) -> int:
-        noise = mixed(self.seed, epoch * 64 + side * 32 + number, _SIZE + 16 * self.moves)
+    def _size(self, epoch: int, side: int, number: int, moves: int) -> int:
+        noise = mixed(self.seed, epoch * 64 + side * 32 + number, _SIZE + 16 * moves)
         whole = 1 + (noise >> 8) % 5_000
         return whole * 100 if noise & 3 else whole * 100 + (noise >> 32) % 100
 

@@ -266,7 +266,8 @@ class RecordedTrades:
         """Store a recorded trade."""
         key = (-instant_us(value["created_time"]), value["trade_id"])
         self._rows.setdefault(
-            value["trade_id"], (TradeRow(key, text.encode(), value.get("is_block_trade", False)), value)
+            value["trade_id"],
+            (TradeRow(key, text.encode(), value.get("is_block_trade", False), value["ticker"]), value),
         )
 
     def market_opened(self) -> None:

@@ -6,41 +6,82 @@ Does not belong here: JSON, pages, and trades of the engine (``public_trades``).
 
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Final
 from uuid import UUID
 
-from kalshi_pipelines.sandbox.clock import PriceTime, rfc3339
+from kalshi_pipelines.sandbox.clock import PriceTime, midnight_us, rfc3339
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.public_trades import trade_json
 from kalshi_pipelines.sandbox.noise import mixed
 from kalshi_pipelines.sandbox.pagination import SortKey
+from kalshi_pipelines.units import DAY_US
 
-_FILLS_A_SLICE: Final = 2_000
+_EPOCHS_A_SLICE: Final = 1_000
 _CACHED_SLICES: Final = 64
+_CACHED_DAYS: Final = 8
+_MOST_SLICES: Final = 86_400
+
+
+class _Day:
+    """The markets that are open at some time of one UTC day, by the time between two changes of their price.
+
+    Each group is sorted by phase (the offset of the price changes), so that the trades of a short time are found
+    without searching all markets.
+    """
+
+    def __init__(self, begin_us: int, markets: Iterable[GeneratedMarket]) -> None:
+        self.begin_us = begin_us
+        self._groups: defaultdict[int, list[tuple[int, GeneratedMarket]]] = defaultdict(list)
+        for market in markets:
+            if market.path.rate and market.open_us < begin_us + DAY_US and market.close_us > begin_us:
+                period = market.path.period_us
+                self._groups[period].append((market.path.phase_us % period, market))
+        for group in self._groups.values():
+            group.sort(key=itemgetter(0))
+        epochs = sum(len(group) * (DAY_US // period + 1) for period, group in self._groups.items())
+        self.width_us = DAY_US // min(max(1, epochs // _EPOCHS_A_SLICE), _MOST_SLICES)
+
+    def slices(self, newest: int, oldest: int) -> range:
+        """Return the numbers of the day's slices of time that overlap a period, newest first.
+
+        A slice holds about a thousand price changes.
+        """
+        last = min(newest, self.begin_us + DAY_US - 1) - self.begin_us
+        first = max(oldest - self.begin_us, 0)
+        return range(last // self.width_us, first // self.width_us - 1, -1)
+
+    def trades(self, number: int) -> list[TradeRow]:
+        """Return the trades of a slice, newest first."""
+        begin = self.begin_us + number * self.width_us
+        end = min(begin + self.width_us, self.begin_us + DAY_US)
+        rows = [row for period, group in self._groups.items() for row in _group_trades(group, period, begin, end)]
+        rows.sort(key=_place)
+        return rows
 
 
 class GeneratedTrades:
-    """Public trades of all generated markets. Trades before ``oldest_us`` are left out."""
+    """Public trades of all generated markets, live and archived."""
 
-    def __init__(self, time: PriceTime, oldest_us: int) -> None:
+    def __init__(self, time: PriceTime) -> None:
         self._time = time
-        self._oldest_us = oldest_us
         self._markets: dict[str, GeneratedMarket] = {}
-        self._by_phase: defaultdict[int, list[tuple[int, GeneratedMarket]]] = defaultdict(list)
-        self._sorted = True
-        self._slices: OrderedDict[int, list[TradeRow]] = OrderedDict()
+        self._oldest_us = 1 << 63
+        self._days: OrderedDict[int, _Day] = OrderedDict()
+        self._slices: OrderedDict[tuple[int, int], list[TradeRow]] = OrderedDict()
 
     def follow(self, markets: Mapping[str, GeneratedMarket]) -> None:
         """Add markets to the markets whose generated trades ``rows`` returns."""
         self._markets.update(markets)
-        for market in markets.values():
-            if market.base_volume:
-                self._by_phase[market.path.period_us].append((market.path.phase_us % market.path.period_us, market))
-        self._sorted = False
-        self._slices.clear()
+        since_us = min((market.open_us for market in markets.values()), default=1 << 63)
+        self._oldest_us = min(self._oldest_us, since_us)
+        # Days that were over before any of these markets opened stay as they are.
+        for day in [day for day in self._days if day + DAY_US > since_us]:
+            del self._days[day]
+        for place in [place for place in self._slices if place[0] + DAY_US > since_us]:
+            del self._slices[place]
 
     def quotes_moved(self) -> None:
         """Discard cached trades after quotes were moved, because future trades follow the new quotes."""
@@ -52,6 +93,7 @@ class GeneratedTrades:
         The cache may hold trades of this market for instants after the opening. From the opening on, the engine alone
         makes the market's trades.
         """
+        self._days.clear()
         self._slices.clear()
 
     def rows(self, wanted: TradeFilter) -> Iterator[TradeRow]:
@@ -79,34 +121,29 @@ class GeneratedTrades:
                 yield from sorted(_trades(market, epoch), key=_place)
 
     def _everywhere(self, newest: int, oldest: int) -> Iterator[TradeRow]:
-        if not self._sorted:
-            for group in self._by_phase.values():
-                group.sort(key=itemgetter(0))
-            self._sorted = True
-        # Search in slices of time that hold about two thousand trades each. If markets trade rarely, the slices are
-        # long, so that few slices need to be searched.
-        fills_a_day = sum(2 * len(group) * 86_400_000_000 // period for period, group in self._by_phase.items())
-        if not fills_a_day:
-            return
-        width = max(self._time.tick_us, _FILLS_A_SLICE * 86_400_000_000 // fills_a_day)
-        for number in range(newest // width, oldest // width - 1, -1):
-            for trade in self._slice(number, width):
-                if oldest <= -trade.sort_key[0] <= newest:
-                    yield trade
+        for begin_us in range(midnight_us(newest), midnight_us(oldest) - 1, -DAY_US):
+            day = self._day(begin_us)
+            for number in day.slices(newest, oldest):
+                for trade in self._slice(day, number):
+                    if oldest <= -trade.sort_key[0] <= newest:
+                        yield trade
 
-    def _slice(self, number: int, width: int) -> list[TradeRow]:
-        known = self._slices.get(number)
-        if known is not None:
-            return known
-        begin, end = number * width, (number + 1) * width
-        trades = [
-            trade for period, group in self._by_phase.items() for trade in _group_trades(group, period, begin, end)
-        ]
-        trades.sort(key=_place)
-        self._slices[number] = trades
-        if len(self._slices) > _CACHED_SLICES:
-            self._slices.popitem(last=False)
-        return trades
+    def _day(self, begin_us: int) -> _Day:
+        known = self._days.get(begin_us)
+        if known is None:
+            known = self._days[begin_us] = _Day(begin_us, self._markets.values())
+            if len(self._days) > _CACHED_DAYS:
+                self._days.popitem(last=False)
+        return known
+
+    def _slice(self, day: _Day, number: int) -> list[TradeRow]:
+        place = (day.begin_us, number)
+        known = self._slices.get(place)
+        if known is None:
+            known = self._slices[place] = day.trades(number)
+            if len(self._slices) > _CACHED_SLICES:
+                self._slices.popitem(last=False)
+        return known
 
 
 def _place(row: TradeRow) -> SortKey:
@@ -142,7 +179,7 @@ def _trades(market: GeneratedMarket, epoch: int) -> Iterator[TradeRow]:
             taker_is_yes=fill.taker_is_yes,
             is_block=fill.is_block,
         )
-        yield TradeRow((-created_us, identifier), body, fill.is_block)
+        yield TradeRow((-created_us, identifier), body, fill.is_block, market.ticker)
 
 
 def _trade_id(seed: int, epoch: int, number: int) -> str:

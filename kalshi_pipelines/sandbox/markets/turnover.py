@@ -11,8 +11,9 @@ from random import Random
 from typing import Final
 
 from kalshi_pipelines.sandbox.clock import midnight_us
-from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, MarketDates, weighted
+from kalshi_pipelines.sandbox.markets.catalogue import GeneratedCatalogue, weighted
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
+from kalshi_pipelines.sandbox.markets.generation import MarketDates
 from kalshi_pipelines.sandbox.markets.venue import Venue
 from kalshi_pipelines.sandbox.trading.events import MarketChanged, MarketStatus
 from kalshi_pipelines.units import DAY_US, HOUR_US, MINUTE_US

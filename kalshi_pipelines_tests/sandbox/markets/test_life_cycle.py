@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from kalshi_pipelines import units
+from kalshi_pipelines.sandbox.markets.generation import OVERLAP_US
 from kalshi_pipelines.sandbox.options import SandboxOptions
 from kalshi_pipelines.sandbox.trading.commands import RequestRefused
 from kalshi_pipelines.sandbox.trading.events import OrderCanceled
@@ -151,7 +152,8 @@ def test_settled_markets_and_their_trades_move_to_the_history_with_the_cutoff(sa
     assert not sandbox.read_all("/markets/trades", "trades", ticker=ticker)
     history = sandbox.read_all("/historical/trades", "trades", ticker=ticker, limit=1000)
     assert trade.trade_id in {row["trade_id"] for row in history}
-    assert all(market["settlement_ts"] >= cutoff["market_settled_ts"] for market in sandbox.markets(status="settled"))
+    least_us = _us(cutoff["market_settled_ts"]) - OVERLAP_US
+    assert all(_us(market["settlement_ts"]) >= least_us for market in sandbox.markets(status="settled"))
 
 
 @pytest.mark.parametrize(("result", "value", "paid"), [("yes", 10_000, 100), ("no", 0, 0), ("scalar", 4_333, 43)])

@@ -57,7 +57,7 @@ def test_an_opened_market_follows_its_price_path(sandbox: LocalSandbox) -> None:
 
 def _busy_market(sandbox: LocalSandbox) -> str:
     tickers = (quoted_market(sandbox, number) for number in range(20))
-    return next(ticker for ticker in tickers if _row(sandbox, ticker).base_volume)
+    return next(ticker for ticker in tickers if _row(sandbox, ticker).path.rate)
 
 
 def test_a_members_order_in_the_way_is_filled() -> None:
@@ -230,7 +230,7 @@ def test_simulated_traders_have_money_and_no_history(sandbox: LocalSandbox) -> N
     venue = sandbox.exchange.venue
     ticker = _busy_market(sandbox)
     venue.ensure_open(ticker)
-    sandbox.pass_seconds(7_200)
+    sandbox.pass_seconds(86_400)
     venue.advance()
     for member in SIMULATED_MEMBERS:
         assert all(venue.state.available(member, 0, shard) > 0 for shard in range(4))
