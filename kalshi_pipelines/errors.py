@@ -42,6 +42,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
             NothingToAcknowledge (execution.reconciliation.evidence)
         FenceNotConfirmed (execution.reconciliation.resolution)
         CommandRefused (execution.service.command_context)
+        TradesMissing (history.candles.markets)
         BackfillIncomplete (history.errors)
         HistoryInterrupted (history.errors)
         HistoryRefused (history.errors)

@@ -58,6 +58,13 @@ class Executor(StrEnum):
     MULTIPROCESS = "multiprocess"
 
 
+class CandlesOf(StrEnum):
+    """The markets whose candlesticks are read for a day."""
+
+    TRADED = "traded"
+    OPEN = "open"
+
+
 class AlertSeverity(StrEnum):
     """Severities of findings. Alerts below the configured severity are not sent; failed runs are always reported."""
 
@@ -242,6 +249,11 @@ class Settings(PlainSettings):
         ge=1,
         description="Hours of settled markets that the first run reads. Default: 48, and no limit in the sandbox. "
         "Later runs continue where the last run ended.",
+    )
+    candles_of: CandlesOf = Field(
+        CandlesOf.TRADED,
+        description="Markets whose candlesticks are read for a day: `traded` (those that were traded on the day), or "
+        "`open` (all that were open, for changes of quotes without trades).",
     )
     executor: Executor = Field(
         Executor.IN_PROCESS,

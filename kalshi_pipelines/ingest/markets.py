@@ -31,24 +31,24 @@ from kalshi_pipelines.warehouse.tables import (
 )
 
 _MARKETS: Final = BulkWrite(markets, MARKET_ROWS.columns, keep=("first_seen_us",))
-_QUOTES: Final = BulkWrite(quotes, ("ticker", "record_digest", *QUOTE_COLUMNS, "observed_us", "ingest_run_id"))
+#: Columns of the rows in ``MarketChange``. Those of the facts are in ``MARKET_ROWS``.
+QUOTE_ROW_COLUMNS: Final = ("ticker", "record_digest", *QUOTE_COLUMNS, "observed_us", "ingest_run_id")
+SETTLEMENT_COLUMNS: Final = (
+    "ticker",
+    "event_ticker",
+    "settled_us",
+    "result",
+    "final_yes_price_microdollars",
+    "final_no_price_microdollars",
+    "yes_payout_microdollars",
+    "no_payout_microdollars",
+    "recorded_us",
+    "ingest_run_id",
+)
+_QUOTES: Final = BulkWrite(quotes, QUOTE_ROW_COLUMNS)
 _KNOWN_QUOTES: Final = replace(_QUOTES, are_known=True)
 _TEXTS: Final = BulkWrite(rule_texts, ("text_digest", "text"), on_conflict="keep")
-_SETTLEMENTS: Final = BulkWrite(
-    settlements,
-    (
-        "ticker",
-        "event_ticker",
-        "settled_us",
-        "result",
-        "final_yes_price_microdollars",
-        "final_no_price_microdollars",
-        "yes_payout_microdollars",
-        "no_payout_microdollars",
-        "recorded_us",
-        "ingest_run_id",
-    ),
-)
+_SETTLEMENTS: Final = BulkWrite(settlements, SETTLEMENT_COLUMNS)
 _SNAPSHOT_COLUMNS: Final = (*QUOTE, "volume_24h_centicontracts")
 _PRICE_SNAPSHOTS: Final = BulkWrite(
     price_snapshots, ("ticker", "observed_us", "ingest_run_id", *_SNAPSHOT_COLUMNS), on_conflict="refuse"

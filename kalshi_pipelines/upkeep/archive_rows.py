@@ -40,7 +40,7 @@ class ArchiveRows:
             key = sa.collate(key, "C")
         with self.engine.connect().execution_options(yield_per=_ROWS_AT_ONCE) as connection:
             for rows in connection.execute(self.query.order_by(key)).partitions():
-                yield _batch(self.dataset.schema, rows)
+                yield batch_of(self.dataset.schema, rows)
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ def _selected(
         yield value.label(one.name)
 
 
-def _batch(schema: pa.Schema, rows: Any) -> pa.RecordBatch:  # noqa: ANN401  # rows of any select
+def batch_of(schema: pa.Schema, rows: Any) -> pa.RecordBatch:  # noqa: ANN401  # rows of any select
+    """Return rows with the warehouse's values as a batch of a dataset."""
     values = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.record_batch([_array(*each) for each in zip(schema.types, values, strict=True)], schema=schema)
 

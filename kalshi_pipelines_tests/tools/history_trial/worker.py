@@ -1,21 +1,20 @@
 """A process that reads days of public trades until all of them are closed. The trial kills it again and again.
 
-``python -m kalshi_pipelines_tests.tools.history_trial.worker FOLDER URL FIRST_DAY DAYS THREADS``
+``python -m kalshi_pipelines_tests.tools.history_trial.worker FOLDER URL FIRST_DAY DAYS WORKERS``
 """
 
 import datetime as dt
 import logging
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 import stamina
 
+from kalshi_pipelines.history.backfill import plan_backfill, run_backfill
 from kalshi_pipelines.history.inputs import HistoryInputs
-from kalshi_pipelines.history.partitions import partition_of
-from kalshi_pipelines.history.trades import read_trades
+from kalshi_pipelines.history.kinds import PUBLIC_TRADES_KIND
 from kalshi_pipelines.kalshi.client import KalshiClient
 from kalshi_pipelines.lake.lake import Lake
 from kalshi_pipelines.lake.store import LocalStore
@@ -42,18 +41,13 @@ def client_of(engine: sa.Engine, url: str) -> KalshiClient:
     return KalshiClient.from_settings(settings, engine, url=url)
 
 
-def read_days(folder: Path, url: str, days: list[dt.date], threads: int) -> None:
-    """Read the days that are not closed yet."""
+def read_days(folder: Path, url: str, first: dt.date, days: int, workers: int) -> None:
+    """Read the days that are not closed yet, as the job ``backfill_history`` does."""
     engine = database_of(folder)
-
-    def read(day: dt.date) -> None:
-        known = partition_of(engine, "public_trades", day)
-        if known is None or known.status != "closed":
-            read_trades(inputs, day)
-
-    with client_of(engine, url) as client, ThreadPoolExecutor(threads) as pool:
+    with client_of(engine, url) as client:
         inputs = inputs_of(folder, engine, client)
-        list(pool.map(read, days))
+        last = first + dt.timedelta(days=days - 1)
+        run_backfill(inputs, plan_backfill(inputs, [PUBLIC_TRADES_KIND], first, last, workers=workers))
     engine.dispose()
 
 
@@ -62,9 +56,8 @@ def main() -> None:
     logging.disable(logging.WARNING)
     # A failed request is repeated at once, so that the trial is short.
     stamina.set_testing(True, attempts=_ATTEMPTS)  # the library's own signature
-    folder, url, first, days, threads = sys.argv[1:]
-    begin = dt.date.fromisoformat(first)
-    read_days(Path(folder), url, [begin + dt.timedelta(days=each) for each in range(int(days))], int(threads))
+    folder, url, first, days, workers = sys.argv[1:]
+    read_days(Path(folder), url, dt.date.fromisoformat(first), int(days), int(workers))
 
 
 if __name__ == "__main__":
