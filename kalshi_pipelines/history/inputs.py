@@ -65,6 +65,8 @@ class HistoryInputs:
         meter: Counts rows and requests while they are read.
         stopping: Is set to make every read stop after its present page.
         clock: Returns the present time, in microseconds since 1970 UTC.
+        includes_combos: Whether candlesticks and settlements of combos are read, too.
+        includes_untraded: Whether candlesticks of all open markets are read, traded or not.
     """
 
     client: KalshiClient
@@ -77,6 +79,8 @@ class HistoryInputs:
     meter: Meter = field(default_factory=Meter)
     stopping: threading.Event = field(default_factory=threading.Event)
     clock: Callable[[], int] = now_us
+    includes_combos: bool = False
+    includes_untraded: bool = False
 
     def check_stopping(self) -> None:
         """Raise ReadingStopped if another thread asked every read to stop."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.history.candles.kind import estimate_candles, read_candles, take_new_candles
 from kalshi_pipelines.history.candles.markets import TradesMissing
 from kalshi_pipelines.history.candles.periods import LENGTH_OF_DATASET, LENGTHS, CandleLength, requests_of_day, span_of
 from kalshi_pipelines.history.candles.staging import CandlePartFolder
@@ -242,9 +243,35 @@ def test_day_stays_open_while_its_trades_may_change(exchange: CandleExchange) ->
 
 
 def test_day_without_public_trades_in_the_lake_is_refused(exchange: CandleExchange) -> None:
-    exchange.add_trades(DAY, [])
-    with pytest.raises(TradesMissing, match="2026-07-02"):
+    with pytest.raises(TradesMissing, match="2026-07-01 and 2026-07-02"):
         exchange.reader().read(MINUTES, DAY)
+
+
+def test_day_with_a_part_of_its_public_trades_stays_open_and_says_so(exchange: CandleExchange) -> None:
+    exchange.add_trades(DAY, [("A", midnight(DAY, 12))])
+    exchange.live = {"A": [live_candle(midnight(DAY, 12))]}
+    found = exchange.reader().read(MINUTES, DAY)
+    assert (found.rows, found.is_closed) == (1, False)
+    assert found.holes[0].startswith("public trades of 2026-07-02 (UTC)")
+
+
+def test_all_lengths_of_a_day_are_read_and_the_minutes_are_closed_last(exchange: CandleExchange) -> None:
+    trade(exchange, "A")
+    exchange.live = {"A": [live_candle(midnight(DAY, 12)), live_candle(midnight(tomorrow(DAY)))]}
+    found = read_candles(exchange.reader().inputs, DAY)
+    assert [read.dataset for read in found] == ["candlesticks_1d", "candlesticks_1h", "candlesticks_1m"]
+    assert [read.is_closed for read in found] == [True, True, True]
+    assert estimate_candles(exchange.reader().inputs, [DAY])[DAY].requests == 3
+
+
+def test_minutes_stay_open_while_another_length_is_not_complete(exchange: CandleExchange) -> None:
+    trade(exchange, "A")
+    exchange.live = {"A": [live_candle(midnight(DAY, 12))]}
+    assert not exchange.reader().read(MINUTES, DAY, may_close=False).is_closed
+
+
+def test_upkeep_lets_a_day_wait_for_its_public_trades(exchange: CandleExchange) -> None:
+    assert take_new_candles(exchange.reader().inputs, DAY) == []
 
 
 def test_combos_are_asked_only_if_they_are_wanted(exchange: CandleExchange) -> None:

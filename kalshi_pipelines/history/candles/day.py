@@ -44,12 +44,17 @@ class CandleDayReader:
     inputs: HistoryInputs
     markets: CandleMarkets
 
-    def read(self, length: CandleLength, day: dt.date) -> DayRead:
+    def read(self, length: CandleLength, day: dt.date, *, may_close: bool = True) -> DayRead:
         """Read a day and publish it. Reading it again replaces it exactly.
+
+        Args:
+            length: The length of the candlesticks.
+            day: The New York day.
+            may_close: Whether the day is closed if nothing can change it any more.
 
         Raises:
             AlreadyRunning: Another run reads the same day.
-            TradesMissing: The lake lacks the day's public trades, so the traded markets are not known.
+            TradesMissing: The lake has no public trades of the day, so no market is known to have been traded.
             KalshiError: The exchange is down or refuses every request. The parts that were read are kept.
             LakeFileChanged: A file of the lake is not the file that the manifest describes.
             LakeUnavailable: The lake cannot be read or written.
@@ -63,10 +68,10 @@ class CandleDayReader:
             cutoff_us = microseconds(self.inputs.client.historical_cutoff().market_settled_ts)
             was = was_closed(self.inputs.engine, dataset, day)
             begin_day(self.inputs.engine, self.inputs.environment, dataset, day)
-            asked = self.markets.asked(length, day, cutoff_us) if span.start_s <= span.end_s else []
+            asked = self.markets.asked(span, cutoff_us) if span.start_s <= span.end_s else []
             folder = CandlePartFolder(self.inputs.work_folder / dataset.name / day.isoformat())
             parts = list(self._read_parts(asked, span, folder))
-            found = self._publish(length, day, span, parts, started_us)
+            found = self._publish(length, day, span, parts, started_us, may_close=may_close)
             folder.remove()
             return replace(found, is_reopened=was and found.is_reopened)
 
@@ -110,6 +115,8 @@ class CandleDayReader:
         span: CandleSpan,
         parts: Sequence[CandlePart],
         started_us: int,
+        *,
+        may_close: bool,
     ) -> DayRead:
         inputs, dataset = self.inputs, length.dataset
         replaced = inputs.lake.replace_day(inputs.engine, dataset, day, [CandleParts(parts)], _SOURCE)
@@ -117,10 +124,10 @@ class CandleDayReader:
             span=span,
             rows=replaced.rows,
             parts=[part.facts for part in parts],
-            trade_days=self.markets.trade_days(length, day),
+            trade_days=self.markets.trade_days(span),
             is_changed=bool(replaced.files) or replaced.removed > 0,
         )
-        closes = self._may_close(length, day, record)
+        closes = may_close and self._may_close(length, day, record)
         if closes:
             closed = close_day(inputs.lake, inputs.engine, dataset, day)
             closes = not closed.problems
@@ -132,7 +139,7 @@ class CandleDayReader:
             added=replaced.added,
             removed=replaced.removed,
             changed=replaced.changed,
-            holes=tuple(f"{ticker}: {problem}" for ticker, problem in record.failed.items()),
+            holes=(*_trades_missing(record), *(f"{ticker}: {problem}" for ticker, problem in record.failed.items())),
             is_closed=closes,
             is_reopened=record.is_changed,
             content_sha256=replaced.content_sha256,
@@ -146,3 +153,9 @@ class CandleDayReader:
             status == "closed" for status in record.trade_days.values()
         )
         return not record.failed and trades_are_final and self.inputs.clock() >= ended_us + CLOSED_AFTER_US
+
+
+def _trades_missing(record: CandleDayRecord) -> Iterator[str]:
+    for day, status in record.trade_days.items():
+        if status is None:
+            yield f"public trades of {day} (UTC) are not in the lake, so markets that were traded only then are missing"

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
-from kalshi_pipelines.history.candles.periods import CandleLength, span_of
+from kalshi_pipelines.history.candles.periods import CandleSpan
 from kalshi_pipelines.history.candles.reading import AskedMarket, FirstSide
 from kalshi_pipelines.history.trade_columns import COMBO_PREFIX
 from kalshi_pipelines.kalshi.history import OVERLAP_US
@@ -57,20 +57,19 @@ class CandleMarkets:
     includes_combos: bool = False
     includes_untraded: bool = False
 
-    def asked(self, length: CandleLength, day: dt.date, cutoff_us: int) -> list[AskedMarket]:
-        """Return the markets to ask for a day, by ticker.
+    def asked(self, span: CandleSpan, cutoff_us: int) -> list[AskedMarket]:
+        """Return the markets to ask for the span of a day, by ticker.
 
         Args:
-            length: The length of the candlesticks.
-            day: The New York day.
+            span: The span that is read.
             cutoff_us: The exchange's historical cutoff of markets.
 
         Raises:
-            TradesMissing: The lake lacks public trades of the day, and only traded markets are wanted.
+            TradesMissing: The lake has no public trades of the day, and only traded markets are wanted.
         """
-        start_us, end_us = (second * SECOND_US for second in _bounds(length, day))
+        start_us, end_us = _bounds(span)
         if not self.includes_untraded:
-            self._require_trades(start_us, end_us)
+            self._require_trades(span)
         traded = self._traded(start_us, end_us)
         before = self._traded(start_us - DAY_US, start_us) - traded
         others = self._open(start_us, end_us) - traded if self.includes_untraded else set()
@@ -79,7 +78,7 @@ class CandleMarkets:
             ticker
             for ticker in before
             if (close_us := known.get(ticker, _NO_TIMES).close_us) is None
-            or start_us - length.period_us <= close_us < end_us
+            or start_us - span.length.period_us <= close_us < end_us
         }
         chosen = traded | after_close | others
         return [
@@ -88,10 +87,9 @@ class CandleMarkets:
             if self.includes_combos or not ticker.startswith(COMBO_PREFIX)
         ]
 
-    def trade_days(self, length: CandleLength, day: dt.date) -> Mapping[dt.date, str | None]:
-        """Return the UTC days of public trades that a New York day needs, with their status; None if never read."""
-        start_us, end_us = (second * SECOND_US for second in _bounds(length, day))
-        return self._statuses(start_us, end_us)
+    def trade_days(self, span: CandleSpan) -> Mapping[dt.date, str | None]:
+        """Return the UTC days of public trades that a span needs, with their status; None if never read."""
+        return {} if self.includes_untraded else self._statuses(*_bounds(span))
 
     def _statuses(self, start_us: int, end_us: int) -> dict[dt.date, str | None]:
         first, last = PUBLIC_TRADES.day_of(start_us), PUBLIC_TRADES.day_of(end_us - 1)
@@ -106,11 +104,12 @@ class CandleMarkets:
             read_days = {row[0]: str(row[1]) for row in connection.execute(query)}
         return {day: read_days.get(day.isoformat()) for day in days}
 
-    def _require_trades(self, start_us: int, end_us: int) -> None:
-        missing = [day.isoformat() for day, status in self._statuses(start_us, end_us).items() if status is None]
-        if missing:
+    def _require_trades(self, span: CandleSpan) -> None:
+        """Refuse a day without any public trades. A day with some of them is read, and stays open."""
+        days = self.trade_days(span)
+        if not any(days.values()):
             raise TradesMissing(
-                f"The public trades of {' and '.join(missing)} (UTC) are not in the lake, "
+                f"The public trades of {' and '.join(map(str, days))} (UTC) are not in the lake, "
                 "so it is not known which markets were traded.",
                 "Backfill public_trades for these days first, or set KALSHI_CANDLES_OF to open.",
             )
@@ -150,9 +149,9 @@ class CandleMarkets:
 _NO_TIMES: Final = MarketTimes(None, None)
 
 
-def _bounds(length: CandleLength, day: dt.date) -> tuple[int, int]:
-    span = span_of(length, day)
-    return span.start_s - 1, span.end_s
+def _bounds(span: CandleSpan) -> tuple[int, int]:
+    """Return the first microsecond whose trades belong to the span, and the first one after the span."""
+    return (span.start_s - 1) * SECOND_US, span.end_s * SECOND_US
 
 
 def _asked(ticker: str, times: MarketTimes | None, end_us: int, cutoff_us: int, *, is_traded: bool) -> AskedMarket:

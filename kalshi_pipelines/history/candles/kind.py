@@ -1,0 +1,67 @@
+"""Candlesticks as a kind of history: how the backfill and the upkeep read a day, and what a day costs."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Final
+
+from kalshi_pipelines.history.candles.day import CandleDayReader
+from kalshi_pipelines.history.candles.markets import CandleMarkets, TradesMissing
+from kalshi_pipelines.history.candles.periods import LENGTHS, requests_of_day
+from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
+from kalshi_pipelines.history.partitions import partitions_of
+from kalshi_pipelines.history.trade_estimates import DayEstimate
+from kalshi_pipelines.kalshi.history import OVERLAP_US
+from kalshi_pipelines.lake.datasets import CANDLESTICKS_1M, PUBLIC_TRADES
+from kalshi_pipelines.units import microseconds
+
+#: Markets traded on a day of the exchange in 2026, for an estimate of a day of which nothing is known: 12 million
+#: trades in about 40,000 markets.
+USUAL_MARKETS: Final = 40_000
+_TRADES_OF_A_MARKET: Final = 300
+#: Rows of all three lengths, for each market of a day.
+_ROWS_OF_A_MARKET: Final = 70
+
+
+def read_candles(inputs: HistoryInputs, day: dt.date) -> list[DayRead]:
+    """Read all lengths of candlesticks of a day.
+
+    The minutes come last and are closed last, because their record tells the backfill whether the day is complete.
+
+    Raises:
+        TradesMissing: No public trades of the day are in the lake, so no market is known to have been traded.
+        KalshiError: The exchange is down or refuses every request.
+        LakeFileChanged: A file of the lake is not the file that the manifest describes.
+        LakeUnavailable: The lake cannot be read or written.
+    """
+    markets = CandleMarkets(inputs.lake, inputs.engine, inputs.includes_combos, inputs.includes_untraded)
+    reader = CandleDayReader(inputs, markets)
+    found: list[DayRead] = []
+    for length in reversed(LENGTHS):
+        found.append(reader.read(length, day, may_close=all(each.is_closed for each in found)))
+        inputs.meter.set_fraction(("candlesticks", day), len(found) / len(LENGTHS))
+    return found
+
+
+def take_new_candles(inputs: HistoryInputs, day: dt.date) -> list[DayRead]:
+    """Read an open day again. A day whose public trades are not read yet waits for the next upkeep."""
+    try:
+        return read_candles(inputs, day)
+    except TradesMissing as error:
+        inputs.report(f"candlesticks {day} wait: {error.problem}")
+        return []
+
+
+def estimate_candles(inputs: HistoryInputs, days: Sequence[dt.date]) -> dict[dt.date, DayEstimate]:
+    """Return the expected numbers of rows and requests of each day, from the number of its trades if that is known."""
+    if not days:
+        return {}
+    cutoff_us = microseconds(inputs.client.historical_cutoff().market_settled_ts)
+    trades = {each.day: each.rows for each in partitions_of(inputs.engine, PUBLIC_TRADES.name) if each.read_us}
+    return {day: _estimate(day, trades, cutoff_us) for day in days}
+
+
+def _estimate(day: dt.date, trades: dict[dt.date, int], cutoff_us: int) -> DayEstimate:
+    markets = USUAL_MARKETS if day not in trades else -(-trades[day] // _TRADES_OF_A_MARKET)
+    is_archived = CANDLESTICKS_1M.bounds_of(day)[1] < cutoff_us - OVERLAP_US
+    requests = sum(requests_of_day(length, day, markets, markets if is_archived else 0) for length in LENGTHS)
+    return DayEstimate(markets * _ROWS_OF_A_MARKET, requests)
