@@ -6,10 +6,10 @@ being read. Each day is in the lake as a whole or not at all.
 
 import datetime as dt
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -38,16 +38,19 @@ class DayAction(StrEnum):
 
 @dataclass(frozen=True)
 class PlannedDay:
-    """A day that will be read, with its expected size."""
+    """A day that will be read, with its expected size; a range of days if ``last`` is given."""
 
     kind: HistoryKind
     day: dt.date
     action: DayAction
     rows: int
     requests: int
+    last: dt.date | None = None
 
     def read(self, inputs: HistoryInputs) -> list[DayRead]:
         """Read the day, and return the result for each dataset."""
+        if self.kind.read_span is not None and self.last is not None:
+            return list(self.kind.read_span(inputs, self.day, self.last))
         work = self.kind.read_day if self.action is DayAction.READ else self.kind.take_new
         done = work(inputs, self.day)
         return [done] if isinstance(done, DayRead) else list(done)
@@ -170,8 +173,8 @@ def make_plan(
         by_budget = cost / inputs.client.tokens_per_second(kind.path)
         seconds += max(by_budget, (requests * latency + rows / _ROWS_PER_SECOND) / at_once)
         tokens += cost
-        planned += of_kind
-    planned.sort(key=lambda each: (each.day, each.kind.name))
+        planned += _joined_spans(of_kind) if kind.read_span is not None else of_kind
+    planned.sort(key=lambda each: (len(each.kind.follows), each.day, each.kind.name))
     return Plan(tuple(planned), complete, tokens, seconds, workers)
 
 
@@ -179,6 +182,24 @@ def _planned(kind: HistoryKind, day: dt.date, action: DayAction, size: DayEstima
     """Return a planned day. Rows that are stored already are not expected again."""
     rows = max(size.rows - stored_rows, 0)
     return PlannedDay(kind, day, action, rows, -(-size.requests * rows // size.rows) if stored_rows else size.requests)
+
+
+def _joined_spans(days: Sequence[PlannedDay]) -> list[PlannedDay]:
+    """Return the days as the fewest ranges of days that follow each other."""
+    found: list[PlannedDay] = []
+    for each in sorted(days, key=lambda one: one.day):
+        before = found[-1] if found else None
+        if before is not None and before.last is not None and each.day == before.last + dt.timedelta(days=1):
+            rows, requests = before.rows + each.rows, before.requests + each.requests
+            found[-1] = replace(before, last=each.day, rows=rows, requests=requests)
+        else:
+            found.append(replace(each, last=each.day))
+    return found
+
+
+def _must_wait(planned: PlannedDay, running: Iterable[PlannedDay]) -> bool:
+    """Return whether a day needs days of another kind that are still being read."""
+    return any(each.kind.name in planned.kind.follows for each in running)
 
 
 def _require_range(start: dt.date, end: dt.date, today: dt.date) -> None:
@@ -291,6 +312,8 @@ def _outcomes(
     try:
         while (waiting and in_a_row < _MOST_FAILURES_IN_A_ROW) or running:
             while waiting and len(running) < plan.workers and in_a_row < _MOST_FAILURES_IN_A_ROW:
+                if _must_wait(waiting[-1], running.values()):
+                    break
                 planned = waiting.pop()
                 running[pool.submit(planned.read, inputs)] = planned
             ended, _ = wait(running, timeout=_SECONDS_BETWEEN_LINES / 2, return_when=FIRST_COMPLETED)

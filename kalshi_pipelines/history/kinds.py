@@ -10,10 +10,19 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from kalshi_pipelines.history import trades
+from kalshi_pipelines.history.candles.kind import estimate_candles, read_candles, take_new_candles
 from kalshi_pipelines.history.errors import InvalidRange
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
+from kalshi_pipelines.history.settled.kind import estimate_settled, read_settled, read_settled_day
 from kalshi_pipelines.history.trade_estimates import DayEstimate, estimate_trades
-from kalshi_pipelines.lake.datasets import PUBLIC_TRADES, Dataset
+from kalshi_pipelines.lake.datasets import (
+    CANDLESTICKS_1D,
+    CANDLESTICKS_1H,
+    CANDLESTICKS_1M,
+    PUBLIC_TRADES,
+    SETTLED_MARKETS,
+    Dataset,
+)
 from kalshi_pipelines.units import SECOND_US, instant
 
 #: The first day of the exchange.
@@ -31,6 +40,9 @@ class HistoryKind:
         read_day: Reads a day, and makes its rows in the lake exactly those of the exchange.
         take_new: Adds new rows to an open day.
         estimate: Returns the expected size of each day.
+        follows: Names of kinds whose days must be read before, in the same backfill.
+        read_span: Reads a range of days at once, both included; None if each day is read by itself.
+        is_kept_up: Whether the nightly upkeep reads open and new days.
     """
 
     name: str
@@ -39,6 +51,9 @@ class HistoryKind:
     read_day: Callable[[HistoryInputs, dt.date], DayRead | Sequence[DayRead]]
     take_new: Callable[[HistoryInputs, dt.date], DayRead | Sequence[DayRead]]
     estimate: Callable[[HistoryInputs, Sequence[dt.date]], dict[dt.date, DayEstimate]]
+    follows: tuple[str, ...] = ()
+    read_span: Callable[[HistoryInputs, dt.date, dt.date], Sequence[DayRead]] | None = None
+    is_kept_up: bool = True
 
     @property
     def zone(self) -> ZoneInfo:
@@ -58,8 +73,31 @@ PUBLIC_TRADES_KIND: Final = HistoryKind(
     trades.take_new_trades,
     estimate_trades,
 )
+#: Candlesticks of all lengths. The markets that are asked are those of the day's public trades.
+CANDLESTICKS_KIND: Final = HistoryKind(
+    "candlesticks",
+    (CANDLESTICKS_1M, CANDLESTICKS_1H, CANDLESTICKS_1D),
+    "/markets/candlesticks",
+    read_candles,
+    take_new_candles,
+    estimate_candles,
+    follows=(PUBLIC_TRADES_KIND.name,),
+)
+#: Settled markets of the past. The ingest reads new ones, and upkeep archives them.
+SETTLED_MARKETS_KIND: Final = HistoryKind(
+    "settled_markets",
+    (SETTLED_MARKETS,),
+    "/historical/markets",
+    read_settled_day,
+    read_settled_day,
+    estimate_settled,
+    follows=(PUBLIC_TRADES_KIND.name,),
+    read_span=read_settled,
+    is_kept_up=False,
+)
+_KINDS: Final = (PUBLIC_TRADES_KIND, CANDLESTICKS_KIND, SETTLED_MARKETS_KIND)
 #: Every kind of history by its name.
-KINDS: Final[dict[str, HistoryKind]] = {each.name: each for each in (PUBLIC_TRADES_KIND,)}
+KINDS: Final[dict[str, HistoryKind]] = {each.name: each for each in _KINDS}
 
 
 def kinds_named(names: Iterable[str]) -> list[HistoryKind]:

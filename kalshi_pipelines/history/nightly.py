@@ -20,6 +20,8 @@ def plan_upkeep(inputs: HistoryInputs, kinds: Sequence[HistoryKind], workers: in
     days: list[tuple[HistoryKind, dict[dt.date, DayAction]]] = []
     complete = 0
     for kind in kinds:
+        if not kind.is_kept_up:
+            continue
         known = {each.day: each for each in partitions_of(inputs.engine, kind.datasets[0].name)}
         if not known:
             inputs.report(f"No day of {kind.name} was read yet. Start the job backfill_history to have its history.")

@@ -4,18 +4,21 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import dagster as dg
+import sqlalchemy as sa
 
 from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
 from kalshi_pipelines.defs.history.reading import history_inputs, metadata_of, summary_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
-from kalshi_pipelines.defs.tables import dataset_metadata
+from kalshi_pipelines.defs.tables import dataset_metadata, table_metadata
 from kalshi_pipelines.history.backfill import run_backfill
+from kalshi_pipelines.history.fees.recording import record_fee_schedule
 from kalshi_pipelines.history.inputs import DayRead
 from kalshi_pipelines.history.kinds import FIRST_DAY, KINDS, HistoryKind
 from kalshi_pipelines.history.nightly import plan_upkeep
 from kalshi_pipelines.history.requested import read_requested
-from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
+from kalshi_pipelines.lake.datasets import CANDLESTICKS_1M, PUBLIC_TRADES
+from kalshi_pipelines.warehouse.tables import fee_changes
 
 GROUP: Final = "history"
 
@@ -55,4 +58,52 @@ def public_trades(
     return dg.MaterializeResult(metadata=metadata_of(reads[0]) if len(reads) == 1 else summary_of(reads))
 
 
-default_assets: Final = [public_trades]
+@warehouse_asset(
+    group_name=GROUP,
+    kinds={"kalshi", "parquet"},
+    deps=[
+        # A New York day needs the public trades of two UTC days, and the second one may not be over. The reader checks
+        # that they are in the lake.
+        dg.AssetDep(public_trades, partition_mapping=dg.AllPartitionMapping()),
+        endpoint_key("GET /markets/candlesticks"),
+        endpoint_key("GET /historical/markets/{ticker}/candlesticks"),
+    ],
+    partitions_def=daily_partitions(KINDS["candlesticks"]),
+    metadata=dataset_metadata(CANDLESTICKS_1M),
+)
+def candlesticks(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """Candlesticks of one minute, one hour and one day, by New York day, of the markets that were traded on the day.
+
+    A run of a partition makes the day in the lake exactly the day of the exchange. A run without a partition takes what
+    is new. Markets that were traded, but for which the exchange has no candlesticks, are listed as not served.
+    """
+    reads = list(read_partitions(context, warehouse, exchange, KINDS["candlesticks"]))
+    return dg.MaterializeResult(metadata=summary_of(reads))
+
+
+@warehouse_asset(
+    group_name=GROUP,
+    kinds={"kalshi"},
+    deps=["series", "events", endpoint_key("GET /series/fee_changes"), endpoint_key("GET /events/fee_changes")],
+    metadata=table_metadata(fee_changes),
+)
+def fee_schedule(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> dg.MaterializeResult[Any]:
+    """Fee changes of series and events as a step function of time, so that a trade has the fees of its own moment.
+
+    A change that the exchange moved or withdrew keeps its row.
+    """
+    with history_inputs(context, warehouse, exchange) as inputs:
+        recorded = record_fee_schedule(inputs.client, inputs.engine)
+    return dg.MaterializeResult(metadata={"dagster/row_count": _rows(warehouse), **vars(recorded)})
+
+
+def _rows(warehouse: WarehouseResource) -> int:
+    with warehouse.engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(fee_changes)) or 0
+
+
+default_assets: Final = [public_trades, candlesticks, fee_schedule]

@@ -10,6 +10,7 @@ from kalshi_pipelines.defs.history.reading import guarded_history_inputs, metada
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.history.backfill import plan_backfill, run_backfill
 from kalshi_pipelines.history.errors import InvalidRange
+from kalshi_pipelines.history.fees.recording import record_fee_schedule
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
 from kalshi_pipelines.history.kinds import KINDS, kinds_named
 from kalshi_pipelines.history.nightly import plan_upkeep
@@ -50,8 +51,10 @@ def read_history(
 
 @dg.op(out=dg.Out(dg.Nothing))
 def keep_up_history(context: dg.OpExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource) -> None:
-    """Take what is new of the kinds of history that were backfilled, and close complete days."""
+    """Record fee changes, take what is new of the kinds of history that were backfilled, and close complete days."""
     with guarded_history_inputs(context, warehouse, exchange) as inputs:
+        recorded = record_fee_schedule(inputs.client, inputs.engine)
+        context.log_event(dg.AssetMaterialization("fee_schedule", metadata=vars(recorded)))
         plan = plan_upkeep(inputs, list(KINDS.values()))
         run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
 
@@ -66,7 +69,7 @@ def _day(text: str) -> dt.date:
 def _materialized(context: dg.OpExecutionContext, inputs: HistoryInputs, read: DayRead) -> None:
     """Show a day that was read on its asset. The present day has no partition, because it is not over."""
     kind = next((each for each in KINDS.values() if read.dataset in {one.name for one in each.datasets}), None)
-    if kind is None or read.day >= kind.today(inputs.clock()):
+    if kind is None or kind.read_span is not None or read.day >= kind.today(inputs.clock()):
         return
     context.log_event(dg.AssetMaterialization(kind.name, partition=read.day.isoformat(), metadata=metadata_of(read)))
 

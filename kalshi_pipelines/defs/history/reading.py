@@ -10,6 +10,7 @@ from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs, work_folder_of
+from kalshi_pipelines.settings import CandlesOf
 
 _MOST_HOLES: Final = 50
 #: A day of a partitioned asset, or several datasets of it.
@@ -31,6 +32,8 @@ def history_inputs(
             work_folder_of(settings),
             dagster_run_id=context.run.run_id,
             report=context.log.info,
+            includes_combos=settings.include_combos,
+            includes_untraded=settings.candles_of is CandlesOf.OPEN,
         )
 
 

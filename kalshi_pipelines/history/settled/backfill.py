@@ -23,7 +23,7 @@ from kalshi_pipelines.kalshi.history import OVERLAP_US
 from kalshi_pipelines.kalshi.pagination import Page
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.publishing import Published
-from kalshi_pipelines.units import SECOND_US, microseconds
+from kalshi_pipelines.units import DAY_US, SECOND_US, microseconds
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.locks import hold_work_lock
@@ -32,6 +32,8 @@ from kalshi_pipelines.warehouse.tables import history_partitions, history_residu
 #: The kinds of residuals that this backfill records.
 ARCHIVE: Final = "archive of a series"
 REFUSED: Final = "refused market"
+#: A day is complete when it ended this long ago, because the exchange may still correct settlements.
+CLOSED_AFTER_US: Final = 2 * DAY_US
 #: The work that only one run may do at a time.
 SETTLED_WORK: Final = "history settled_markets"
 #: The name under which the live side's settled markets are recorded as read.
@@ -151,6 +153,7 @@ class SettledBackfill:
             failures = 0
             buffer.series.append(name)
             self._flush(buffer, folder, at=CHUNK_ROWS)
+            self.inputs.meter.set_fraction((SETTLED_MARKETS.name, self.first), (number + 1) / len(sources))
             if number % 200 == 0:
                 self.inputs.report(f"{number:,} of {len(sources):,} archives of settled markets read")
         self._flush(buffer, folder, at=0)
@@ -225,14 +228,16 @@ class SettledBackfill:
         dataset, now_us = SETTLED_MARKETS, self.inputs.clock()
         start_us, end_us = dataset.bounds_of(day)
         key = {"dataset": dataset.name, "partition_date": day.isoformat()}
+        waiting = self._waiting(start_us, end_us)
+        is_complete = not failed and not waiting and now_us >= end_us + CLOSED_AFTER_US
         figures = {
             "requests_of_the_range": sum(chunk.facts.requests for chunk in chunks),
             "left_to_upkeep_in_the_range": sum(chunk.facts.left_out for chunk in chunks),
-            "waiting_for_upkeep": self._waiting(start_us, end_us),
+            "waiting_for_upkeep": waiting,
             "archives_missing": len(failed),
         }
         values: dict[str, Any] = {
-            "status": "open",
+            "status": "closed" if is_complete else "open",
             "rows": rows,
             "holes": len(failed),
             "read_from_us": start_us,

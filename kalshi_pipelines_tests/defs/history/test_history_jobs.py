@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from kalshi_pipelines.definitions import build_defs
-from kalshi_pipelines.defs.history.assets import public_trades
+from kalshi_pipelines.defs.history.assets import candlesticks, fee_schedule, public_trades
 from kalshi_pipelines.defs.history.automation import history_schedule
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.history.partitions import partitions_of
@@ -135,3 +135,46 @@ def test_schedule_requests_one_run_a_night() -> None:
     request = history_schedule(dg.build_schedule_context(scheduled_execution_time=at))
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == "2026-11-22"
+
+
+def test_candlesticks_of_a_backfill_follow_its_public_trades(
+    warehouse: WarehouseResource, sandbox: SandboxProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = run(
+        warehouse,
+        sandbox,
+        "backfill_history",
+        start=str(BEFORE - dt.timedelta(days=1)),
+        end=str(BEFORE),
+        datasets=["public_trades", "candlesticks"],
+    )
+    assert result.success, log_of(result, capfd)
+    stored = {each.day: each.rows for each in partitions_of(warehouse.engine, "candlesticks_1m")}
+    assert list(stored) == [BEFORE - dt.timedelta(days=1), BEFORE]
+    assert all(stored.values())
+    assert {each.rows > 0 for each in partitions_of(warehouse.engine, "candlesticks_1h")} == {True}
+
+
+def test_settled_markets_of_a_range_are_backfilled(
+    warehouse: WarehouseResource, sandbox: SandboxProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    result = run(
+        warehouse,
+        sandbox,
+        "backfill_history",
+        start=str(TODAY - dt.timedelta(days=90)),
+        end=str(BEFORE),
+        datasets=["settled_markets"],
+    )
+    assert result.success, log_of(result, capfd)
+    assert len(partitions_of(warehouse.engine, "settled_markets")) == 89
+
+
+def test_fee_schedule_and_candlesticks_are_assets(warehouse: WarehouseResource, sandbox: SandboxProcess) -> None:
+    resources = {"warehouse": warehouse, "exchange": ExchangeResource(sandbox_url=sandbox.url)}
+    result = dg.materialize([fee_schedule], resources=resources)
+    (event,) = result.asset_materializations_for_node("fee_schedule")
+    assert event.metadata["series_changes"].value == 0
+    materialize(warehouse, sandbox, partition_key=str(YESTERDAY))
+    result = dg.materialize([candlesticks], resources=resources, partition_key=str(YESTERDAY))
+    assert result.success
