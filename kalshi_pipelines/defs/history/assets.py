@@ -65,8 +65,7 @@ def public_trades(
         # A New York day needs the public trades of two UTC days, and the second one may not be over. The reader checks
         # that they are in the lake.
         dg.AssetDep(public_trades, partition_mapping=dg.AllPartitionMapping()),
-        endpoint_key("GET /markets/candlesticks"),
-        endpoint_key("GET /historical/markets/{ticker}/candlesticks"),
+        endpoint_key("GET /series/{series_ticker}/markets/{ticker}/candlesticks"),
     ],
     partitions_def=daily_partitions(KINDS["candlesticks"]),
     metadata=dataset_metadata(CANDLESTICKS_1M),

@@ -176,5 +176,5 @@ def test_fee_schedule_and_candlesticks_are_assets(warehouse: WarehouseResource, 
     (event,) = result.asset_materializations_for_node("fee_schedule")
     assert event.metadata["series_changes"].value == 0
     materialize(warehouse, sandbox, partition_key=str(YESTERDAY))
-    result = dg.materialize([candlesticks], resources=resources, partition_key=str(YESTERDAY))
+    result = dg.materialize([candlesticks], resources=resources, partition_key=str(BEFORE))
     assert result.success
