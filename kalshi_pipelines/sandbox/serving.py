@@ -83,6 +83,8 @@ class Service:
             call = self._admit(request, body, now_us, skew_us(faults), record)
         except ErrorResponse as error:
             return after_answer(faults, _refused(error), "")
+        if faults:
+            call = replace(call, faults=faults)
         if (delay := find_fault(faults, "delay")) is not None:
             due_us = now_us + int(delay.seconds * SECOND_US)
             times = 1 if find_fault(faults, "applied_twice") is None else 2

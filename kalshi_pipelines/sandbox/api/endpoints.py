@@ -11,6 +11,7 @@ from kalshi_pipelines.sandbox.access.rate_limits import TokenCharge
 from kalshi_pipelines.sandbox.api.validation import Query
 from kalshi_pipelines.sandbox.errors import forbidden
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.plan import Fault
 from kalshi_pipelines.sandbox.pagination import Row, RowPage, page_of
 from kalshi_pipelines.sandbox.trading.records import ApiKey
 
@@ -21,7 +22,7 @@ class Call:
 
     ``key`` is None for an unsigned request. ``now_us`` is the instant at which the exchange handles the request.
     Responses and commands use this instant instead of the clock. A delayed request is handled at its due time, which
-    may be before the clock's time.
+    may be before the clock's time. ``faults`` are the injected faults that affect the request.
     """
 
     path: Mapping[str, str]
@@ -31,6 +32,7 @@ class Call:
     key: ApiKey | None = None
     now_us: int = 0
     content_type: str = ""
+    faults: Sequence[Fault] = ()
 
     @property
     def member(self) -> str:

@@ -15,10 +15,11 @@ from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, p
 from kalshi_pipelines.sandbox.api.validation import PERIODS, Query, historical_market_filter, market_filter
 from kalshi_pipelines.sandbox.errors import bad_request, failed_validation, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.faults.history import TradeFaults, serves_candles
 from kalshi_pipelines.sandbox.markets.candlesticks import historical_candlestick
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.rows import CandleWindow, MarketRow
-from kalshi_pipelines.sandbox.pagination import RowPage, SortKey
+from kalshi_pipelines.sandbox.pagination import RowPage, SortKey, place_of
 from kalshi_pipelines.units import SECOND_US
 
 MOST_TICKERS: Final = 100
@@ -150,7 +151,19 @@ def _trades_wanted(query: Query) -> TradeFilter:
 
 
 def _trade_page(exchange: Exchange, call: Call, wanted: TradeFilter) -> bytes:
-    return _trades_body(exchange.venue.trades.page(wanted, call.query.cursor, call.query.limit(1000, 100)))
+    faults, trades, limit = TradeFaults(call.faults), exchange.venue.trades, call.query.limit(1000, 100)
+    cursor = call.query.cursor
+    if faults.drops_page:
+        cursor = trades.page(wanted, cursor, limit, faults.served).cursor
+        if not cursor:
+            return _trades_body(RowPage([], ""))
+    page = trades.page(wanted, cursor, limit, faults.served)
+    list_end_us = call.now_us if wanted.max_us is None else wanted.max_us
+    place = place_of(cursor) if cursor else None
+    newest_us = list_end_us if place is None else -place[0]
+    oldest_us = -page.rows[-1].sort_key[0] if page.cursor else wanted.min_us or 0
+    faults.check_readable(newest_us, oldest_us, list_end_us, by_cursor=place is not None)
+    return _trades_body(page)
 
 
 def _trades_body(page: RowPage[TradeRow]) -> bytes:
@@ -194,7 +207,11 @@ def get_candlesticks(exchange: Exchange, call: Call) -> bytes:
     if market.series_ticker != call.path["series_ticker"]:
         raise not_found()
     _check_candles_of_one(window)
-    return _candles_body(market, market.candlesticks(window))
+    return _candles_body(market, _candles(call, market, window))
+
+
+def _candles(call: Call, market: MarketRow, window: CandleWindow) -> Sequence[bytes]:
+    return market.candlesticks(window) if serves_candles(call.faults, market.ticker) else ()
 
 
 def get_historical_candlesticks(exchange: Exchange, call: Call) -> bytes:
@@ -202,7 +219,7 @@ def get_historical_candlesticks(exchange: Exchange, call: Call) -> bytes:
     window = _window(call.query)
     market = _known(exchange.catalogue.archived_markets, call.path["ticker"])
     _check_candles_of_one(window)
-    return _candles_body(market, map(historical_candlestick, market.candlesticks(window)))
+    return _candles_body(market, map(historical_candlestick, _candles(call, market, window)))
 
 
 def _candles_body(market: MarketRow, candles: Iterable[bytes]) -> bytes:
@@ -221,7 +238,7 @@ def get_candlesticks_of_many(exchange: Exchange, call: Call) -> bytes:
     markets = exchange.catalogue.markets
     rows = [
         b'{"candlesticks":'
-        + json_array(markets[ticker].candlesticks(window))
+        + json_array(_candles(call, markets[ticker], window))
         + b',"market_ticker":'
         + orjson.dumps(ticker)
         + b"}"
@@ -246,7 +263,7 @@ def get_event_candlesticks(exchange: Exchange, call: Call) -> bytes:
     each = MOST_CANDLESTICKS_OF_ONE // max(1, len(markets))
     end = min(window.end_s, window.start_s + each * window.minutes * 60)
     shortened = CandleWindow(window.start_s, end, window.minutes)
-    candles = json_array(json_array(market.candlesticks(shortened)) for market in markets)
+    candles = json_array(json_array(_candles(call, market, shortened)) for market in markets)
     tickers = orjson.dumps([market.ticker for market in markets])
     return b'{"adjusted_end_ts":%d,"market_candlesticks":%b,"market_tickers":%b}' % (end, candles, tickers)
 

@@ -4,12 +4,15 @@ Belongs here: describing faults, and matching and counting requests. Does not be
 (``effects``), and the limits and refusals of a healthy exchange.
 """
 
+import datetime as dt
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import orjson
 
+from kalshi_pipelines import units
 from kalshi_pipelines.errors import ExpectedError
 
 READ_KINDS: Final = (
@@ -21,13 +24,22 @@ WRITE_KINDS: Final = (
     "applied_twice", "answered_twice", "wrong_echo", "clock_skew",
 )  # fmt: skip
 NEWS_KINDS: Final = ("no_cost", "other_cost")
-KINDS: Final = READ_KINDS + WRITE_KINDS + NEWS_KINDS
+LASTING_KINDS: Final = (
+    "poisoned_cursor", "poisoned_second", "dropped_period", "dropped_trade", "changed_price", "unserved_trades",
+    "unserved_candles",
+)  # fmt: skip
+"""Faults of history. They affect every matching request until they are removed, whatever ``times`` is."""
+KINDS: Final = (*READ_KINDS, *WRITE_KINDS, *NEWS_KINDS, "dropped_page", *LASTING_KINDS)
 """All kinds of faults. Each kind may be injected at any endpoint.
 
 ``READ_KINDS`` lists kinds that are useful for reads, ``WRITE_KINDS`` for writes, and ``NEWS_KINDS`` for news searches.
+``dropped_page`` and ``LASTING_KINDS`` are useful for reads of history.
 """
+_TIMED_KINDS: Final = frozenset({"poisoned_cursor", "poisoned_second", "dropped_period"})
+_KEYED_KINDS: Final = frozenset({"dropped_trade", "changed_price"})
 ANY_ENDPOINT: Final = "*"
 ANY_WRITE: Final = "write"
+_PRICE: Final = re.compile(r"0\.\d{4}|1\.0000")
 _ERRORS: Final = range(400, 600)
 _MOST_SECONDS: Final = 10**8
 
@@ -46,7 +58,7 @@ class Fault:
         where: Names and values that a matching request must have, such as ``{"client_order_id": "..."}``. They may be
             in the JSON body, in one item of a batch, in the path or in the query.
         seconds: The wait of ``latency``, the delay of ``delay``, the age of a ``stale_read``, or the clock error of
-            ``clock_skew`` (negative if the clock is slow).
+            ``clock_skew`` (negative if the clock is slow). Also the length of a ``dropped_period``.
         status: The HTTP status that ``status_after_apply`` sends.
         hold: Whether ``delay`` keeps the client waiting. Otherwise the client's connection is closed at once.
         reset: Whether ``refuse``, ``drop_after_apply`` and ``delay`` close the connection with an RST.
@@ -55,7 +67,12 @@ class Fault:
         value: The value that ``malformed_record`` and ``wrong_echo`` write. For ``other_cost``, the dollars that a
             search costs.
         rows: The number of rows that ``last_page`` leaves on its page. The default is all rows.
-        share: The share of all rows that ``hidden_rows`` hides, from 0 to 1.
+        share: The share of all rows that ``hidden_rows`` hides, or of all markets that ``unserved_trades`` and
+            ``unserved_candles`` concern, from 0 to 1.
+        time: RFC 3339 time of the place that ``poisoned_cursor`` and ``poisoned_second`` make unreadable, or of the
+            beginning of a ``dropped_period``.
+        key: The ``trade_id`` of ``dropped_trade`` and ``changed_price``. For ``unserved_trades`` and
+            ``unserved_candles``, the ticker of the only market that they concern.
         record: Index of the record that ``malformed_record`` changes. The default is the middle record of the page.
     """
 
@@ -73,6 +90,8 @@ class Fault:
     record: int | None = None
     rows: int | None = None
     share: float = 0.1
+    time: str | None = None
+    key: str | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -87,6 +106,20 @@ class Fault:
             raise UnknownFault("share must be from 0 to 1, and rows must not be negative.")
         if self.status not in _ERRORS:
             raise UnknownFault("status must be from 400 to 599.")
+        if self.kind in _TIMED_KINDS:
+            _ = self.time_us
+        if self.kind in _KEYED_KINDS and self.key is None:
+            raise UnknownFault(f"{self.kind} needs the trade_id of a trade as key.")
+        if self.kind == "changed_price" and not _PRICE.fullmatch(str(self.value)):
+            raise UnknownFault("changed_price needs a YES price with four decimals as value, such as '0.4200'.")
+
+    @property
+    def time_us(self) -> int:
+        """The fault's time, in microseconds since 1970. Raises ``UnknownFault`` without a legal time."""
+        try:
+            return units.microseconds(dt.datetime.fromisoformat(self.time or ""))
+        except (ValueError, TypeError) as error:
+            raise UnknownFault(f"{self.kind} needs a time in RFC 3339 with an offset.") from error
 
     def matches(self, request: "ObservedRequest") -> bool:
         """Return whether a request matches this fault's ``endpoint`` and ``where``."""
@@ -141,7 +174,7 @@ class _Planned:
     struck: int = 0
 
     def is_over(self) -> bool:
-        return self.seen >= self.fault.at + self.fault.times - 1
+        return self.fault.kind not in LASTING_KINDS and self.seen >= self.fault.at + self.fault.times - 1
 
 
 @dataclass

@@ -270,7 +270,9 @@ class GeneratedMarket(MarketRow):
         if self.opened is not None:
             # From then on, the trades of the matching engine replace those of the price path.
             epoch = min(epoch, self.epoch_of(self.opened.opened_us))
-        traded = self.volume_through(epoch)
+        return self._open_interest(epoch, self.volume_through(epoch))
+
+    def _open_interest(self, epoch: int, traded: int) -> int:
         return traded // 3 + self.path.open_interest_swing(epoch, traded // 60)
 
     def _refresh(self) -> None:
@@ -284,7 +286,7 @@ class GeneratedMarket(MarketRow):
             self._last_price(epoch),
             traded,
             traded - self.volume_through(epoch - day) if self.is_quoted else 0,
-            self.open_interest(epoch),
+            self._open_interest(epoch, traded),
         )
 
     def _last_price(self, epoch: int) -> int:

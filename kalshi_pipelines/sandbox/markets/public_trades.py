@@ -52,8 +52,17 @@ class PublicTrades:
         self._everywhere: list[TradeRow] = []
         self._of: defaultdict[str, list[TradeRow]] = defaultdict(list)
 
-    def page(self, wanted: TradeFilter, cursor: str, limit: int) -> RowPage[TradeRow]:
-        """Return a page of trades after a cursor, newest first."""
+    def page(
+        self,
+        wanted: TradeFilter,
+        cursor: str,
+        limit: int,
+        served: Callable[[TradeRow], TradeRow | None] = lambda row: row,
+    ) -> RowPage[TradeRow]:
+        """Return a page of trades after a cursor, newest first.
+
+        ``served`` returns a trade as it is served, or None for a trade that is not served.
+        """
         after = (place_of(cursor) if cursor else None) or BEFORE_ALL
         if wanted.max_us is None or -after[0] < wanted.max_us:
             wanted = replace(wanted, max_us=-after[0])
@@ -61,9 +70,12 @@ class PublicTrades:
         for row in heapq.merge(self._history.rows(wanted), self._traded(wanted), key=_place):
             if row.sort_key <= after or wanted.is_block_trade not in {None, row.is_block}:
                 continue
+            shown = served(row)
+            if shown is None:
+                continue
             if len(rows) == limit:
                 return RowPage(rows, cursor_after(rows[-1].sort_key) if rows else "")
-            rows.append(row)
+            rows.append(shown)
         return RowPage(rows, "")
 
     def _traded(self, wanted: TradeFilter) -> Iterator[TradeRow]:

@@ -5,10 +5,12 @@ and trades of an epoch. Does not belong here: JSON (``generated``), and lists of
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final, NamedTuple
 
-from kalshi_pipelines.sandbox.markets.volumes import LONGEST_PAUSE, total_through
+from kalshi_pipelines.sandbox.markets.volumes import LONGEST_PAUSE, total_through, traded_in
 from kalshi_pipelines.sandbox.noise import mixed, swing
 from kalshi_pipelines.sandbox.prices import PriceGrid
 from kalshi_pipelines.units import DOLLAR_CENTICENTS
@@ -112,8 +114,8 @@ class QuotePath:
         """
         bid, ask = self._positions(epoch, as_begun=False)
         prices = self.grid.prices
-        yes = [] if bid is None else self._side(epoch, 0, bid, -1, self.moves)
-        no = [] if ask is None else self._side(epoch, 1, ask, 1, self.moves)
+        yes = [] if bid is None else list(self._side(epoch, 0, bid, -1, self.moves))
+        no = [] if ask is None else list(self._side(epoch, 1, ask, 1, self.moves))
         return (
             [Level(prices[position], size) for position, size in reversed(yes)],
             [Level(DOLLAR_CENTICENTS - prices[position], size) for position, size in reversed(no)],
@@ -134,15 +136,16 @@ class QuotePath:
         All trades of an epoch happen at its start and have the taker on one side. One order made them: if it was larger
         than the best level of the book, it swept further levels.
         """
-        contracts = self.volume(epoch, epoch)
-        quote = self.quote(epoch, as_begun=True)
-        if quote == NO_QUOTE or not contracts:
+        contracts = traded_in(self.seed, self.rate, epoch)
+        bid, ask = self._positions(epoch, as_begun=True)
+        if not contracts or (bid is None and ask is None):
             return []
         noise = mixed(self.seed, epoch, _TRADE)
-        taker_is_yes = self._takes_yes(epoch, quote)
+        taker_is_yes = bool(noise & 1) if bid is not None and ask is not None else ask is not None
+        best = (ask if taker_is_yes else bid) or 0
         if (noise >> 8) % _BLOCK_TRADE_ODDS == 0:
-            return [PathTrade(_traded_price(quote, taker_is_yes), contracts, taker_is_yes, True)]
-        levels = self._swept(epoch, taker_is_yes, contracts)
+            return [PathTrade(self.grid.prices[best], contracts, taker_is_yes, True)]
+        levels = self._swept(epoch, best, taker_is_yes, contracts)
         if len(levels) > 1:
             return [PathTrade(level.price, level.size, taker_is_yes, False) for level in levels]
         makers = min(1 + (noise >> 4) % 3, contracts)
@@ -161,26 +164,21 @@ class QuotePath:
                 return fills[-1].price
         return 0
 
-    def _swept(self, epoch: int, taker_is_yes: bool, contracts: int) -> list[Level]:
+    def _swept(self, epoch: int, best: int, taker_is_yes: bool, contracts: int) -> list[Level]:
         """Return the levels that an order fills, each with the quantity filled. The last level takes all of the rest.
 
         The book is that at the start of the epoch (the time between two regular price changes).
         """
-        bid, ask = self._positions(epoch, as_begun=True)
-        best, side, direction = (ask, 1, 1) if taker_is_yes else (bid, 0, -1)
         past = bisect_left(self._moved_epochs, epoch)
         moves = self._move_counts[past - 1] if past else 0
+        side, direction = (1, 1) if taker_is_yes else (0, -1)
         levels: list[Level] = []
-        for position, size in self._side(epoch, side, best or 0, direction, moves)[:_MOST_CROSSED_LEVELS]:
+        for position, size in islice(self._side(epoch, side, best, direction, moves), _MOST_CROSSED_LEVELS):
             levels.append(Level(self.grid.prices[position], min(size, contracts)))
             contracts -= levels[-1].size
             if not contracts:
                 return levels
         return [*levels[:-1], Level(levels[-1].price, levels[-1].size + contracts)]
-
-    def _takes_yes(self, epoch: int, quote: Quote) -> bool:
-        both = quote.bid and quote.ask < DOLLAR_CENTICENTS
-        return bool(mixed(self.seed, epoch, _TRADE) & 1) if both else quote.ask < DOLLAR_CENTICENTS
 
     def open_interest_swing(self, epoch: int, most: int) -> int:
         """Return the part of the open interest that varies from epoch to epoch, from 0 to ``most`` centi-contracts.
@@ -236,22 +234,16 @@ class QuotePath:
         ask = min(max(grid.position(middle + self.half_spread), bid + 1), last)
         return (None if self.sides == _NO_ONLY else bid), (None if self.sides == _YES_ONLY else ask)
 
-    def _side(self, epoch: int, side: int, best: int, direction: int, moves: int) -> list[tuple[int, int]]:
-        levels = []
+    def _side(self, epoch: int, side: int, best: int, direction: int, moves: int) -> Iterator[tuple[int, int]]:
         position = best
         noise = mixed(self.seed, side, _DEPTH)
         for number in range(2 + noise % 11):
             if not 0 <= position < len(self.grid.prices):
                 break
-            levels.append((position, self._size(epoch, side, number, moves)))
+            yield position, self._size(epoch, side, number, moves)
             position += direction * (1 + (noise >> (2 * number + 4)) % 3)
-        return levels
 
     def _size(self, epoch: int, side: int, number: int, moves: int) -> int:
         noise = mixed(self.seed, epoch * 64 + side * 32 + number, _SIZE + 16 * moves)
         whole = 1 + (noise >> 8) % 5_000
         return whole * 100 if noise & 3 else whole * 100 + (noise >> 32) % 100
-
-
-def _traded_price(quote: Quote, taker_is_yes: bool) -> int:
-    return quote.ask if taker_is_yes else quote.bid

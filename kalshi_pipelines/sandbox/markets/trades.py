@@ -9,7 +9,6 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import Final
-from uuid import UUID
 
 from kalshi_pipelines.sandbox.clock import PriceTime, midnight_us, rfc3339
 from kalshi_pipelines.sandbox.markets.generated import GeneratedMarket
@@ -183,4 +182,8 @@ def _trades(market: GeneratedMarket, epoch: int) -> Iterator[TradeRow]:
 
 
 def _trade_id(seed: int, epoch: int, number: int) -> str:
-    return str(UUID(int=mixed(seed, epoch, 1_000 + number) << 64 | mixed(epoch, seed, 2_000 + number), version=4))
+    # A random UUID of version 4, as the real exchange gives. Building it from text is faster than through ``UUID``.
+    high = mixed(seed, epoch, 1_000 + number) & ~(0xF << 12) | 4 << 12
+    low = mixed(epoch, seed, 2_000 + number) & ~(3 << 62) | 2 << 62
+    text = f"{high:016x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -6,6 +6,8 @@ market is exactly the sum of its trades, and costs the same for a life of an hou
 Belongs here: the number of contracts. Does not belong here: splitting an epoch's contracts into trades (``quotes``).
 """
 
+from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from kalshi_pipelines.sandbox.noise import mixed
@@ -27,19 +29,38 @@ def total_through(seed: int, rate: int, epoch: int) -> int:
     """
     if not rate:
         return 0
-    # Epochs form groups of four. The total of all groups up to one grows by four times the rate per group, plus noise
-    # of less than one group, so each group trades something. Shares divide a group's contracts among its epochs.
-    group = epoch >> _GROUP_SHIFT
-    before = _total_of_groups(seed, rate, group - 1)
-    of_group = _total_of_groups(seed, rate, group) - before
-    noise = mixed(seed, group, _SHARES)
-    shares = [max(0, (noise >> 8 * place & 15) + 1 - _EMPTY_SHARES) for place in range(_GROUP)]
-    whole = sum(shares)
-    if not whole:
-        return before + of_group
-    return before + of_group * sum(shares[: (epoch & _GROUP - 1) + 1]) // whole
+    before, after, shares = _group(seed, rate, epoch >> _GROUP_SHIFT)
+    return before + _part(after - before, shares, (epoch & _GROUP - 1) + 1)
 
 
-def _total_of_groups(seed: int, rate: int, group: int) -> int:
+def traded_in(seed: int, rate: int, epoch: int) -> int:
+    """Return the centi-contracts that a price path trades in one epoch."""
+    if not rate:
+        return 0
+    before, after, shares = _group(seed, rate, epoch >> _GROUP_SHIFT)
+    place = epoch & _GROUP - 1
+    return _part(after - before, shares, place + 1) - _part(after - before, shares, place)
+
+
+def _group(seed: int, rate: int, group: int) -> tuple[int, int, tuple[int, ...]]:
+    """Return the totals before and after a group of four epochs, and the sums of the shares of its epochs.
+
+    The total grows by four times the rate per group, plus noise of less than one group, so each group trades something.
+    """
     most = rate << _GROUP_SHIFT
-    return most * group + mixed(seed, group, _TOTAL) % most
+    total = most * group
+    before = total - most + mixed(seed, group - 1, _TOTAL) % most
+    return before, total + mixed(seed, group, _TOTAL) % most, _sums_of(mixed(seed, group, _SHARES) & 0xFFFF)
+
+
+def _part(contracts: int, sums: tuple[int, ...], epochs: int) -> int:
+    """Return the contracts of the first epochs of a group."""
+    return contracts * sums[epochs] // sums[_GROUP]
+
+
+@cache
+def _sums_of(noise: int) -> tuple[int, ...]:
+    """Return the sums of the first 0 to 4 shares. Four bits of noise decide each share."""
+    shares = [max(0, (noise >> 4 * place & 15) + 1 - _EMPTY_SHARES) for place in range(_GROUP)]
+    sums = (0, *accumulate(shares))
+    return sums if sums[-1] else (0, 1, 1, 1, 1)

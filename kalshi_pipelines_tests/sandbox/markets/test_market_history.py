@@ -278,7 +278,7 @@ def test_daily_candlesticks_end_at_midnight_in_new_york_on_both_sides_of_the_cha
     end_s = past.time.microseconds // SECOND_US
     query = {"start_ts": end_s - 40 * DAY_S, "end_ts": end_s, "period_interval": 1_440}
     ends = set()
-    for row in past.markets(status="open")[-60:]:
+    for row in past.markets(status="open")[-60::4]:
         series = _market(past, row["ticker"]).series_ticker
         answer = past.read(f"/series/{series}/markets/{row['ticker']}/candlesticks", **query)
         ends |= {candle["end_period_ts"] for candle in answer["candlesticks"]}
