@@ -22,7 +22,7 @@ from kalshi_pipelines_tests.tools.history_trial.trial import Outcome, Workers, r
 WAYS: Final = (
     Workers("1 worker", 1),
     Workers("4 workers", 4),
-    Workers("4 workers, killed", 4, requests_a_kill=250, most_kills=60),
+    Workers("4 workers, killed", 4, requests_a_kill=600, most_kills=40),
 )
 
 
