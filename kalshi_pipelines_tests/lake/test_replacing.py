@@ -3,6 +3,7 @@
 import datetime as dt
 import tempfile
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,23 @@ def test_hash_that_an_older_version_did_not_record_is_filled(engine: sa.Engine, 
         connection.execute(sa.update(lake_files).values(content_sha256=None))
     assert verify_lake(local_lake(folder), engine).problems == ()
     assert lake_hash(engine) == expected == lake_hash(engine, "public_trades")
+
+
+def test_lost_manifest_of_replaced_days_is_made_again(
+    engine: sa.Engine, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candle = {"ticker": "A", "end_time": TRADES_DAY_US + 5 * HOUR_US, "volume": Decimal(1), "open_interest": Decimal(0)}
+    candles = pa.RecordBatch.from_pylist([candle], CANDLESTICKS_1M.schema)
+    day_before = TRADES_DAY - dt.timedelta(days=1)
+    local_lake(folder).replace_day(engine, CANDLESTICKS_1M, day_before, [[candles]], "backfill")
+    monkeypatch.setattr("kalshi_pipelines.lake.replacing.MOST_DAY_ROWS", 4)
+    replace_by(engine, folder, TRADES)
+    expected, files = lake_hash(engine), [file.path for file in lake_files_of(engine)]
+    with writing(engine) as connection:
+        connection.execute(sa.delete(lake_files))
+    assert rebuild_manifest(local_lake(folder), engine).problems == ()
+    assert [file.path for file in lake_files_of(engine)] == files
+    assert lake_hash(engine) == expected
 
 
 def test_days_of_candles_end_at_midnight_in_new_york() -> None:
