@@ -19,6 +19,7 @@ from kalshi_pipelines.lake.datasets import (
     CANDLESTICKS_1D,
     CANDLESTICKS_1H,
     CANDLESTICKS_1M,
+    MISSING_MARKETS,
     PUBLIC_TRADES,
     SETTLED_MARKETS,
 )
@@ -260,6 +261,18 @@ class Data:
         span = microseconds_of(start), microseconds_of(end)
         return read_settled_markets(self._lake, self._engine, *span, tickers)
 
+    def missing_markets(
+        self, start: Time | None = None, end: Time | None = None, tickers: Collection[str] | None = None
+    ) -> pa.RecordBatchReader:
+        """Return the last records of markets that the exchange lost and that have left the warehouse.
+
+        Args:
+            start: First time to return of those since which markets are missing; None for no limit.
+            end: Time before which markets were lost; None for no limit.
+            tickers: Tickers to return; None for all.
+        """
+        return read(self._lake, self._engine, MISSING_MARKETS, microseconds_of(start), microseconds_of(end), tickers)
+
     def duckdb(self) -> "duckdb.DuckDBPyConnection":
         """Return a connection of DuckDB with the views ``markets``, ``quotes``, ``public_trades`` and others.
 
@@ -271,7 +284,7 @@ class Data:
         """
         views = {buffer.dataset.name: history_view(self._engine, buffer) for buffer in (PRICES, ORDERBOOKS)}
         views[SETTLED_MARKETS.name] = settled_view(self._lake, self._engine)
-        for dataset in (PUBLIC_TRADES, *_CANDLES.values()):
+        for dataset in (PUBLIC_TRADES, MISSING_MARKETS, *_CANDLES.values()):
             nothing = with_date(dataset.schema.empty_table(), dt.date.min)
             files = lake_files_of(self._engine, dataset.name)
             paths = tuple(file.path for file in files if file.sha256 is not None)

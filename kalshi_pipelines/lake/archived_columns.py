@@ -90,6 +90,14 @@ SETTLED_MARKET: Final[tuple[ArchivedColumn, ...]] = (
     *_columns("series", _TEXT, "frequency", "fee_type", "fee_multiplier"),
 )
 
+#: The last record of a market that the exchange has lost: as that of a settled market, without the settlement.
+MISSING_MARKET: Final[tuple[ArchivedColumn, ...]] = (
+    ArchivedColumn("ticker", "markets", "ticker", _TEXT, is_required=True),
+    ArchivedColumn("missing_time", "markets", "missing_since_us", _INSTANT, is_required=True),
+    ArchivedColumn("recorded_time", "", "recorded_us", _INSTANT, is_required=True),
+    *[column for column in SETTLED_MARKET if column.table not in ("", "settlements")],
+)
+
 PAST_EVENT: Final[tuple[ArchivedColumn, ...]] = (
     ArchivedColumn("event_ticker", "events", "event_ticker", _TEXT, is_required=True),
     ArchivedColumn("ended_time", "", "ended_us", _INSTANT, is_required=True),

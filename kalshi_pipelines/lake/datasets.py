@@ -8,7 +8,13 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
-from kalshi_pipelines.lake.archived_columns import PAST_EVENT, SETTLED_MARKET, ArchivedColumn, ArchivedKind
+from kalshi_pipelines.lake.archived_columns import (
+    MISSING_MARKET,
+    PAST_EVENT,
+    SETTLED_MARKET,
+    ArchivedColumn,
+    ArchivedKind,
+)
 from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, instant, microseconds
 from kalshi_pipelines.warehouse.tables import QUOTE_COUNTS, QUOTE_OPTIONAL, QUOTE_PRICES
 
@@ -140,6 +146,14 @@ SETTLED_MARKETS: Final = Dataset(
 PAST_EVENTS: Final = Dataset(
     "past_events", _schema_of(PAST_EVENT), key=("event_ticker",), time="ended_time", newest="recorded_time"
 )
+#: Last records of markets that the exchange neither lists nor archives. A market that is lost twice has two rows.
+MISSING_MARKETS: Final = Dataset(
+    "missing_markets",
+    _schema_of(MISSING_MARKET),
+    key=("ticker", "missing_time"),
+    time="missing_time",
+    newest="recorded_time",
+)
 #: Trades of the whole exchange, by UTC day. The feed's own order is (created_time, trade_id).
 PUBLIC_TRADES: Final = Dataset(
     "public_trades",
@@ -196,6 +210,7 @@ _ALL: Final = (
     ORDERBOOK_LEVELS,
     SETTLED_MARKETS,
     PAST_EVENTS,
+    MISSING_MARKETS,
     PUBLIC_TRADES,
     CANDLESTICKS_1M,
     CANDLESTICKS_1H,

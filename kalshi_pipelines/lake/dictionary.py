@@ -5,7 +5,7 @@ from typing import Any, Final
 import pyarrow as pa
 import sqlalchemy as sa
 
-from kalshi_pipelines.lake.archived_columns import PAST_EVENT, SETTLED_MARKET, ArchivedColumn
+from kalshi_pipelines.lake.archived_columns import MISSING_MARKET, PAST_EVENT, SETTLED_MARKET, ArchivedColumn
 from kalshi_pipelines.lake.datasets import (
     CANDLESTICKS_1D,
     CANDLESTICKS_1H,
@@ -13,6 +13,7 @@ from kalshi_pipelines.lake.datasets import (
     CONTRACTS,
     DOLLARS,
     INSTANT,
+    MISSING_MARKETS,
     ORDERBOOK_LEVELS,
     PAST_EVENTS,
     PRICE_HISTORY,
@@ -46,6 +47,11 @@ _TRADE: Final = texts(
     taker_book_side=("Side of the YES book of the taker: `bid` for yes, `ask` for no.", "taker_book_side"),
     is_block=("True if the trade was agreed outside of the orderbook.", "is_block_trade"),
     is_combo=("True if the market is a combo: its ticker begins with KXMVE.", OURS),
+)
+_RULES: Final = texts(
+    rules_secondary=("Further rules.", "rules_secondary"),
+    early_close_condition=("Condition of an early close; NULL if there is none.", "early_close_condition"),
+    price_ranges=("Price steps.", "price_ranges", "JSON list"),
 )
 _NO_TRADE: Final = "NULL if nothing was traded in the period"
 _CANDLE: Final = texts(
@@ -87,12 +93,12 @@ DATASET_TEXTS: Final[dict[str, TableText]] = {
     ),
     SETTLED_MARKETS.name: TableText(
         "The whole record of a settled market, by the New York day of its settlement.",
-        {"recorded_time": _RECORDED}
-        | texts(
-            rules_secondary=("Further rules.", "rules_secondary"),
-            early_close_condition=("Condition of an early close; NULL if there is none.", "early_close_condition"),
-            price_ranges=("Price steps.", "price_ranges", "JSON list"),
-        ),
+        {"recorded_time": _RECORDED} | _RULES,
+        endpoint="GET /markets",
+    ),
+    MISSING_MARKETS.name: TableText(
+        "The last record of a market that the exchange has lost, by the New York day since which it is missing.",
+        {"recorded_time": _RECORDED} | _RULES,
         endpoint="GET /markets",
     ),
     PAST_EVENTS.name: TableText(
@@ -112,6 +118,7 @@ DATASET_TEXTS: Final[dict[str, TableText]] = {
     CANDLESTICKS_1D.name: _candles("one New York day"),
 }
 _ARCHIVED: Final[dict[str, dict[str, ArchivedColumn]]] = {
+    MISSING_MARKETS.name: {column.name: column for column in MISSING_MARKET},
     SETTLED_MARKETS.name: {column.name: column for column in SETTLED_MARKET},
     PAST_EVENTS.name: {column.name: column for column in PAST_EVENT},
 }

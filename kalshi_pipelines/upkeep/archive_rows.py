@@ -7,8 +7,8 @@ from typing import Any, Final
 import pyarrow as pa
 import sqlalchemy as sa
 
-from kalshi_pipelines.lake.archived_columns import PAST_EVENT, SETTLED_MARKET, ArchivedColumn
-from kalshi_pipelines.lake.datasets import PAST_EVENTS, SETTLED_MARKETS, Dataset, exact_decimals
+from kalshi_pipelines.lake.archived_columns import MISSING_MARKET, PAST_EVENT, SETTLED_MARKET, ArchivedColumn
+from kalshi_pipelines.lake.datasets import MISSING_MARKETS, PAST_EVENTS, SETTLED_MARKETS, Dataset, exact_decimals
 from kalshi_pipelines.warehouse.tables import SHARED_TEXTS, events, markets, quotes, rule_texts, series, settlements
 
 _ROWS_AT_ONCE: Final = 5_000
@@ -63,21 +63,32 @@ def settled_markets(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> Arc
 
     The record of a market that was settled and is active again has its present status and no outcome.
     """
-    texts = {name: rule_texts.alias(name) for name in SHARED_TEXTS}
-    joined = settlements.join(markets, markets.c.ticker == settlements.c.ticker)
-    joined = joined.outerjoin(quotes, quotes.c.ticker == settlements.c.ticker)
-    joined = joined.outerjoin(events, events.c.event_ticker == markets.c.event_ticker)
-    joined = joined.outerjoin(series, series.c.ticker == events.c.series_ticker)
-    for name, text in texts.items():
-        joined = joined.outerjoin(text, text.c.text_digest == markets.c[f"{name}_digest"])
+    joined, sources = _whole(settlements.join(markets, markets.c.ticker == settlements.c.ticker))
     computed = {"recorded_us": last_recorded(engine)}
-    sources = {table.name: table for table in (settlements, markets, quotes, events, series)} | texts
     columns = [
         sa.case((IS_SETTLED, column), else_=None).label(one.name) if _is_outcome(one) else column
         for one, column in zip(SETTLED_MARKET, _selected(SETTLED_MARKET, sources, computed), strict=True)
     ]
     query = sa.select(*columns).select_from(joined).where(condition)
     return ArchiveRows(engine, query, SETTLED_MARKETS)
+
+
+def missing_markets(engine: sa.Engine, condition: sa.ColumnElement[bool]) -> ArchiveRows:
+    """Return the last records of the missing markets that meet a condition on ``markets``."""
+    joined, sources = _whole(markets)
+    columns = _selected(MISSING_MARKET, sources, {"recorded_us": last_seen(engine)})
+    return ArchiveRows(engine, sa.select(*columns).select_from(joined).where(condition), MISSING_MARKETS)
+
+
+def _whole(joined: Any) -> tuple[Any, dict[str, Any]]:  # noqa: ANN401  # SQLAlchemy's joins have no public common type
+    """Join the quote, event, series and texts of markets, and return the tables by their names."""
+    texts = {name: rule_texts.alias(name) for name in SHARED_TEXTS}
+    joined = joined.outerjoin(quotes, quotes.c.ticker == markets.c.ticker)
+    joined = joined.outerjoin(events, events.c.event_ticker == markets.c.event_ticker)
+    joined = joined.outerjoin(series, series.c.ticker == events.c.series_ticker)
+    for name, text in texts.items():
+        joined = joined.outerjoin(text, text.c.text_digest == markets.c[f"{name}_digest"])
+    return joined, {table.name: table for table in (settlements, markets, quotes, events, series)} | texts
 
 
 def _is_outcome(column: ArchivedColumn) -> bool:
@@ -97,6 +108,12 @@ def last_recorded(engine: sa.Engine) -> sa.ColumnElement[int]:
     newest = sa.func.max if engine.dialect.name == "sqlite" else sa.func.greatest
     parts = (markets.c.recorded_us, settlements.c.recorded_us, sa.func.coalesce(quotes.c.observed_us, 0))
     return newest(*parts, type_=markets.c.recorded_us.type)
+
+
+def last_seen(engine: sa.Engine) -> sa.ColumnElement[int]:
+    """Return the expression for the time at which the record of a market or its quote was last stored."""
+    newest = sa.func.max if engine.dialect.name == "sqlite" else sa.func.greatest
+    return newest(markets.c.recorded_us, sa.func.coalesce(quotes.c.observed_us, 0), type_=markets.c.recorded_us.type)
 
 
 def ended_us() -> sa.ColumnElement[int]:

@@ -15,6 +15,7 @@ from kalshi_pipelines.upkeep.books import remove_settled_books
 from kalshi_pipelines.upkeep.history import close_past_days, publish_waiting, remove_history
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
 from kalshi_pipelines.upkeep.leaving import remove_settled
+from kalshi_pipelines.upkeep.missing import remove_missing
 from kalshi_pipelines.upkeep.moving import move_older_history
 from kalshi_pipelines.upkeep.past_events import remove_past_events
 from kalshi_pipelines.upkeep.records import remove_old_records
@@ -35,6 +36,7 @@ TASKS: Final[tuple[tuple[str, Task], ...]] = (
     ("retention of history", remove_history),
     ("retention of orderbooks", remove_settled_books),
     ("retention of settled markets", remove_settled),
+    ("retention of missing markets", remove_missing),
     ("retention of events", remove_past_events),
     ("retention of shared texts", remove_unused_texts),
     ("closing of past days", close_past_days),

@@ -52,8 +52,9 @@ def test_upkeep_removes_everything_that_may_go(place: Place, inputs: UpkeepInput
     removed = {removal.what: (removal.removed, removal.kept) for removal in report.removals}
     assert removed["history rows of quotes"] == (120, 40)
     assert removed["history rows of orderbooks"] == (40, 0)
-    assert removed["newest orderbooks"] == (13, 1)
+    assert removed["newest orderbooks"] == (13, 4)
     assert removed["settled markets"] == (6, 7)
+    assert removed["missing markets"] == (3, 0)
     assert removed["events"] == (2, 4)
     assert removed["records in quarantine"] == (1, 1)
     if inputs.engine.dialect.name == "sqlite":

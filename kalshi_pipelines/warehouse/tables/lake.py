@@ -25,6 +25,7 @@ LAKE_DATASETS: Final = (
     "candlesticks_1m",
     "candlesticks_1h",
     "candlesticks_1d",
+    "missing_markets",
 )
 #: States of a slot: its file is about to be replaced; later rows are expected; its trading day is over and verified.
 LAKE_STATUSES: Final = ("publishing", "open", "closed")

@@ -110,7 +110,7 @@ class Place:
                 }
         finally:
             engine.dispose()
-        for dataset in ("price_history", "orderbook_levels", "settled_markets", "past_events"):
+        for dataset in ("price_history", "orderbook_levels", "settled_markets", "past_events", "missing_markets"):
             found[f"lake {dataset}"] = sorted(map(str, lake_rows(self.folder / "lake", dataset)))
         return found
 
@@ -135,6 +135,8 @@ def make_maintained(place: Place) -> None:
         add_settled(engine, f"NEW{number}", 5, f"E{number}" if number % 2 else "E0")
     add_settled(engine, "TRADED", 40, "E1")
     add_market(engine, "LIVE", "E1")
+    for number in range(3):
+        add_market(engine, f"LOST{number}", "E2", missing_since_us=days_ago(33 + number % 2), status="active")
     insert(engine, tables.trades, {"ticker": "TRADED", "position_id": None})
     for day in (33, 12, 9, 3):
         add_history(engine, "OLD0" if day == 33 else "LIVE", [days_ago(day) + 1_000 * each for each in range(40)])
@@ -155,6 +157,7 @@ def truth_of_maintained(place: Place) -> Truth:
         "orderbook_levels": books,
         "settled_markets": {(ticker,) for ticker in keys(engine, tables.settlements)},
         "past_events": {(event,) for event in keys(engine, tables.events)},
+        "missing_markets": {(ticker,) for ticker in keys(engine, tables.markets) if ticker.startswith("LOST")},
     }
     engine.dispose()
     return truth
@@ -204,7 +207,8 @@ def problems_of(place: Place, truth: Truth) -> list[str]:
         halves = [
             f"{table.name} of {ticker} is gone"
             for table in (tables.quotes, tables.markets)
-            for (ticker,) in stored["settled_markets"] - {(key,) for key in keys(engine, table)}
+            for (ticker,) in (stored["settled_markets"] | stored["missing_markets"])
+            - {(key,) for key in keys(engine, table)}
         ]
     finally:
         engine.dispose()
@@ -225,7 +229,7 @@ def problems_of(place: Place, truth: Truth) -> list[str]:
 def _key(dataset: str, row: dict[str, Any]) -> tuple[Any, ...]:
     if dataset == "past_events":
         return (row["event_ticker"],)
-    if dataset == "settled_markets":
+    if dataset in ("settled_markets", "missing_markets"):
         return (row["ticker"],)
     return row["ticker"], round(row["observed_time"].timestamp() * 1_000_000)
 
