@@ -4,6 +4,7 @@ Source of the JSON shapes: the vendor's OpenAPI document 3.34.0. Recordings show
 nested in a response.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -12,9 +13,10 @@ from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, p
 from kalshi_pipelines.sandbox.api.validation import event_filter, multivariate_event_filter
 from kalshi_pipelines.sandbox.errors import bad_request, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
+from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange, event_change_row, series_change_row
 from kalshi_pipelines.sandbox.markets.listing import EventFilter
 from kalshi_pipelines.sandbox.markets.rows import EventRow
-from kalshi_pipelines.sandbox.pagination import RowPage
+from kalshi_pipelines.sandbox.pagination import RowPage, SortKey
 
 
 def _markets_of(exchange: Exchange, event: EventRow) -> bytes:
@@ -91,15 +93,46 @@ def get_series(exchange: Exchange, call: Call) -> bytes:
 
 
 def get_series_fee_changes(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /series/fee_changes with an empty list, because the sandbox never schedules a fee change."""
-    call.query.boolean("show_historical")
-    return b'{"series_fee_change_arr":[]}'
+    """Answer GET /series/fee_changes with the scheduled changes on one page.
+
+    Changes that are in force already are included on request.
+    """
+    ticker, with_past = call.query.text("series_ticker"), bool(call.query.boolean("show_historical"))
+    rows = [
+        series_change_row(series.ticker, change)
+        for series in exchange.catalogue.series.values()
+        if ticker in {None, series.ticker}
+        for change in series.fee_changes
+        if with_past or change.effective_us > call.now_us
+    ]
+    return orjson.dumps({"series_fee_change_arr": rows})
+
+
+@dataclass(frozen=True, slots=True)
+class _EventChange:
+    """A fee change of an event in the list of all, the latest first."""
+
+    event: EventRow
+    change: FeeChange
+
+    @property
+    def sort_key(self) -> SortKey:
+        return -self.change.effective_us, self.change.change_id
 
 
 def get_event_fee_changes(exchange: Exchange, call: Call) -> bytes:
-    """Answer GET /events/fee_changes with an empty list, because the sandbox never schedules a fee change."""
-    call.query.limit(1000, 100, 1)
-    return b'{"cursor":"","event_fee_changes":[]}'
+    """Answer GET /events/fee_changes with past and scheduled changes, the latest first."""
+    ticker = call.query.text("event_ticker")
+    changes = [
+        _EventChange(event, change)
+        for event in exchange.catalogue.events.values()
+        if ticker in {None, event.ticker}
+        for change in event.fee_changes
+    ]
+    changes.sort(key=lambda row: row.sort_key)
+    page = paged(exchange, changes, call.query.cursor, call.query.limit(1000, 100, 1))
+    rows = [event_change_row(row.event.ticker, row.event.series_ticker, row.change) for row in page.rows]
+    return orjson.dumps({"cursor": page.cursor, "event_fee_changes": rows})
 
 
 EVENT_ENDPOINTS: Final = (

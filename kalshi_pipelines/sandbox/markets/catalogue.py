@@ -160,12 +160,14 @@ class _Writer:
         letters = "".join(letter for letter in subject.upper() if "A" <= letter <= "Z")
         ticker = self._unused(f"{theme.prefix}{letters}{theme.code}")
         updated_us = self._generation.anchor_us - self.rng.randrange(400 * DAY_US)
-        series = GeneratedSeries(ticker, theme, subject, number, updated_us)
+        series = GeneratedSeries(ticker, theme, subject, number, updated_us, self._time, self._generation.anchor_us)
         self._series.append(series)
         return series
 
     def combo_series(self, ticker: str) -> GeneratedSeries:
-        series = GeneratedSeries(ticker, COMBO_THEME, "Combo", 1, self._generation.anchor_us - DAY_US)
+        series = GeneratedSeries(
+            ticker, COMBO_THEME, "Combo", 1, self._generation.anchor_us - DAY_US, self._time, self._generation.anchor_us
+        )
         self._combo_series.append(series)
         return series
 
@@ -260,6 +262,8 @@ class _Writer:
             exclusive=shape is not None and shape.exclusive,
             number=self._events,
             created_us=dates.created_us,
+            close_us=dates.close_us,
+            time=self._time,
             collection_ticker=collection,
         )
         self._new_events.append(event)

@@ -8,6 +8,7 @@ October 2026. The schedule gives no figure for the fee type ``flat``; the sandbo
 from decimal import Decimal
 from typing import Final, cast
 
+from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
@@ -26,11 +27,11 @@ _GOES_ON_US: Final = 365 * DAY_US
 
 def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpened:
     """Return the event that opens a market of the catalogue in the matching engine at an instant."""
-    fee_type, multiplier = _fees(catalogue, market)
     close_us = market.close_us
     if market.status == "active" and close_us <= at_us:
         # An old recording shows this market as active after its close time. The sandbox keeps such a market open.
         close_us = at_us + _GOES_ON_US
+    taker_rate, maker_rate = _rates(catalogue, market, at_us)
     return MarketOpened(
         at_us=at_us,
         ticker=market.ticker,
@@ -38,24 +39,33 @@ def facts_of(catalogue: Catalogue, market: MarketRow, at_us: int) -> MarketOpene
         series_ticker=market.series_ticker,
         shard=market.shard,
         price_ranges=market.price_ranges,
-        taker_rate=int(TAKER_RATE * multiplier),
-        maker_rate=int(MAKER_RATES.get(fee_type, 0) * multiplier),
+        taker_rate=taker_rate,
+        maker_rate=maker_rate,
         status=cast("MarketStatus", market.status),
         close_us=close_us,
         is_combo=market.is_combo,
         fee_waived_until_us=market.fee_waived_until_us,
+        fee_steps=_steps(catalogue, market, at_us),
     )
 
 
-def _fees(catalogue: Catalogue, market: MarketRow) -> tuple[str, Decimal]:
-    """Return the fee type and the fee multiplier of a market.
+def _steps(catalogue: Catalogue, market: MarketRow, at_us: int) -> tuple[tuple[int, int, int], ...]:
+    """Return the later changes of a market's fees: the instant, the taker's rate and the maker's rate."""
+    owners = catalogue.events.get(market.event_ticker), catalogue.series.get(market.series_ticker)
+    changes = [change for owner in owners if owner is not None for change in owner.fee_changes]
+    instants = sorted({change.effective_us for change in changes if change.effective_us > at_us})
+    return tuple((instant, *_rates(catalogue, market, instant)) for instant in instants)
 
-    The event's own values take precedence over those of the series.
+
+def _rates(catalogue: Catalogue, market: MarketRow, at_us: int) -> tuple[int, int]:
+    """Return the rates of a taker and a maker in a market at an instant.
+
+    The event's own fees take precedence over those of the series.
     """
     event = catalogue.events.get(market.event_ticker)
     series = catalogue.series.get(market.series_ticker)
-    fee_type = (event and event.fee_type_override) or (series and series.fee_type) or "quadratic"
-    multiplier = None if event is None else event.fee_multiplier_override
-    if multiplier is None:
-        multiplier = Decimal(1) if series is None else series.fee_multiplier
-    return fee_type, multiplier
+    own = None if event is None else event.fees_at(at_us)
+    usual = FeeChange("", 0, "quadratic", Decimal(1)) if series is None else series.fees_at(at_us)
+    fee_type = (own and own.fee_type) or usual.fee_type or "quadratic"
+    multiplier = usual.multiplier if own is None or own.multiplier is None else own.multiplier
+    return int(TAKER_RATE * (multiplier or 0)), int(MAKER_RATES.get(fee_type, 0) * (multiplier or 0))

@@ -14,6 +14,7 @@ import orjson
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import rfc3339
+from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
 from kalshi_pipelines.sandbox.markets.json_spans import members
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json, quote_members
@@ -193,7 +194,7 @@ def _best(value: dict[str, Any], price: str, size: str) -> Levels:
 class RecordedEvent(EventRow):
     """A recorded event without its nested markets."""
 
-    __slots__ = ("_fee_multiplier", "_fee_type", "_members")
+    __slots__ = ("_fees", "_members")
 
     def __init__(self, text: str, value: dict[str, Any], newest_market: MarketRow | None) -> None:
         parts = members(text)
@@ -202,8 +203,10 @@ class RecordedEvent(EventRow):
             for name, span in parts.items()
             if name != "markets"
         ).encode()
-        self._fee_type: str | None = value.get("fee_type_override")
-        self._fee_multiplier: float | None = value.get("fee_multiplier_override")
+        fee_type, multiplier = value.get("fee_type_override"), value.get("fee_multiplier_override")
+        self._fees: FeeChange | None = None
+        if fee_type is not None or multiplier is not None:
+            self._fees = FeeChange("", 0, fee_type, None if multiplier is None else Decimal(str(multiplier)))
         self.ticker = value["event_ticker"]
         self.series_ticker = value["series_ticker"]
         self.is_combo = self.ticker.startswith(_COMBO_PREFIX)
@@ -212,15 +215,9 @@ class RecordedEvent(EventRow):
         created = newest_market.created_us if newest_market is not None else self.updated_us
         self.sort_key = (-created, self.ticker)
 
-    @property
-    def fee_type_override(self) -> str | None:
-        """Recorded fee type of the event's markets if it differs from the fee type of the series, else None."""
-        return self._fee_type
-
-    @property
-    def fee_multiplier_override(self) -> Decimal | None:
-        """Recorded fee multiplier of the event's markets if it differs from the multiplier of the series, else None."""
-        return None if self._fee_multiplier is None else Decimal(str(self._fee_multiplier))
+    def fees_at(self, at_us: int) -> FeeChange | None:
+        """Return the recorded fees of the event, or None if it has none of its own."""
+        return self._fees
 
     def members(self, *, alone: bool) -> bytes:
         """Return the recorded event without its markets. Lists and reads of a single event get the same JSON."""
@@ -230,7 +227,7 @@ class RecordedEvent(EventRow):
 class RecordedSeries(SeriesRow):
     """A recorded series."""
 
-    __slots__ = ("_fee_multiplier", "_fee_type", "_text")
+    __slots__ = ("_fees", "_text")
 
     def __init__(self, text: str, value: dict[str, Any]) -> None:
         self._text = text.encode()
@@ -238,18 +235,12 @@ class RecordedSeries(SeriesRow):
         self.categories = tuple(value.get("categories") or [value.get("category", "")])
         self.tags = tuple(value.get("tags") or ())
         self.updated_us = instant_us(value.get("last_updated_ts"))
-        self._fee_type: str = value.get("fee_type") or "quadratic"
-        self._fee_multiplier = Decimal(str(value.get("fee_multiplier", 1)))
+        multiplier = Decimal(str(value.get("fee_multiplier", 1)))
+        self._fees = FeeChange("", 0, value.get("fee_type") or "quadratic", multiplier)
 
-    @property
-    def fee_type(self) -> str:
-        """Recorded fee type of the markets of the series."""
-        return self._fee_type
-
-    @property
-    def fee_multiplier(self) -> Decimal:
-        """Recorded fee multiplier of the markets of the series."""
-        return self._fee_multiplier
+    def fees_at(self, at_us: int) -> FeeChange:
+        """Return the recorded fees of the series."""
+        return self._fees
 
     def json(self, *, volume: bool, metadata: bool) -> bytes:
         """Return the recorded series. The request's options for volume and metadata have no effect."""

@@ -5,10 +5,10 @@ rows (generated or recorded), and the lists they belong to (``listing``).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
+from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket
 from kalshi_pipelines.sandbox.markets.quotes import Level
 from kalshi_pipelines.sandbox.pagination import SortKey
@@ -160,13 +160,12 @@ class EventRow(ABC):
     sort_key: SortKey
 
     @property
-    def fee_type_override(self) -> str | None:
-        """Fee type of the event's markets if it differs from the fee type of the series, else None."""
-        return None
+    def fee_changes(self) -> Sequence[FeeChange]:
+        """Past and scheduled changes of the event's own fees, in the order of time."""
+        return ()
 
-    @property
-    def fee_multiplier_override(self) -> Decimal | None:
-        """Fee multiplier of the event's markets if it differs from the multiplier of the series, else None."""
+    def fees_at(self, at_us: int) -> FeeChange | None:
+        """Return the event's own fees at an instant, or None if the fees of its series apply."""
         return None
 
     @abstractmethod
@@ -188,14 +187,13 @@ class SeriesRow(ABC):
     updated_us: int
 
     @property
-    @abstractmethod
-    def fee_type(self) -> str:
-        """Fee type of the markets of the series."""
+    def fee_changes(self) -> Sequence[FeeChange]:
+        """Past and scheduled changes of the fees of the series, in the order of time."""
+        return ()
 
-    @property
     @abstractmethod
-    def fee_multiplier(self) -> Decimal:
-        """Fee multiplier of the markets of the series."""
+    def fees_at(self, at_us: int) -> FeeChange:
+        """Return the fees of the series at an instant."""
 
     @abstractmethod
     def json(self, *, volume: bool, metadata: bool) -> bytes:

@@ -89,7 +89,8 @@ class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
 
     ``price_ranges`` holds (start, end, step) in centi-cents. ``maker_rate`` and ``taker_rate`` are the rates in the fee
     formula rate x contracts x P x (1 - P), in units of 1e-8. The series' multiplier is included: a rate of 0.07 at
-    multiplier 1 is 7_000_000.
+    multiplier 1 is 7_000_000. ``fee_steps`` holds later changes of the fees, in the order of time: the instant in
+    microseconds since 1970, the new taker's rate and the new maker's rate.
     """
 
     ticker: str
@@ -103,6 +104,7 @@ class MarketOpened(TradingEvent, frozen=True, kw_only=True, tag=True):
     close_us: int
     is_combo: bool = False
     fee_waived_until_us: int = 0
+    fee_steps: tuple[tuple[int, int, int], ...] = ()
 
 
 class MarketChanged(TradingEvent, frozen=True, kw_only=True, tag=True):

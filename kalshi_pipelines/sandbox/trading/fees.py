@@ -39,9 +39,13 @@ def rates_of(market: MarketOpened, at_us: int, maker_since_us: int) -> FeeRates:
     """
     if at_us < market.fee_waived_until_us:
         return NO_FEES
+    taker, maker = market.taker_rate, market.maker_rate
+    for since_us, taker_rate, maker_rate in market.fee_steps:
+        if since_us <= at_us:
+            taker, maker = taker_rate, maker_rate
     if market.is_combo and at_us - maker_since_us < YOUNG_COMBO_ORDER_US:
-        return FeeRates(maker=market.taker_rate, taker=market.maker_rate)
-    return FeeRates(maker=market.maker_rate, taker=market.taker_rate)
+        return FeeRates(maker=taker, taker=maker)
+    return FeeRates(maker=maker, taker=taker)
 
 
 def trade_fee(rate: int, price: int, count: int) -> int:
@@ -74,8 +78,12 @@ def fill_fee(fee: int, change: int, step: int, overpaid: int, affordable: int | 
 
 
 def resting_allowance(market: MarketOpened, price: int, count: int, step: int) -> int:
-    """Return the micro-dollars that a resting order reserves for maker fees, in addition to its price."""
-    rate = max(market.maker_rate, market.taker_rate) if market.is_combo else market.maker_rate
+    """Return the micro-dollars that a resting order reserves for maker fees, in addition to its price.
+
+    Scheduled changes of the fees count, because the order may rest until then.
+    """
+    rates = [(market.taker_rate, market.maker_rate), *((taker, maker) for _, taker, maker in market.fee_steps)]
+    rate = max(max(pair) if market.is_combo else pair[1] for pair in rates)
     if rate == 0 and price % step == 0:
         return 0
     most = trade_fee(rate, price, count) + count if rate else 0

@@ -78,7 +78,8 @@ class TruthReader:
     def _take(self, event: Row) -> None:
         match event["event"]:
             case "MarketOpened":
-                self.rates[event["ticker"]] = event["taker_rate"]
+                later = [rate for _, rate, _ in event["fee_steps"]]
+                self.rates[event["ticker"]] = max([event["taker_rate"], *later])
                 self.events_of[event["ticker"]] = event["event_ticker"]
             case "OrderAccepted":
                 self._member_of[event["order_id"]] = event["member"]
