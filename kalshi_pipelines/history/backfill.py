@@ -20,7 +20,7 @@ from kalshi_pipelines.history.kinds import FIRST_DAY, HistoryKind
 from kalshi_pipelines.history.partitions import partitions_of
 from kalshi_pipelines.history.trade_estimates import DayEstimate
 
-#: If so many days in a row cannot be read, the other days are not tried.
+#: After this number of failed days in a row, the other days are not tried.
 _MOST_FAILURES_IN_A_ROW: Final = 3
 _SECONDS_BETWEEN_LINES: Final = 10.0
 _MOST_NAMED: Final = 10

@@ -1,4 +1,4 @@
-"""Which time of a day is read for good, given the parts and windows that were read. Nothing here reads or writes files.
+"""The time of a day that need not be read again, given the parts and windows that were read. Nothing here writes files.
 
 A window counts if it was read after its end, long enough for late trades, and if the historical cutoff did not move
 past it meanwhile.

@@ -10,7 +10,7 @@ class HistoryInterrupted(ExpectedError):
 
 
 class HistoryRefused(ExpectedError):
-    """The exchange sent so many records that cannot be stored, or that changed, that the day was not stored."""
+    """A day was not stored, because too many of its records cannot be stored, or because records changed meanwhile."""
 
 
 class InvalidRange(ExpectedError, ValueError):

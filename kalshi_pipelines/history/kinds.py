@@ -61,7 +61,7 @@ class HistoryKind:
         return self.datasets[0].zone
 
     def today(self, now_us: int) -> dt.date:
-        """Return the present day, of which at least one second is over."""
+        """Return the present day. It has begun at least one second ago."""
         return instant(now_us - SECOND_US).astimezone(self.zone).date()
 
 

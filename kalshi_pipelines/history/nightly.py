@@ -1,6 +1,6 @@
 """The upkeep of history: take what is new, read the newest time again, and close the days that are complete.
 
-Only kinds of which some day was read are kept up. A backfill is the decision to have a kind of history.
+A kind of history is kept up once a day of it was read. A backfill is the decision to have a kind of history.
 """
 
 import datetime as dt

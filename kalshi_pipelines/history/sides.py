@@ -1,4 +1,4 @@
-"""Which side of the exchange serves a window of time: the live side, the historical side, or both.
+"""The sides of the exchange that serve a window of time: the live side, the historical side, or both.
 
 The exchange moves trades to the historical side about 60 days after they happened. Around the cutoff both sides are
 asked, because a record may be on either side there, and because the cutoff moves while a day is read. Nothing here

@@ -66,6 +66,8 @@ class TradeReader:
         self._checks = checks
         self._holes_in_a_row = 0
         self._refused = 0
+        self._serves_last_second: set[Side] = set()
+        self._known_trades: dict[Side, int] = {}
         self.pages = 0
         """Number of pages read so far."""
 
@@ -120,19 +122,20 @@ class TradeReader:
     def _try_narrowly(self, window: TimeWindow, side: Side, result: WindowRead) -> bool:
         """Read one second without the seconds beside it, because one of these may be the second that fails.
 
-        The answer counts only if it has a trade inside of the second. It then shows that the exchange serves the whole
-        second that is asked for.
+        The answer counts only if the side has shown trades inside of the last second of a request. Otherwise the
+        exchange may serve no more than the first instant of that second.
         """
         second = window.start_us // SECOND_US
         try:
             read = self._rows(window, side, second, second)
+            if side not in self._serves_last_second and side in self._known_trades:
+                known = self._known_trades[side] // SECOND_US
+                self._rows(TimeWindow(known * SECOND_US, (known + 1) * SECOND_US), side, known, known)
         except _OF_ONE_WINDOW:
             return False
-        first = pa.scalar(window.start_us, PUBLIC_TRADES.schema.field(PUBLIC_TRADES.time).type)
-        is_whole = any(pc.any(pc.greater(batch.column(PUBLIC_TRADES.time), first)).as_py() for batch in read.batches)
-        if is_whole:
+        if side in self._serves_last_second:
             self._keep(read, result)
-        return is_whole
+        return side in self._serves_last_second
 
     def _keep(self, read: WindowRead, result: WindowRead) -> None:
         self._inputs.meter.count(read.rows, requests=0)
@@ -155,6 +158,7 @@ class TradeReader:
             self._inputs.check_stopping()
             rows = trade_rows(page.raw_records)
             self._check(page, rows)
+            self._watch_last_second(side, rows.batch, max_ts)
             inside = rows_within(rows.batch, window, PUBLIC_TRADES.time)
             self._inputs.meter.count(rows=0)
             self.pages += 1
@@ -164,6 +168,14 @@ class TradeReader:
             if len(read.refused) > MOST_REFUSED:
                 return read
         return read
+
+    def _watch_last_second(self, side: Side, rows: pa.RecordBatch, max_ts: int) -> None:
+        if side not in self._serves_last_second and rows.num_rows:
+            newest = pc.max(rows.column(PUBLIC_TRADES.time).view(pa.int64())).as_py()
+            if newest > max_ts * SECOND_US:
+                self._serves_last_second.add(side)
+            if newest % SECOND_US:
+                self._known_trades[side] = newest
 
     def _check(self, page: Page, rows: TradeRows) -> None:
         """Compare a page with the contract: the first page of each window, and every page with something new.
