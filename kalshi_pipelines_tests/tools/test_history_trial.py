@@ -12,7 +12,14 @@ from kalshi_pipelines.lake.closing import verify_lake
 from kalshi_pipelines.lake.manifest import lake_hash
 from kalshi_pipelines_tests.tools.history_trial.__main__ import faults_of, run_all
 from kalshi_pipelines_tests.tools.history_trial.filled import fill_lake
-from kalshi_pipelines_tests.tools.history_trial.holes import PLANTS, complete_lake, planted_holes
+from kalshi_pipelines_tests.tools.history_trial.holes import (
+    PLANTS,
+    CompleteLake,
+    complete_lake,
+    false_holes,
+    missed_holes,
+    planted_holes,
+)
 from kalshi_pipelines_tests.tools.history_trial.judge import judge
 from kalshi_pipelines_tests.tools.history_trial.tape import Tape, TapeOptions, count_text, price_text, time_text
 from kalshi_pipelines_tests.tools.history_trial.trial import Workers
@@ -72,6 +79,18 @@ def test_each_planted_hole_is_a_hole_and_is_put_back(tmp_path: Path) -> None:
     assert found == [(kind, int(" file" in kind or "price" in kind)) for kind in PLANTS]
     assert judge(tmp_path / "lake", made.tape) == {}
     assert verify_lake(made.lake, made.engine).problems == ()
+    # A check of the manifest alone is no proof of completeness, and must not pass as one.
+    assert false_holes(made, differs_from_the_manifest) == []
+    missed = missed_holes(made, differs_from_the_manifest, len(PLANTS), seed=1)
+    assert [line.split(": ")[1].split(" on ")[0] for line in missed] == [
+        "a dropped page",
+        "a dropped minute",
+        "a day not served",
+    ]
+
+
+def differs_from_the_manifest(made: CompleteLake, day: dt.date) -> bool:
+    return any(f"date={day}" in problem for problem in verify_lake(made.lake, made.engine).problems)
 
 
 def test_tape_is_always_the_same_and_has_the_difficult_cases() -> None:

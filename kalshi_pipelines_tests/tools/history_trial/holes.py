@@ -182,3 +182,22 @@ def planted_holes(made: CompleteLake, number: int, seed: int) -> Iterator[tuple[
         PLANTS[kind](made, day, chance)
         yield kind, day
         made.put_back(day)
+
+
+#: Returns whether a check of completeness finds a hole in a day.
+Check = Callable[[CompleteLake, dt.date], bool]
+
+
+def missed_holes(made: CompleteLake, check: Check, number: int, seed: int) -> list[str]:
+    """Plant holes one after another, and return a line for each that the check does not find."""
+    return [
+        f"hole {each}: {kind} on {made.tape.date(day)}"
+        for each, (kind, day) in enumerate(planted_holes(made, number, seed))
+        if not check(made, made.tape.date(day))
+    ]
+
+
+def false_holes(made: CompleteLake, check: Check) -> list[dt.date]:
+    """Return the days in which the check finds a hole although every trade is there."""
+    days = [made.tape.date(number) for number in range(made.tape.options.days)]
+    return [day for day in days if check(made, day)]
