@@ -199,3 +199,27 @@ def test_a_client_order_id_is_good_for_one_order(exchange: ClientSession) -> Non
     with pytest.raises(vendor.exceptions.ApiException) as refused:
         exchange.create("bid", "0.0100", client_order_id=used)
     assert refused.value.status == 409
+
+
+def test_the_official_client_reads_history(exchange: ClientSession) -> None:
+    client = exchange.client
+    cutoff = client.get_historical_cutoff()
+    archived = [market for market in client.get_historical_markets(limit=100).markets if float(market.volume_fp)]
+    market = archived[0]
+    close_s = int(market.close_time.timestamp())
+    candles = client.get_market_candlesticks_historical(
+        market.ticker, start_ts=close_s - 86_400, end_ts=close_s + 3_600, period_interval=60
+    ).candlesticks
+    assert candles[-1].end_period_ts > close_s
+    assert any(candle.price.close is None for candle in candles)
+    trades = client.get_trades_historical(ticker=market.ticker, limit=1000).trades
+    assert trades
+    assert all(trade.created_time < cutoff.trades_created_ts for trade in trades)
+    assert not client.get_trades(ticker=market.ticker).trades
+
+
+def test_the_official_client_reads_fee_changes(exchange: ClientSession) -> None:
+    client = exchange.client
+    assert client.get_series_fee_changes(show_historical=True).series_fee_change_arr
+    changes = client.get_event_fee_changes(limit=1000).event_fee_changes
+    assert any(change.fee_multiplier_override for change in changes)

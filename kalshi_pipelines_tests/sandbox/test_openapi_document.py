@@ -4,6 +4,7 @@ The document is not part of the project. If it is missing, the tests are skipped
 """
 
 import base64
+import datetime as dt
 import itertools
 import time
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,7 @@ NOT_IN_THE_DOCUMENT = {
     "DELETE /portfolio/orders/batched", "POST /portfolio/orders/{order_id}/amend",
     "POST /portfolio/orders/{order_id}/decrease",
 }  # fmt: skip
+SIDES = {"live": "/markets?status=open&mve_filter=exclude&limit=8", "archived": "/historical/markets?limit=8"}
 SERVED = sorted({endpoint.name for endpoint in ENDPOINTS} - NOT_IN_THE_DOCUMENT)
 
 
@@ -174,3 +176,43 @@ def _fill_in(exchange: DrivenSandbox, case: Any) -> None:
             part[name] = exchange.known(name) or part[name]
         if {"time_in_force", "price"} <= set(part):
             part.update(exchange.order() if next(exchange.numbers) % 2 else {"ticker": exchange.names["ticker"][0]})
+
+
+HISTORY = [
+    ("/historical/markets/{ticker}/candlesticks", "archived"),
+    ("/series/{series_ticker}/markets/{ticker}/candlesticks", "live"),
+    ("/markets/candlesticks", "live"),
+    ("/historical/trades", "archived"),
+    ("/historical/markets", "archived"),
+    ("/series/fee_changes", "live"),
+    ("/events/fee_changes", "live"),
+]
+
+
+@pytest.mark.parametrize(("path", "side"), HISTORY)
+@pytest.mark.parametrize("minutes", [1, 60, 1_440])
+def test_history_of_real_markets_keeps_to_the_document(
+    exchange: DrivenSandbox, path: str, side: str, minutes: int
+) -> None:
+    operation = exchange.document[path]["GET"]
+    for row in exchange.send("GET", SIDES[side])["markets"][:8]:
+        begin_s = int(dt.datetime.fromisoformat(row["close_time"]).timestamp()) - 5 * 86_400
+        known = {
+            "ticker": row["ticker"],
+            "market_tickers": row["ticker"],
+            "series_ticker": row["event_ticker"].partition("-")[0],
+            "start_ts": begin_s,
+            "end_ts": begin_s + min(5_000 * minutes * 60, 6 * 86_400),
+            "period_interval": minutes,
+            "show_historical": "true",
+            "limit": 50,
+        }
+        if path == "/historical/markets":
+            del known["ticker"]
+        case = operation.Case(
+            path_parameters={parameter.name: known[parameter.name] for parameter in operation.path_parameters},
+            query={p.name: known[p.name] for p in operation.query if p.name in known and p.name != "tickers"},
+        )
+        response = case.call(session=exchange.session)
+        case.validate_response(response, checks=[*SHAPE_CHECKS, status_code_conformance])
+        assert response.status_code == 200
