@@ -31,6 +31,7 @@ from kalshi_pipelines.sandbox.exchange import Exchange
 from kalshi_pipelines.sandbox.markets.recordings import API_ROOT
 from kalshi_pipelines.sandbox.serving import Service, dated
 from kalshi_pipelines.sandbox.serving_news import NEWS_ENDPOINTS, news_routes
+from kalshi_pipelines.sandbox.serving_reports import REPORTS_ENDPOINT, report_routes
 
 _LOG: Final = logging.getLogger(__name__)
 _TICK_SECONDS: Final = 0.05
@@ -49,7 +50,11 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
     """Return the ASGI application of an exchange, with its API endpoints and its admin routes."""
     # Match paths without parameters first. Otherwise /markets/orderbooks would match the path of a single market.
     ordered = sorted(endpoints, key=lambda endpoint: (endpoint.template.count("{"), -len(endpoint.template)))
-    names = [*(endpoint.name for endpoint in ordered), *(endpoint.name for endpoint in NEWS_ENDPOINTS)]
+    names = [
+        *(endpoint.name for endpoint in ordered),
+        *(endpoint.name for endpoint in NEWS_ENDPOINTS),
+        REPORTS_ENDPOINT,
+    ]
     exchange.faults.endpoints = exchange.drift.endpoints = names
     routes = [
         Route(API_ROOT + endpoint.template, Service(exchange, endpoint).serve, methods=[endpoint.method])
@@ -69,7 +74,7 @@ def sandbox_app(exchange: Exchange, endpoints: Sequence[Endpoint] = ENDPOINTS) -
             ticking.cancel()
 
     app = Starlette(
-        routes=[*routes, *news_routes(exchange), *routes_of(exchange, ADMIN_ROUTES)],
+        routes=[*routes, *news_routes(exchange), *report_routes(exchange), *routes_of(exchange, ADMIN_ROUTES)],
         exception_handlers={HTTPException: unknown},
         lifespan=while_serving,
     )
