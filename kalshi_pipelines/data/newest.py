@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.lake.buffers import HistoryBuffer, days_of
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.manifest import lake_files_of
+from kalshi_pipelines.lake.manifest import lake_days_of
 from kalshi_pipelines.lake.spanning import read_history, unpublished_runs
 
 _KEY = ("ticker", "observed_time")
@@ -54,7 +54,7 @@ def newest_rows(
 def _days_backwards(
     engine: sa.Engine, buffer: HistoryBuffer, end_us: int, first_us: int | None
 ) -> Iterator[tuple[int, int]]:
-    days: set[dt.date] = {file.slot.day for file in lake_files_of(engine, buffer.dataset.name)}
+    days: set[dt.date] = set(lake_days_of(engine, buffer.dataset.name))
     for run in unpublished_runs(engine, buffer.table):
         days |= days_of(engine, buffer, run)
     for day in sorted(days, reverse=True):

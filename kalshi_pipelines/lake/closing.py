@@ -9,7 +9,15 @@ import sqlalchemy as sa
 from kalshi_pipelines.lake.datasets import DATASETS, Dataset
 from kalshi_pipelines.lake.errors import LakeFileChanged, explain_file_errors
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.manifest import LakeFile, Slot, find_lake_file, lake_files_of, record_verified
+from kalshi_pipelines.lake.manifest import (
+    LakeFile,
+    Slot,
+    find_lake_file,
+    lake_files_of,
+    lake_files_verified_before,
+    open_lake_files,
+    record_verified,
+)
 from kalshi_pipelines.lake.parquet import Contents, check_file
 from kalshi_pipelines.lake.publishing import hold_lake, require_file_of_manifest
 from kalshi_pipelines.lake.store import Store
@@ -51,8 +59,8 @@ def files_to_close(engine: sa.Engine, before: dt.date) -> list[LakeFile]:
     """Return the files that :func:`close_days` compares and closes."""
     return [
         file
-        for file in lake_files_of(engine)
-        if file.status != "closed" and file.slot.day < before and not DATASETS[file.slot.dataset].is_backfilled
+        for file in open_lake_files(engine)
+        if file.slot.day < before and not DATASETS[file.slot.dataset].is_backfilled
     ]
 
 
@@ -74,7 +82,7 @@ def verify_lake(lake: Lake, engine: sa.Engine, verified_before_us: int | None = 
         LakeUnavailable: The lake cannot be read.
     """
     before = now_us() + 1 if verified_before_us is None else verified_before_us
-    files = [file for file in lake_files_of(engine) if (file.verified_us or 0) < before]
+    files = lake_files_verified_before(engine, before)
     return _verify(lake, engine, [file.slot for file in files], closes=False)
 
 

@@ -11,7 +11,7 @@ from kalshi_pipelines.lake.content_hash import hash_of_contents
 from kalshi_pipelines.lake.parquet import Contents
 from kalshi_pipelines.units import now_us
 from kalshi_pipelines.warehouse.engine import writing
-from kalshi_pipelines.warehouse.tables import DAY_SLOT, lake_files
+from kalshi_pipelines.warehouse.tables import DAY_SLOT, OPEN_LAKE_FILES, lake_files
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,52 @@ def lake_files_of(
     engine: sa.Engine, dataset: str | None = None, days: Iterable[dt.date] | None = None
 ) -> list[LakeFile]:
     """Return the manifest, sorted by dataset, day and slot; only of one dataset or of some days if they are given."""
-    query = sa.select(lake_files).order_by(lake_files.c.dataset, lake_files.c.partition_date, lake_files.c.slot)
+    conditions: list[sa.ColumnElement[bool]] = []
     if dataset is not None:
-        query = query.where(lake_files.c.dataset == dataset)
+        conditions.append(lake_files.c.dataset == dataset)
     if days is not None:
-        query = query.where(lake_files.c.partition_date.in_([day.isoformat() for day in days]))
+        conditions.append(lake_files.c.partition_date.in_([day.isoformat() for day in days]))
+    return _files_where(engine, *conditions)
+
+
+def unfinished_lake_files(engine: sa.Engine) -> list[LakeFile]:
+    """Return the files whose replacement is not finished. The time this takes does not grow with the lake."""
+    return _files_where(engine, OPEN_LAKE_FILES, lake_files.c.status == "publishing")
+
+
+def open_lake_files(engine: sa.Engine) -> list[LakeFile]:
+    """Return the files that are not closed. The time this takes does not grow with the lake."""
+    return _files_where(engine, OPEN_LAKE_FILES)
+
+
+def lake_files_verified_before(engine: sa.Engine, before_us: int) -> list[LakeFile]:
+    """Return the files that were last verified before a time, or never."""
+    return _files_where(engine, sa.func.coalesce(lake_files.c.verified_us, 0) < before_us)
+
+
+def lake_days_of(engine: sa.Engine, dataset: str) -> list[dt.date]:
+    """Return the days of which the lake has files of a dataset."""
+    query = sa.select(lake_files.c.partition_date).where(lake_files.c.dataset == dataset).distinct()
+    with engine.connect() as connection:
+        return sorted(map(dt.date.fromisoformat, connection.scalars(query)))
+
+
+def lake_paths_of(engine: sa.Engine, dataset: str) -> tuple[str, ...]:
+    """Return the paths of the files that the lake must have of a dataset, sorted by day and slot."""
+    query = sa.select(lake_files.c.path).where(lake_files.c.dataset == dataset, lake_files.c.sha256.is_not(None))
+    with engine.connect() as connection:
+        return tuple(connection.scalars(query.order_by(lake_files.c.partition_date, lake_files.c.slot)))
+
+
+def count_lake_files(engine: sa.Engine) -> int:
+    """Return the number of rows of the manifest."""
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(lake_files)) or 0
+
+
+def _files_where(engine: sa.Engine, *conditions: sa.ColumnElement[bool]) -> list[LakeFile]:
+    query = sa.select(lake_files).where(*conditions)
+    query = query.order_by(lake_files.c.dataset, lake_files.c.partition_date, lake_files.c.slot)
     with engine.connect() as connection:
         return [_lake_file(row) for row in connection.execute(query)]
 

@@ -33,6 +33,7 @@ from kalshi_pipelines.lake.manifest import (
     lake_files_of,
     record_intent,
     record_published,
+    unfinished_lake_files,
 )
 from kalshi_pipelines.lake.merging import MergeCounts, merge
 from kalshi_pipelines.lake.owner import claim, identify_warehouse
@@ -192,9 +193,8 @@ class LakeWriter:
         Raises:
             LakeFileChanged: A slot has a file that is neither the old one nor the new one.
         """
-        for file in lake_files_of(self.engine):
-            if file.status == "publishing":
-                self._recover(file)
+        for file in unfinished_lake_files(self.engine):
+            self._recover(file)
 
     def _recover(self, file: LakeFile) -> None:
         with self.store.fetch(file.path) as found:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.lake.buffers import BufferedRows, HistoryBuffer, days_of
 from kalshi_pipelines.lake.duckdb_views import DATE, SpanningView, with_date
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.manifest import Slot, lake_files_of
+from kalshi_pipelines.lake.manifest import Slot, lake_days_of, lake_files_of, lake_paths_of
 from kalshi_pipelines.lake.merging import MergeCounts, merge
 from kalshi_pipelines.lake.reading import RowSelection, read_file
 from kalshi_pipelines.lake.slots import divide
@@ -67,7 +67,7 @@ def history_view(engine: sa.Engine, buffer: HistoryBuffer) -> SpanningView:
         parts.append(with_date(table, day))
     waiting = pa.concat_tables([dataset.schema.append(DATE).empty_table(), *parts])
     # The manifest must be read after the rows of the warehouse. The docstring of the module says why.
-    paths = tuple(file.path for file in lake_files_of(engine, dataset.name) if file.sha256 is not None)
+    paths = lake_paths_of(engine, dataset.name)
     return SpanningView(dataset, paths, waiting, ("ticker", "observed_time"))
 
 
@@ -102,7 +102,7 @@ def _batches(
     lake: Lake, engine: sa.Engine, selection: RowSelection, days: set[dt.date], waiting: RowsOfDay
 ) -> Iterator[pa.RecordBatch]:
     dataset = selection.dataset
-    for day in sorted(days | {file.slot.day for file in lake_files_of(engine, dataset.name)}):
+    for day in sorted(days.union(lake_days_of(engine, dataset.name))):
         if not selection.may_have_rows_of(day):
             continue
         rows = [found for batch in waiting(day) if (found := selection.of_tickers(batch)).num_rows]

@@ -8,7 +8,7 @@ from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.lake.buffers import ORDERBOOKS, PRICES, HistoryBuffer
 from kalshi_pipelines.lake.closing import close_days, files_to_close
 from kalshi_pipelines.lake.history import publish_history
-from kalshi_pipelines.lake.manifest import lake_files_of
+from kalshi_pipelines.lake.manifest import count_lake_files
 from kalshi_pipelines.lake.removal import is_moving, remove_published
 from kalshi_pipelines.units import trading_day
 from kalshi_pipelines.upkeep.inputs import UpkeepInputs
@@ -68,7 +68,7 @@ def close_past_days(inputs: UpkeepInputs) -> list[Removal]:
     """
     today = trading_day(inputs.now_us)
     waiting = files_to_close(inputs.engine, today)
-    total = len(lake_files_of(inputs.engine))
+    total = count_lake_files(inputs.engine)
     note = f"{len(waiting):,} would be compared with the manifest and closed" if inputs.is_dry_run and waiting else ""
     if not inputs.is_dry_run:
         verified = close_days(inputs.lake, inputs.engine, today)

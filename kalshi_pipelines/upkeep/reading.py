@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.duckdb_views import SpanningView, with_date
 from kalshi_pipelines.lake.lake import Lake
-from kalshi_pipelines.lake.manifest import lake_files_of
+from kalshi_pipelines.lake.manifest import lake_paths_of
 from kalshi_pipelines.lake.reading import RowSelection
 from kalshi_pipelines.lake.spanning import read_spanning
 from kalshi_pipelines.units import trading_day
@@ -62,7 +62,7 @@ def settled_view(lake: Lake, engine: sa.Engine) -> SpanningView:
     ]
     waiting = pa.concat_tables([with_date(SETTLED_MARKETS.schema.empty_table(), dt.date.min), *parts])
     # The manifest must be read after the rows of the warehouse, as ``lake.spanning`` explains.
-    paths = tuple(file.path for file in lake_files_of(engine, SETTLED_MARKETS.name) if file.sha256 is not None)
+    paths = lake_paths_of(engine, SETTLED_MARKETS.name)
     return SpanningView(SETTLED_MARKETS, paths, waiting, SETTLED_MARKETS.key, _HAS_OUTCOME)
 
 

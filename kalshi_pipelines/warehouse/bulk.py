@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, Literal
 
@@ -36,6 +37,9 @@ _REFUSALS: Final = (
 #: From this number of rows on, COPY is quicker than INSERT. When a write of fewer rows fails, the rows are tried one by
 #: one.
 _MANY: Final = 100
+#: Rows of one INSERT on SQLite. Because of the foreign keys and the write guards, SQLite opens a journal for each
+#: INSERT, so INSERTs of many rows take less time.
+_ROWS_OF_A_STATEMENT: Final = 50
 _INCOMING: Final = "kalshi_incoming_rows"
 _FITTING: Final[dict[type, tuple[type, ...]]] = {float: (float, int)}
 
@@ -101,26 +105,57 @@ def write_rows(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row])
 def _append_to_sqlite(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> list[RefusedRow]:
     """Insert rows in order, and continue after each row that SQLite refuses.
 
-    SQLite undoes only the refused row, so no savepoint is needed. A savepoint for each row would copy every changed
-    page.
+    SQLite undoes only the refused statement, so no savepoint is needed. A savepoint for each row would copy every
+    changed page. If SQLite refuses a statement of many rows, its rows are inserted one by one.
     """
-    statement = _sqlite_text(write)
     refused: list[RefusedRow] = []
+    done = 0
+    while done < len(rows):
+        whole = (len(rows) - done) // _ROWS_OF_A_STATEMENT * _ROWS_OF_A_STATEMENT
+        inserted, _ = _insert_until_refused(connection, write, rows[done : done + whole], _ROWS_OF_A_STATEMENT)
+        done += inserted
+        end = len(rows) if inserted == whole else done + _ROWS_OF_A_STATEMENT
+        while done < end:
+            inserted, error = _insert_until_refused(connection, write, rows[done:end], 1)
+            done += inserted
+            if error is not None:
+                refused.append(RefusedRow(done, _reason(error)))
+                done += 1
+    return refused
+
+
+def _insert_until_refused(
+    connection: sa.Connection, write: BulkWrite, rows: Sequence[Row], at_once: int
+) -> tuple[int, Exception | None]:
+    """Insert rows with statements of some rows each, up to the first refused statement.
+
+    Returns:
+        The number of rows of the accepted statements, and the refusal; None if SQLite refused nothing.
+    """
     passed_on = 0
 
-    def rest() -> Iterator[Row]:
+    def given() -> Iterator[Row]:
         nonlocal passed_on
-        for row in rows[passed_on:]:
-            passed_on += 1
-            yield row
+        for values in _joined(rows, at_once):
+            passed_on += at_once
+            yield values
 
-    while passed_on < len(rows):
-        try:
-            with _raise_sqlalchemy_errors(connection, statement):
-                sqlite_driver(connection).executemany(statement, rest())
-        except _REFUSALS as error:
-            refused.append(RefusedRow(passed_on - 1, _reason(error)))
-    return refused
+    statement = _sqlite_text(write, at_once)
+    try:
+        with _raise_sqlalchemy_errors(connection, statement):
+            sqlite_driver(connection).executemany(statement, given())
+    except _REFUSALS as error:
+        return passed_on - at_once, error
+    return passed_on, None
+
+
+def _joined(rows: Sequence[Row], at_once: int) -> Iterator[Row]:
+    """Yield the values of some rows after each other, for a statement of so many rows. The last rows may be left."""
+    if at_once == 1:
+        yield from rows
+        return
+    for first in range(0, len(rows) - at_once + 1, at_once):
+        yield tuple(chain.from_iterable(rows[first : first + at_once]))
 
 
 def _reason(error: Exception) -> str:
@@ -206,12 +241,21 @@ def _execute(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -
         # Positional parameters go straight to the driver. This takes half the time of building a dict for each row.
         given = list(rows)
         if not write.are_known or connection.exec_driver_sql(_sqlite_update(write), given).rowcount < len(given):
-            connection.exec_driver_sql(_sqlite_text(write), given)
+            _insert_into_sqlite(connection, write, given)
     elif len(rows) >= _MANY and _keys_differ(write, rows):
         _copy(connection, write, rows)
     else:
         statement = _statement(write, "postgresql")
         connection.execute(statement, [dict(zip(write.columns, row, strict=True)) for row in rows])
+
+
+def _insert_into_sqlite(connection: sa.Connection, write: BulkWrite, rows: Sequence[Row]) -> None:
+    whole = len(rows) // _ROWS_OF_A_STATEMENT * _ROWS_OF_A_STATEMENT
+    if whole:
+        many = list(_joined(rows[:whole], _ROWS_OF_A_STATEMENT))
+        connection.exec_driver_sql(_sqlite_text(write, _ROWS_OF_A_STATEMENT), many)
+    if len(rows) > whole:
+        connection.exec_driver_sql(_sqlite_text(write), list(rows[whole:]))
 
 
 def _keys_differ(write: BulkWrite, rows: Sequence[Row]) -> bool:
@@ -261,9 +305,15 @@ def _copy_statements(write: BulkWrite) -> tuple[str, str, list[str], str]:
     )
 
 
-@lru_cache(maxsize=64)
-def _sqlite_text(write: BulkWrite) -> str:
-    return str(_statement(write, "sqlite").compile(dialect=sqlite.dialect(), column_keys=list(write.columns)))
+@lru_cache(maxsize=128)
+def _sqlite_text(write: BulkWrite, rows: int = 1) -> str:
+    """Return an INSERT of one row or of many."""
+    # An INSERT has its values before its conflict clause, and the conflict clause has no parameters.
+    text = str(_statement(write, "sqlite").compile(dialect=sqlite.dialect(), column_keys=list(write.columns)))
+    one = f"({', '.join('?' * len(write.columns))})"
+    if text.count("?") != len(write.columns) or text.count(one) != 1:
+        raise ValueError(f"the INSERT for {write.table.name} is not of the expected form: {text}")
+    return text.replace(one, ", ".join([one] * rows))
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from kalshi_pipelines.warehouse.bulk import BulkWrite, RefusedRow, Row, wanted_keys, write_rows
-from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.engine import sqlite_driver, writing
 from kalshi_pipelines.warehouse.tables import price_snapshots, series
 from kalshi_pipelines_tests.support.warehouse.rows import LEGAL, fill
 
@@ -212,3 +212,17 @@ def test_refused_row_is_found_although_triggers_write(sqlite_engine: sa.Engine) 
         (refused,) = write_rows(connection, write, rows)
         stored = connection.scalar(sa.select(sa.func.count()).where(price_snapshots.c.observed_us >= 100))
     assert (refused.position, stored) == (6, 9)
+
+
+@pytest.mark.parametrize("on_conflict", ["overwrite", "keep", "refuse"])
+def test_sqlite_gets_many_rows_in_few_statements(sqlite_engine: sa.Engine, on_conflict: Any) -> None:
+    fill(sqlite_engine, before=series)
+    statements: list[str] = []
+    with writing(sqlite_engine) as connection:
+        sqlite_driver(connection).set_trace_callback(statements.append)
+        write_rows(connection, replace(PLACEHOLDERS, on_conflict=on_conflict), legal(MANY + 1))
+        sqlite_driver(connection).set_trace_callback(None)
+        stored_rows = connection.scalar(sa.select(sa.func.count()).select_from(series))
+    assert stored_rows == MANY + 1
+    inserts = [statement for statement in statements if statement.startswith("INSERT")]
+    assert len(set(inserts)) == MANY // 50 + 1

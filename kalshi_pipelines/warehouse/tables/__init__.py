@@ -72,6 +72,7 @@ from kalshi_pipelines.warehouse.tables.lake import (
     LAKE_DATASETS,
     LAKE_SLOTS,
     LAKE_STATUSES,
+    OPEN_LAKE_FILES,
     lake_files,
     warehouse_identity,
 )
@@ -171,6 +172,7 @@ __all__ = [
     "MOST_ALERT_TITLE",
     "MOST_FINDING_TEXT",
     "NEWS_SUBJECTS",
+    "OPEN_LAKE_FILES",
     "OUTCOME_SIDES",
     "PARTITION_STATUSES",
     "PREVIOUS_DAY_PRICES",

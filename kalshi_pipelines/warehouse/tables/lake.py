@@ -68,6 +68,12 @@ lake_files = sa.Table(
     # A hash of the rows alone. NULL for files that an older version published and that were not verified since.
     sa.Column("content_sha256", Text),
     sa.UniqueConstraint("path"),
+    sa.Index(
+        "ix_lake_files_not_closed",
+        "status",
+        sqlite_where=sa.text("status <> 'closed'"),
+        postgresql_where=sa.text("status <> 'closed'"),
+    ),
     one_of("dataset", LAKE_DATASETS),
     sa.CheckConstraint("length(partition_date) = 10", name="partition_date"),
     one_of("slot", LAKE_SLOTS),
@@ -84,3 +90,7 @@ lake_files = sa.Table(
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
+
+#: The condition of the index of statuses. A query for files that are not closed must contain it without a parameter, or
+#: SQLite does not know that the index has all rows the query wants.
+OPEN_LAKE_FILES: Final = lake_files.c.status != sa.literal_column("'closed'")
