@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from kalshi_pipelines.errors import ExpectedError
 
 LOCK_WAIT_SECONDS: Final = 60
-_CACHE_KIB: Final = 32_768
+_CACHE_KIB: Final = 8_192
 _CHECKPOINT_PAGES: Final = 8_000
 _WRITES: Final = "kalshi_writes"
 # A connection that only holds a lock is idle during a whole ingest.
@@ -201,8 +201,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:  # no
     connection.execute(f"PRAGMA busy_timeout = {LOCK_WAIT_SECONDS * 1000}")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
-    # A page of 1,000 markets is 3 MB. The cache must hold the lookups for such a page. The checkpoint limit must be so
-    # high that not every commit causes a checkpoint.
+    # A page of 1,000 markets is 3 MB. The cache must hold the lookups for such a page. A cache of 32 MB saves 3 % of
+    # the CPU time of a write, but lets the memory of a sweep grow with the number of stored markets. The checkpoint
+    # limit must be so high that not every commit causes a checkpoint.
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
     # Some builds of SQLite distrust schemas by default. Such builds would refuse the functions in our constraints and

@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from kalshi_pipelines_tests.tools.year.figures import broken_bars
+from kalshi_pipelines_tests.tools.year.figures import broken_bars, real_size
 from kalshi_pipelines_tests.tools.year.judge import judge
+from kalshi_pipelines_tests.tools.year.sizes import bytes_counted_once
 
 DAYS = 4
 
@@ -55,6 +56,20 @@ def test_bars_of_a_year_name_each_figure_beyond_them() -> None:
         "extrapolation": {"warehouse_gb": 3.1, "lake_gb_a_year": 61},
     }
     assert len(broken_bars(figures)) == 7
+
+
+def test_size_of_the_real_exchange_counts_tables_of_days_and_articles_once(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "warehouse.db") as warehouse:
+        for table in ("markets", "lake_files", "news_articles"):
+            warehouse.execute(f"CREATE TABLE {table} (name TEXT UNIQUE, text TEXT)")
+            warehouse.execute(f"INSERT INTO {table} VALUES ('one', zeroblob(100000))")
+        once = bytes_counted_once(warehouse)
+        (size,) = warehouse.execute("SELECT sum(pgsize) FROM dbstat").fetchone()
+        of = "SELECT sum(pgsize) FROM dbstat WHERE name IN ('markets', 'sqlite_autoindex_markets_1')"
+        (markets,) = warehouse.execute(of).fetchone()
+    warehouse.close()
+    assert once == size - markets > 200_000
+    assert real_size(size, once) == markets * 100 + once
 
 
 def test_interrupted_year_continues_where_it_ended(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ _CACHE_KIB: Final = 2_048
 def scanning(engine: sa.Engine) -> Iterator[sa.Connection]:
     """Yield a connection that fetches rows in parts and keeps few pages of the database in memory.
 
-    SQLite keeps pages that a connection has read, up to 32 MB. A scan reads each page once, so keeping them is of no
+    SQLite keeps pages that a connection has read, up to 8 MB. A scan reads each page once, so keeping them is of no
     use.
     """
     with engine.connect().execution_options(yield_per=ROWS_AT_ONCE) as connection:

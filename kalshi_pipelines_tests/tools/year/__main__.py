@@ -58,8 +58,9 @@ def run(asked: argparse.Namespace, folder: Path) -> int:
         )
     ).run()
     verdict = text_of(judge(folder))
-    figures = figures_of(folder, early, late, verdict)
-    figures["tables"] = sizes.measure(folder / "data" / "sandbox", tables=True)
+    tables = sizes.measure(folder / "data" / "sandbox", tables=True)
+    figures = figures_of(folder, early, late, verdict, tables["bytes_counted_once"])
+    figures["tables"] = tables
     figures["findings"] = sizes.findings(folder / "data" / "sandbox")
     figures["tool_seconds"] = round(time.monotonic() - began)
     figures["broken"] = broken_bars(figures)

@@ -45,7 +45,9 @@ def medians(days: Sequence[Mapping[str, Any]], wanted: range, kind: str = "night
     }
 
 
-def figures_of(folder: Path, early: range, late: range, verdict: Mapping[str, Any]) -> dict[str, Any]:
+def figures_of(
+    folder: Path, early: range, late: range, verdict: Mapping[str, Any], counted_once: int
+) -> dict[str, Any]:
     """Return all figures of a year: growth, times, files, bytes, extrapolation, and the judge's findings.
 
     Args:
@@ -53,6 +55,7 @@ def figures_of(folder: Path, early: range, late: range, verdict: Mapping[str, An
         early: Days around day 30.
         late: The last days. Their nightly runs are compared with those of the early days.
         verdict: The judge's findings, as JSON.
+        counted_once: Bytes of the warehouse that do not grow with the number of markets.
     """
     days = read_days(folder)
     last = days[-1]
@@ -80,7 +83,7 @@ def figures_of(folder: Path, early: range, late: range, verdict: Mapping[str, An
         "files_of": last["sizes"]["files_of"],
         "most_files_beyond_days": max(max(day["sizes"]["files_of"].values(), default=0) - day["day"] for day in days),
         "sizes": last["sizes"],
-        "extrapolation": _extrapolate(days),
+        "extrapolation": _extrapolate(days, counted_once),
         "verdict": verdict,
     }
 
@@ -104,7 +107,7 @@ def _failures(days: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return found
 
 
-def _extrapolate(days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _extrapolate(days: Sequence[Mapping[str, Any]], counted_once: int) -> dict[str, Any]:
     last = days[-1]["sizes"]
     number = len(days)
     lake_year = last["lake_bytes"] * 365 / number
@@ -115,8 +118,14 @@ def _extrapolate(days: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             name: round(size * SCALE * 365 / number / 1e9, 2) for name, size in last["lake_bytes_of"].items()
         },
         "lake_gb_a_year": round(lake_year * SCALE / 1e9, 2),
-        "warehouse_gb": round(warehouse * SCALE / 1e9, 3),
+        "warehouse_mb_counted_once": round(counted_once / 1e6, 2),
+        "warehouse_gb": round(real_size(warehouse, counted_once) / 1e9, 3),
     }
+
+
+def real_size(warehouse_bytes: int, counted_once: int) -> int:
+    """Return the bytes of a warehouse at the size of the real exchange. Some bytes do not grow with the exchange."""
+    return (warehouse_bytes - counted_once) * SCALE + counted_once
 
 
 def broken_bars(figures: Mapping[str, Any]) -> list[str]:

@@ -3,9 +3,29 @@
 import sqlite3
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow.parquet as pq
+
+#: How the names of tables begin whose rows do not grow with the number of markets: their rows are of runs, of days, of
+#: articles (whose number the news budget limits), or of the kinds of requests. All other tables are multiplied.
+COUNTED_ONCE: Final = (
+    "adoption_",
+    "alembic_version",
+    "alert",
+    "contract_",
+    "history_",
+    "ingest_runs",
+    "lake_files",
+    "list_reads",
+    "news_",
+    "rate_budgets",
+    "sqlite_",
+    "superseded_files",
+    "vendor_",
+    "warehouse_identity",
+    "watermarks",
+)
 
 
 def measure(folder: Path, *, tables: bool = False) -> dict[str, Any]:
@@ -41,6 +61,7 @@ def measure(folder: Path, *, tables: bool = False) -> dict[str, Any]:
         if tables:
             found["rows"] = _rows(connection)
             found["table_bytes"] = _bytes(connection)
+            found["bytes_counted_once"] = bytes_counted_once(connection)
             found["lake_rows"] = _lake_rows(folder / "lake")
     connection.close()
     return found
@@ -66,6 +87,21 @@ def _bytes(connection: sqlite3.Connection) -> dict[str, int]:
         return dict(connection.execute("SELECT name, sum(pgsize) FROM dbstat GROUP BY name ORDER BY 2 DESC LIMIT 40"))
     except sqlite3.OperationalError:
         return {}
+
+
+def bytes_counted_once(connection: sqlite3.Connection) -> int:
+    """Return the bytes of the tables, with their indexes, that do not grow with the number of markets.
+
+    The result is 0 if this SQLite cannot tell.
+    """
+    try:
+        rows = connection.execute(
+            "SELECT coalesce(owner.tbl_name, pages.name), sum(pages.pgsize) FROM dbstat AS pages"
+            " LEFT JOIN sqlite_schema AS owner ON owner.name = pages.name GROUP BY 1"
+        ).fetchall()
+    except sqlite3.OperationalError:
+        return 0
+    return sum(size for name, size in rows if name.startswith(COUNTED_ONCE))
 
 
 def _lake_rows(lake: Path) -> dict[str, int]:
