@@ -1,7 +1,7 @@
 """Traded contracts of a price path: how many in each epoch, and how many in total up to an epoch.
 
-An epoch is the time between two regular price changes. The total up to an epoch has a closed form, so the volume of a
-market is exactly the sum of its trades, and costs the same for a life of an hour as for a life of a year.
+An epoch is the time between two regular price changes. The total up to an epoch has a closed form. A market's volume is
+therefore exactly the sum of its trades, and computing it takes no longer for a life of a year than for one of an hour.
 
 Belongs here: the number of contracts. Does not belong here: splitting an epoch's contracts into trades (``quotes``).
 """
