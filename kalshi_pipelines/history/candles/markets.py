@@ -87,6 +87,23 @@ class CandleMarkets:
             if self.includes_combos or not ticker.startswith(COMBO_PREFIX)
         ]
 
+    def asked_about(
+        self, tickers: Collection[str], traded: Collection[str], end_us: int, cutoff_us: int
+    ) -> list[AskedMarket]:
+        """Return how to ask about some markets, by ticker.
+
+        Args:
+            tickers: The markets.
+            traded: The markets among them, or among others, that were traded in the span.
+            end_us: End of the span.
+            cutoff_us: The exchange's historical cutoff of markets.
+        """
+        known = self._times(tickers)
+        return [
+            _asked(ticker, known.get(ticker), end_us, cutoff_us, is_traded=ticker in traded)
+            for ticker in sorted(tickers, key=str.encode)
+        ]
+
     def trade_days(self, span: CandleSpan) -> Mapping[dt.date, str | None]:
         """Return the UTC days of public trades that a span needs, with their status; None if never read."""
         return {} if self.includes_untraded else self._statuses(*_bounds(span))
