@@ -1,7 +1,6 @@
 """The proof of days: planted holes are found and named, complete days are proved, and the results are recorded."""
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from kalshi_pipelines.history.proof.recording import residuals_of
 from kalshi_pipelines.history.proof.residuals import State, Verdict
 from kalshi_pipelines.history.proof.volumes import check_volumes, covered, settled_markets_of
 from kalshi_pipelines.lake.datasets import CANDLESTICKS_1M, PUBLIC_TRADES
+from kalshi_pipelines.units import HOUR_US
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import history_partitions, history_residuals, history_windows
 from kalshi_pipelines_tests.tools.history_trial.filled import batch_of
@@ -111,10 +111,14 @@ def test_day_that_was_not_read_to_its_end_is_missing(made: CompleteLake, day: dt
 
 
 def test_other_days_of_a_market_stay_clear_if_their_candlesticks_agree(made: CompleteLake, day: dt.date) -> None:
-    before = Counter(made.tape.day(NUMBER - 1).tickers)
-    tickers = batch_of(made.tape.day(NUMBER))["ticker"].to_pylist()
+    before = made.tape.day(NUMBER - 1)
+    four_us = PUBLIC_TRADES.bounds_of(day - dt.timedelta(days=1))[0] + 4 * HOUR_US
+    halves: list[set[str]] = [set(), set()]
+    for ticker, time_us in zip(before.tickers, before.times.tolist(), strict=True):
+        halves[time_us > four_us].add(ticker)  # midnight in New York
     settled = {each.market.ticker for each in volumes_of(made, day)}
-    row = max((row for row in range(len(tickers)) if tickers[row] in settled), key=lambda row: before[tickers[row]])
+    tickers = batch_of(made.tape.day(NUMBER))["ticker"].to_pylist()
+    row = next(row for row, ticker in enumerate(tickers) if ticker in settled & halves[0] & halves[1])
     without_row(made, row)
     proof = prove_day(inputs_of(made), day - dt.timedelta(days=1))
     assert proof.verdict is Verdict.EXPLAINED
