@@ -237,7 +237,10 @@ class Settings(PlainSettings):
         30, ge=2, le=3_650, description="Days that Dagster's runs, with their events and logs, are kept."
     )
     keep_backups: int = Field(
-        3, ge=1, le=1_000, description="Number of backups that are kept beside a SQLite warehouse."
+        3,
+        ge=1,
+        le=1_000,
+        description="Number of backups that are kept beside a SQLite warehouse, or in the data folder.",
     )
     adopt_database: Path | None = Field(
         None,

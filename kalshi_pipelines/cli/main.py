@@ -88,6 +88,12 @@ def _add_backup_and_restore(commands: "argparse._SubParsersAction[argparse.Argum
         action="store_true",
         help="leave the schema and the lake as they are, to go back to the older version that made the backup",
     )
+    restore.add_argument(
+        "--copy-is-gone",
+        action="store_true",
+        help="restore although the backup or the present warehouse was copied and is retired: the copy does not exist "
+        "any more",
+    )
     restore.set_defaults(do=warehouse_commands.restore)
 
 

@@ -26,6 +26,7 @@ def maintain(settings: Settings, given: argparse.Namespace) -> int:
             lake=open_lake(settings),
             protected=lambda: named_tickers(journal),
             old_folder=settings.resolved_lake_dir,
+            backup_folder=settings.environment_dir,
             retention=Retention.from_settings(settings),
             now_us=now_us(),
             is_dry_run=not given.for_real,

@@ -17,7 +17,7 @@ from kalshi_pipelines.warehouse.engine import open_engine, warehouse_url
 from kalshi_pipelines.warehouse.migrations import current_revision, use_write_ahead_log
 from kalshi_pipelines.warehouse.postgres_backup import back_up_postgres, restore_to_postgres
 from kalshi_pipelines.warehouse.reopening import NotReopened, reopen_warehouse
-from kalshi_pipelines.warehouse.restoring import keep_identity, restore_file
+from kalshi_pipelines.warehouse.restoring import keep_identity, refuse_beside_a_copy, restore_file
 from kalshi_pipelines.warehouse.upgrade import file_of, migrate
 
 _JOURNAL: str = (
@@ -52,10 +52,12 @@ def restore(settings: Settings, given: argparse.Namespace) -> int:
     with opened_warehouse(settings) as engine:
         path = file_of(engine)
         if path is None:
+            if not given.copy_is_gone:
+                refuse_beside_a_copy(given.backup)
             tables = restore_to_postgres(engine, given.backup, settings.environment, print)
             print(f"restored: {sum(table.rows for table in tables):,} rows of {given.backup}")
         else:
-            done = restore_file(path, given.backup, settings.environment, print)
+            done = restore_file(path, given.backup, settings.environment, print, copy_is_gone=given.copy_is_gone)
             print(f"restored: {path} is at {done.found}")
             if done.kept:
                 print(f"The former file is kept: {done.kept}")

@@ -18,7 +18,8 @@ from kalshi_pipelines.lake.manifest import (
     open_lake_files,
     record_verified,
 )
-from kalshi_pipelines.lake.parquet import Contents, check_file
+from kalshi_pipelines.lake.owner import MARK
+from kalshi_pipelines.lake.parquet import Contents, check_file, lake_id_of
 from kalshi_pipelines.lake.publishing import hold_lake, require_file_of_manifest
 from kalshi_pipelines.lake.store import Store
 from kalshi_pipelines.units import EXCHANGE_TIME_ZONE, now_us
@@ -90,12 +91,12 @@ def _verify(lake: Lake, engine: sa.Engine, slots: Iterable[Slot], *, closes: boo
     verified, problems = [], []
     for slot in slots:
         # The lake is free again after each file, because reading a large lake takes hours.
-        with hold_lake(engine, lake.store, lake.environment):
+        with hold_lake(engine, lake.store, lake.environment) as writer:
             file = find_lake_file(engine, slot)
             if file is None:
                 continue  # no file was there, and a killed publish was undone
             try:
-                contents = verify_file(lake.store, file)
+                contents = verify_file(lake.store, file, writer.lake_id)
             except LakeFileChanged as problem:
                 problems.append(str(problem))
             else:
@@ -104,8 +105,8 @@ def _verify(lake: Lake, engine: sa.Engine, slots: Iterable[Slot], *, closes: boo
     return Verified(tuple(verified), tuple(verified) if closes else (), tuple(problems))
 
 
-def verify_file(store: Store, file: LakeFile) -> Contents:
-    """Check that a file has the hash and the contents of the manifest, and return its contents.
+def verify_file(store: Store, file: LakeFile, lake_id: str) -> Contents:
+    """Check that a file names this lake and has the hash and contents of the manifest, and return its contents.
 
     Raises:
         LakeFileChanged: It does not.
@@ -115,6 +116,14 @@ def verify_file(store: Store, file: LakeFile) -> Contents:
         if found is None:
             return file.contents
         with explain_file_errors(store.place), found.open() as source:
+            named = lake_id_of(source)
+        if named != lake_id:
+            raise LakeFileChanged(
+                f"The file {file.path} of the lake {store.place} was written for {_name(named)}, but {MARK} names "
+                f"the lake {lake_id}.",
+                f"Put back the {MARK} of this lake.",
+            )
+        with explain_file_errors(store.place), found.open() as source:
             contents = check_file(source, DATASETS[file.slot.dataset], file.path)
     known = file.contents
     if known.content_sha256 is None:
@@ -122,3 +131,7 @@ def verify_file(store: Store, file: LakeFile) -> Contents:
     if contents != known or found.bytes != file.bytes:
         raise LakeFileChanged(f"The manifest describes other rows than {file.path} of the lake {store.place} has.")
     return contents
+
+
+def _name(lake_id: str | None) -> str:
+    return "no lake" if lake_id is None else f"the lake {lake_id}"

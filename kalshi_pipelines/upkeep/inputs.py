@@ -39,6 +39,7 @@ class UpkeepInputs:
         lake: The lake of the warehouse.
         protected: Returns the tickers of markets that the journal of orders names. They never leave the warehouse.
         old_folder: The folder to which older versions exported history.
+        backup_folder: The folder of the backups of a warehouse on Postgres.
         retention: How long rows and files are kept.
         now_us: The present time, in microseconds since 1970 UTC.
         is_dry_run: Whether the tasks only count what they would remove.
@@ -49,6 +50,7 @@ class UpkeepInputs:
     lake: Lake
     protected: Callable[[], frozenset[str]]
     old_folder: Path
+    backup_folder: Path
     retention: Retention
     now_us: int
     is_dry_run: bool

@@ -22,6 +22,7 @@ from kalshi_pipelines.warehouse.engine import explain_failures, open_engine, sql
 from kalshi_pipelines.warehouse.environment import refuse_another_environment
 from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded, Content, Inspection, inspect_file, read_only
 from kalshi_pipelines.warehouse.locks import hold_all_work
+from kalshi_pipelines.warehouse.retirement import reopen, retirement_of_file
 from kalshi_pipelines.warehouse.table_contents import has_rows
 from kalshi_pipelines.warehouse.tables import warehouse_identity
 from kalshi_pipelines.warehouse.upgrade import hold_upgrade_lock
@@ -54,7 +55,7 @@ class Restored:
     identity: str | None = None
 
 
-def restore_file(path: Path, backup: Path, environment: str, report: Report) -> Restored:
+def restore_file(path: Path, backup: Path, environment: str, report: Report, *, copy_is_gone: bool = False) -> Restored:
     """Put a copy of a backup in the place of a SQLite warehouse.
 
     Args:
@@ -62,15 +63,19 @@ def restore_file(path: Path, backup: Path, environment: str, report: Report) -> 
         backup: A backup of ``migrate`` or ``backup``, or any SQLite file of a warehouse. It is only read.
         environment: The exchange that the warehouse is for.
         report: Called with a sentence for each step.
+        copy_is_gone: Whether the copy of a retired warehouse does not exist any more, so that this one may take writes.
 
     Raises:
-        RestoreRefused: The backup is no warehouse, or another program has the warehouse open.
+        RestoreRefused: The backup is no warehouse, another program has the warehouse open, or the restored warehouse
+            would take writes beside a copy.
         AlreadyRunning: A run works on the warehouse.
         BackupFailed: The copy could not be made.
         WarehouseOfAnotherEnvironment: The backup holds data of another exchange.
         WarehouseUnavailable: A file or a folder cannot be written.
     """
     found = _inspect_backup(path, backup)
+    if not copy_is_gone:
+        refuse_beside_a_copy(backup, path)
     identity, backed_up = identity_of(path), identity_of(backup)
     if identity is not None and backed_up not in (None, identity):
         raise RestoreRefused(
@@ -86,6 +91,8 @@ def restore_file(path: Path, backup: Path, environment: str, report: Report) -> 
         remove_unfinished(path)
         held.callback(remove_unfinished, path)
         copy_database(backup, unfinished)
+        if retirement_of_file(unfinished):
+            _let_it_take_writes(unfinished)
         report(f"{backup}: checked, {found}")
         if found.content is Content.WAREHOUSE:
             _require_environment(unfinished, environment)
@@ -100,6 +107,32 @@ def restore_file(path: Path, backup: Path, environment: str, report: Report) -> 
                     "Give yourself permission to write in the folder, and restore again.",
                 ) from None
     return Restored(path, found, kept, identity if backed_up is None else None)
+
+
+def refuse_beside_a_copy(backup: Path, path: Path | None = None) -> None:
+    """Check that neither the backup nor the warehouse that it replaces was retired by a copy.
+
+    Raises:
+        RestoreRefused: One was. A restored warehouse would take writes beside the copy, or would take none.
+    """
+    for file in (backup, path):
+        sentence = retirement_of_file(file) if file is not None else None
+        if sentence:
+            raise RestoreRefused(
+                f"{file} is retired, so nothing was restored: {sentence}",
+                "Work with the copy, or take the copying back with `kalshi-pipelines reopen`. If the copy does not "
+                "exist any more, add --copy-is-gone.",
+            )
+
+
+def _let_it_take_writes(file: Path) -> None:
+    engine = open_engine(sqlite_url(file))
+    try:
+        with explain_failures(engine), writing(engine) as connection:
+            reopen(connection)
+    finally:
+        engine.dispose()
+    to_disk(file)
 
 
 def identity_of(path: Path) -> str | None:

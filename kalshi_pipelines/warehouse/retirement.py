@@ -5,12 +5,15 @@ Triggers refuse the writes, so a program that does not know about the copy is st
 
 import datetime as dt
 import re
+import sqlite3
+from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.warehouse.engine import LOCK_WAIT_SECONDS
+from kalshi_pipelines.warehouse.inspection import read_only
 from kalshi_pipelines.warehouse.tables import ingest_runs, metadata
 
 _PREFIX: Final = "retired_"
@@ -79,9 +82,27 @@ def retirement_of(connection: sa.Connection) -> str | None:
         comment: str | None = connection.scalar(sa.func.obj_description(sa.func.to_regproc(_FUNCTION), "pg_proc"))
         return comment
     triggers: dict[str, str] = dict(connection.exec_driver_sql(_TRIGGERS_THERE).all())
+    return _sentence_in(triggers)
+
+
+def _sentence_in(triggers: dict[str, str]) -> str | None:
     trigger = triggers.get(f"{_PREFIX}{ingest_runs.name}_insert")
     found = _MESSAGE.search(trigger) if trigger else None
     return found.group(1).replace("''", "'") if found else None
+
+
+def retirement_of_file(path: Path) -> str | None:
+    """Return the sentence with which the warehouse in a SQLite file was retired; None if it takes writes or is damaged.
+
+    The file is only read.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with read_only(path) as database:
+            return _sentence_in(dict(database.execute(_TRIGGERS_THERE).fetchall()))
+    except sqlite3.DatabaseError:
+        return None
 
 
 def refuse_retired(connection: sa.Connection) -> None:

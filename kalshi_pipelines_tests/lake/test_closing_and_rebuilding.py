@@ -1,6 +1,7 @@
 """Past days are verified and closed, and a lost manifest is made again from the files."""
 
 import datetime as dt
+import json
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,23 @@ def test_file_that_differs_from_the_manifest_is_named_and_not_closed(
     assert YESTERDAY in found.problems[0]
     assert statuses(engine) == ["open", "open"]
     assert any(YESTERDAY in problem for problem in verify_lake(local_lake(folder), engine).problems)
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_file_that_names_another_lake_than_the_mark_is_reported(
+    engine: sa.Engine, folder: Path, *, closes: bool
+) -> None:
+    start_history(engine)
+    publish(engine, folder, -1)
+    mark = folder / "lake.json"
+    own = json.loads(mark.read_text())["lake_id"]
+    mark.write_text(mark.read_text().replace(own, "0" * len(own)))
+    lake = local_lake(folder)
+    (problem,) = (close_days(lake, engine, DAY) if closes else verify_lake(lake, engine)).problems
+    assert problem.startswith(f"The file {YESTERDAY} of the lake {lake.place} was written for the lake {own}, but ")
+    assert statuses(engine) == ["open"]
+    mark.write_text(mark.read_text().replace("0" * len(own), own))
+    assert verify_lake(lake, engine).problems == ()
 
 
 def test_rebuilt_manifest_equals_the_lost_one(engine: sa.Engine, folder: Path) -> None:

@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from kalshi_pipelines.upkeep.backups import remove_old_backups
 from kalshi_pipelines.upkeep.space import release_space
 from kalshi_pipelines.warehouse.backup import back_up
 from kalshi_pipelines.warehouse.engine import writing
+from kalshi_pipelines.warehouse.postgres_backup import back_up_postgres
 from kalshi_pipelines.warehouse.space import optimize, space_of
 from kalshi_pipelines.warehouse.tables import ingest_runs, quarantine
 from kalshi_pipelines_tests.support.upkeep.tasks import counts, upkeep_inputs
@@ -129,8 +131,27 @@ def test_all_but_the_newest_backups_leave(sqlite_engine: sa.Engine) -> None:
     assert other.exists()
 
 
-def test_postgres_has_no_backups_to_remove(postgres_engine: sa.Engine) -> None:
-    assert remove_old_backups(upkeep_inputs(postgres_engine)) == []
+def test_all_but_the_newest_backups_of_postgres_leave(postgres_engine: sa.Engine, tmp_path: Path) -> None:
+    made = [back_up_postgres(postgres_engine, tmp_path, lambda _: None) for _ in range(3)]
+    name = postgres_engine.url.database
+    others = [
+        tmp_path / f"{name}.notes.backup",
+        tmp_path / f"{name}.db.0001.20261122T181114334584.backup",
+        tmp_path / f"{name}2.0001.20261122T181114334584.backup",
+    ]
+    for other in others:
+        other.touch()
+    inputs = upkeep_inputs(postgres_engine, backup_folder=tmp_path, backups=2)
+    assert counts(remove_old_backups(replace(inputs, is_dry_run=True)), "backups") == (1, 2)
+    assert all(path.exists() for path in made)
+    assert counts(remove_old_backups(inputs), "backups") == (1, 2)
+    assert [path.exists() for path in made] == [False, True, True]
+    assert all(other.exists() for other in others)
+
+
+def test_postgres_without_a_data_folder_has_no_backups_to_remove(postgres_engine: sa.Engine, tmp_path: Path) -> None:
+    inputs = upkeep_inputs(postgres_engine, backup_folder=tmp_path / "absent")
+    assert counts(remove_old_backups(inputs), "backups") == (0, 0)
 
 
 def test_statistics_are_updated_after_another_writer_is_done(sqlite_engine: sa.Engine) -> None:

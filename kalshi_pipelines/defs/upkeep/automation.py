@@ -49,6 +49,7 @@ def keep_up(
                 lake=warehouse.lake,
                 protected=lambda: named_tickers(journal.engine),
                 old_folder=settings.resolved_lake_dir,
+                backup_folder=settings.environment_dir,
                 retention=Retention.from_settings(settings),
                 now_us=now_us(),
                 is_dry_run=config.dry_run,

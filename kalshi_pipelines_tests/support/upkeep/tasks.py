@@ -26,6 +26,7 @@ def upkeep_inputs(engine: sa.Engine, **changes: Any) -> UpkeepInputs:
         lake=local_lake(Path("/nowhere")),
         protected=frozenset,
         old_folder=Path("/nowhere"),
+        backup_folder=Path("/nowhere"),
         retention=retention,
         now_us=NOW_US,
         is_dry_run=False,

@@ -111,6 +111,7 @@ def maintain(settings: Settings, engine: sa.Engine, parts: _Parts) -> None:
         lake=open_lake(settings),
         protected=lambda: named_tickers(journal),
         old_folder=settings.resolved_lake_dir,
+        backup_folder=settings.environment_dir,
         retention=Retention.from_settings(settings),
         now_us=now_us(),
         is_dry_run=False,
