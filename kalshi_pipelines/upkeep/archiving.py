@@ -20,6 +20,7 @@ from kalshi_pipelines.upkeep.days import day_number, day_of_number
 from kalshi_pipelines.upkeep.inputs import ROWS_AT_ONCE, UpkeepInputs
 from kalshi_pipelines.upkeep.removals import Removal
 from kalshi_pipelines.upkeep.returning import remember_earlier_partitions
+from kalshi_pipelines.upkeep.versions import correct_versions
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import UNSETTLED, markets, quotes, settlements
 
@@ -33,6 +34,7 @@ def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     """Publish the records of settled markets that the lake does not have yet, or has in an older version."""
     if not inputs.is_dry_run:
         remember_earlier_partitions(inputs.lake, inputs.engine)
+    corrected = correct_versions(inputs, _is_recent(inputs))
     pending = _pending_days(inputs)
     written = 0
     if not inputs.is_dry_run:
@@ -45,7 +47,10 @@ def archive_settled(inputs: UpkeepInputs) -> list[Removal]:
     note = f"{sum(pending.values()):,} would be archived" if inputs.is_dry_run and pending else ""
     if waiting and not inputs.is_dry_run:
         note = f"{waiting:,} wait, because a large file of the lake is replaced at most once an hour"
-    return [Removal("settled markets archived", 0, total, "copied to the lake after settlement; nothing leaves", note)]
+    joined = "; ".join(each for each in (note, corrected) if each)
+    return [
+        Removal("settled markets archived", 0, total, "copied to the lake after settlement; nothing leaves", joined)
+    ]
 
 
 def in_partition(day: dt.date) -> sa.ColumnElement[bool]:

@@ -22,6 +22,7 @@ from kalshi_pipelines.upkeep.inputs import UpkeepInputs
 from kalshi_pipelines.upkeep.protection import reasons_to_stay
 from kalshi_pipelines.upkeep.removals import Removal
 from kalshi_pipelines.upkeep.returning import remember_earlier_partitions
+from kalshi_pipelines.upkeep.versions import correct_versions
 from kalshi_pipelines.warehouse.bulk import wanted_keys
 from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.tables import events, markets, orderbooks, quotes, settlements
@@ -36,6 +37,7 @@ def remove_settled(inputs: UpkeepInputs) -> list[Removal]:
     days = inputs.retention.settled_days
     reasons = reasons_to_stay(inputs.protected(), inputs.engine.dialect.name)
     leaving = sa.and_(_is_old(inputs), markets.c.status == "finalized", ~sa.or_(*reasons.values()))
+    corrected = correct_versions(inputs, leaving)
     removed = _count(inputs, leaving)
     if not inputs.is_dry_run:
         removed = 0
@@ -44,11 +46,8 @@ def remove_settled(inputs: UpkeepInputs) -> list[Removal]:
             removed += _remove_markets_of(inputs, day, leaving)
             inputs.report(f"{removed:,} settled markets have left the warehouse")
     kept = _count(inputs, sa.true()) - (removed if inputs.is_dry_run else 0)
-    return [
-        Removal(
-            "settled markets", removed, kept, f"settled more than {days} days ago", _why_others_stay(inputs, reasons)
-        )
-    ]
+    note = "; ".join(each for each in (_why_others_stay(inputs, reasons), corrected) if each)
+    return [Removal("settled markets", removed, kept, f"settled more than {days} days ago", note)]
 
 
 def _is_old(inputs: UpkeepInputs) -> sa.ColumnElement[bool]:

@@ -306,3 +306,20 @@ def test_days_pass_and_the_warehouse_keeps_its_size(inputs: UpkeepInputs, archiv
         sizes.append(len(keys(inputs.engine, tables.markets)))
     assert sizes[31:] == [31] * 9
     assert len(archived()) == 40
+
+
+@pytest.mark.parametrize("settled_days_ago", [5, 31])
+def test_record_changed_after_the_clock_went_back_replaces_the_older_one(
+    inputs: UpkeepInputs, archived: Any, settled_days_ago: int
+) -> None:
+    add_settled(inputs.engine, "A", settled_days_ago)
+    archive_settled(inputs)
+    # The clock of this computer was set back by a day before the exchange corrected the market.
+    back = days_ago(settled_days_ago + 1)
+    update(inputs.engine, tables.markets, "A", expiration_value="42", recorded_us=back)
+    update(inputs.engine, tables.quotes, "A", observed_us=back)
+    update(inputs.engine, tables.settlements, "A", recorded_us=back)
+    (told,) = (archive_settled if settled_days_ago == 5 else remove_settled)(inputs)
+    assert "1 had a time before that of its older record, because the clock of this computer went back" in told.note
+    assert archived()["A"]["expiration_value"] == "42"
+    assert keys(inputs.engine, tables.markets) == (["A"] if settled_days_ago == 5 else [])
