@@ -105,8 +105,10 @@ def _verify(lake: Lake, engine: sa.Engine, slots: Iterable[Slot], *, closes: boo
     return Verified(tuple(verified), tuple(verified) if closes else (), tuple(problems))
 
 
-def verify_file(store: Store, file: LakeFile, lake_id: str) -> Contents:
-    """Check that a file names this lake and has the hash and contents of the manifest, and return its contents.
+def verify_file(store: Store, file: LakeFile, lake_id: str | None = None) -> Contents:
+    """Check that a file has the hash and contents of the manifest and names the lake, and return its contents.
+
+    Without ``lake_id``, the file may name any lake.
 
     Raises:
         LakeFileChanged: It does not.
@@ -117,7 +119,7 @@ def verify_file(store: Store, file: LakeFile, lake_id: str) -> Contents:
             return file.contents
         with explain_file_errors(store.place), found.open() as source:
             named = lake_id_of(source)
-        if named != lake_id:
+        if lake_id is not None and named != lake_id:
             raise LakeFileChanged(
                 f"The file {file.path} of the lake {store.place} was written for {_name(named)}, but {MARK} names "
                 f"the lake {lake_id}.",

@@ -1,7 +1,7 @@
 """Records that changed after the clock of this computer went back: their time is before that of the lake's record.
 
-The lake keeps the record with the later time, so it would keep the older record. The warehouse remembers the time of the
-record that the lake has. A record of the warehouse with another, earlier time was stored afterwards and is newer.
+The lake keeps the record with the later time, so it would keep the older record. The warehouse remembers the time of
+the record that the lake has. A record of the warehouse with an earlier time was stored afterwards and is newer.
 """
 
 import sqlalchemy as sa
