@@ -1,14 +1,16 @@
 """A restore never makes a second warehouse that takes writes beside a copy, and says so before anything is replaced."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
 
+from kalshi_pipelines.cli.main import main
 from kalshi_pipelines.warehouse import tables
 from kalshi_pipelines.warehouse.engine import open_engine, writing
-from kalshi_pipelines_tests.support.warehouse.command_line import kalshi_pipelines
 from kalshi_pipelines_tests.support.warehouse.rows import RUN, fill
 
 
@@ -24,6 +26,29 @@ def warehouse(migrated_file: Path, tmp_path: Path) -> Path:
     return path
 
 
+class Done(NamedTuple):
+    """The result of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs a command in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> Done:
+        status = main(arguments)
+        return Done(status, *capsys.readouterr())
+
+    return run
+
+
 def add_a_run(path: Path) -> None:
     engine = open_engine(f"sqlite:///{path}")
     try:
@@ -33,21 +58,23 @@ def add_a_run(path: Path) -> None:
         engine.dispose()
 
 
-def backed_up(folder: Path, place: Path) -> Path:
+def backed_up(run: Run, place: Path) -> Path:
     place.mkdir()
-    done = kalshi_pipelines(folder, "backup", "--to", str(place))
+    done = run("backup", "--to", str(place))
     assert done.returncode == 0, done.stderr
     (backup,) = place.glob("*.backup")
     return backup
 
 
 @pytest.mark.parametrize("retired", ["backup", "present warehouse"])
-def test_restore_beside_a_copy_is_refused_before_the_swap(warehouse: Path, tmp_path: Path, retired: str) -> None:
-    before = backed_up(tmp_path, tmp_path / "before")
-    assert kalshi_pipelines(tmp_path, "copy", "--to", f"sqlite:///{tmp_path}/copy.db").returncode == 0
-    backup = backed_up(tmp_path, tmp_path / "after") if retired == "backup" else before
+def test_restore_beside_a_copy_is_refused_before_the_swap(
+    warehouse: Path, tmp_path: Path, run: Run, retired: str
+) -> None:
+    before = backed_up(run, tmp_path / "before")
+    assert run("copy", "--to", f"sqlite:///{tmp_path}/copy.db").returncode == 0
+    backup = backed_up(run, tmp_path / "after") if retired == "backup" else before
     content = warehouse.read_bytes()
-    refused = kalshi_pipelines(tmp_path, "restore", str(backup))
+    refused = run("restore", str(backup))
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"was copied to {tmp_path}/copy.db" in refused.stderr
     assert "nothing was restored" in refused.stderr
@@ -55,18 +82,20 @@ def test_restore_beside_a_copy_is_refused_before_the_swap(warehouse: Path, tmp_p
     assert warehouse.read_bytes() == content
     assert list(warehouse.parent.glob("*.replaced")) == []
     (tmp_path / "copy.db").unlink()
-    done = kalshi_pipelines(tmp_path, "restore", str(backup), "--copy-is-gone")
+    done = run("restore", str(backup), "--copy-is-gone")
     assert done.returncode == 0, done.stderr
     add_a_run(warehouse)
 
 
 def test_backup_of_a_retired_warehouse_is_not_restored_to_postgres(
-    warehouse: Path, tmp_path: Path, empty_postgres_url: str
+    warehouse: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, empty_postgres_url: str
 ) -> None:
-    assert kalshi_pipelines(tmp_path, "copy", "--to", f"sqlite:///{tmp_path}/copy.db").returncode == 0
-    backup = backed_up(tmp_path, tmp_path / "after")
-    refused = kalshi_pipelines(tmp_path, "restore", str(backup), KALSHI_WAREHOUSE_URL=empty_postgres_url)
+    assert warehouse.exists()
+    assert run("copy", "--to", f"sqlite:///{tmp_path}/copy.db").returncode == 0
+    backup = backed_up(run, tmp_path / "after")
+    monkeypatch.setenv("KALSHI_WAREHOUSE_URL", empty_postgres_url)
+    refused = run("restore", str(backup))
     assert refused.returncode == 2
     assert f"was copied to {tmp_path}/copy.db" in refused.stderr
-    done = kalshi_pipelines(tmp_path, "restore", str(backup), "--copy-is-gone", KALSHI_WAREHOUSE_URL=empty_postgres_url)
+    done = run("restore", str(backup), "--copy-is-gone")
     assert done.returncode == 0, done.stderr
