@@ -37,6 +37,13 @@ def served(window: TimeWindow, holes: Iterable[TimeWindow]) -> list[TimeWindow]:
     return missing(window, holes)
 
 
+def served_by(parts: Iterable[StagedPart]) -> list[TimeWindow]:
+    """Return the time that parts cover, without their holes."""
+    return [
+        window for part in parts for window in served(part.about.window, [hole.window for hole in part.about.holes])
+    ]
+
+
 def usable(part: StagedPart, cutoff_us: int, now_us: int) -> list[TimeWindow]:
     """Return the time for which a part of a day need not be read again.
 

@@ -143,6 +143,28 @@ def windows_read(engine: sa.Engine, dataset: str, day: dt.date) -> list[ReadWind
         ]
 
 
+def has_refused(engine: sa.Engine, dataset: str, day: dt.date) -> bool:
+    """Return whether records of a day were refused at its last read."""
+    where = sa.and_(_of_day(history_residuals, dataset, day), history_residuals.c.kind == REFUSED)
+    with engine.connect() as connection:
+        return connection.execute(sa.select(history_residuals.c.ticker).where(where)).first() is not None
+
+
+def after_begin() -> dict[str, Any]:
+    """Return the values of a day's record when a read begins.
+
+    A day that is being read already has a read that did not end. That read may have changed rows, so no earlier check
+    counts any more.
+    """
+    columns = history_partitions.c
+    is_unknown = columns.status == "reading"
+    return {
+        "status": "reading",
+        "proof": sa.case((is_unknown, "not_checked"), else_=columns.proof),
+        "checked_us": sa.case((is_unknown, sa.null()), else_=columns.checked_us),
+    }
+
+
 def begin_read(engine: sa.Engine, environment: Environment, dataset: str, day: dt.date) -> None:
     """Record that a read of a day has begun. The record keeps what an earlier read found.
 
@@ -152,7 +174,7 @@ def begin_read(engine: sa.Engine, environment: Environment, dataset: str, day: d
     where = _of_day(history_partitions, dataset, day)
     with writing(engine) as connection:
         refuse_another_environment(connection, environment)
-        begun = connection.execute(sa.update(history_partitions).where(where).values(status="reading"))
+        begun = connection.execute(sa.update(history_partitions).where(where).values(after_begin()))
         if not begun.rowcount:
             first = {"status": "reading", "rows": 0, "holes": 0, "proof": "not_checked", "figures": "{}"}
             connection.execute(sa.insert(history_partitions), {**_day(dataset, day), **first})

@@ -5,7 +5,7 @@ kept. A failure of the whole exchange is no reason to split, so a known page is 
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -83,14 +83,22 @@ class TradeReader:
         result = WindowRead()
         for side in sides_of(source):
             self._read_side(window, side, result)
-        self._refused += len(result.refused)
+        self.count_refused(result.refused.values())
+        return result
+
+    def count_refused(self, refused: Collection[UnstorableRecord]) -> None:
+        """Count refused trades of the day.
+
+        Raises:
+            HistoryRefused: Too many trades of the day cannot be stored.
+        """
+        self._refused += len(refused)
         if self._refused > MOST_REFUSED:
-            reasons = sorted({each.reason for each in result.refused.values()})
+            reasons = sorted({each.reason for each in refused})
             raise HistoryRefused(
                 f"More than {MOST_REFUSED:,} trades of one day cannot be stored, for example because {reasons[0]}.",
                 "Run the contract checks: they show what the exchange changed. Nothing of the day was stored.",
             )
-        return result
 
     def _read_side(self, window: TimeWindow, side: Side, result: WindowRead) -> None:
         waiting = [window]

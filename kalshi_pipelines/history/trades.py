@@ -8,7 +8,7 @@ import datetime as dt
 import itertools
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,14 +21,16 @@ from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
 from kalshi_pipelines.contracts.comparison.page_checks import PageChecks
 from kalshi_pipelines.contracts.declared import CONTRACTS
 from kalshi_pipelines.history.closing import close_if_due
-from kalshi_pipelines.history.coverage import is_settled, kept_windows, usable, windows_of_parts
+from kalshi_pipelines.history.coverage import is_settled, kept_windows, served_by, usable, windows_of_parts
 from kalshi_pipelines.history.errors import HistoryRefused, InvalidRange
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
+from kalshi_pipelines.history.kept_rows import kept_rows
 from kalshi_pipelines.history.partitions import (
     FinishedRead,
     ReadWindow,
     begin_read,
     finish_read,
+    has_refused,
     partitions_of,
     windows_read,
 )
@@ -67,13 +69,17 @@ def read_trades(inputs: HistoryInputs, day: dt.date) -> DayRead:
     Raises:
         InvalidRange: The day has not begun.
         HistoryInterrupted: The exchange does not answer. The parts that were read are kept.
-        HistoryRefused: Too many trades cannot be stored, or trades changed while they were read.
+        HistoryRefused: Too many trades cannot be stored, trades changed while they were read, or the exchange now
+            sends no trade of a day that has trades.
     """
     with _reading(inputs, day) as reading:
         reading.read_missing([])
         parts = reading.folder.parts()
+        reading.require_trades(parts)
+        # A time that was not served says nothing about the trades that the lake has of it.
+        streams: list[Iterable[pa.RecordBatch]] = [*parts, *kept_rows(inputs, PUBLIC_TRADES, day, served_by(parts))]
         try:
-            done = inputs.lake.replace_day(inputs.engine, PUBLIC_TRADES, day, parts, _SOURCE)
+            done = inputs.lake.replace_day(inputs.engine, PUBLIC_TRADES, day, streams, _SOURCE)
         except ConflictingRows as error:
             reading.folder.discard()
             raise HistoryRefused(
@@ -94,7 +100,8 @@ def take_new_trades(inputs: HistoryInputs, day: dt.date) -> DayRead:
         HistoryRefused: Too many trades cannot be stored.
     """
     known = windows_read(inputs.engine, SUBJECT, day)
-    if not any(each.problem is None for each in known):
+    # Nobody knows in which window a refused trade was, so the whole day is read until no trade is refused.
+    if not any(each.problem is None for each in known) or has_refused(inputs.engine, SUBJECT, day):
         return read_trades(inputs, day)
     try:
         return _take_new(inputs, day)
@@ -221,10 +228,26 @@ class _DayReading:
         read = collected.read
         rows, changed = distinct(pa.Table.from_batches(read.batches, PUBLIC_TRADES.schema))
         window = TimeWindow(collected.windows[0].start_us, collected.windows[-1].end_us)
+        self._reader.count_refused(changed)
         refused = (*read.refused.values(), *changed)
         about = About(window, source, cutoff_us, collected.read_us, rows.num_rows, tuple(read.holes), refused)
         self.folder.add(about, rows)
         self._holes += [hole.window for hole in read.holes]
+
+    def require_trades(self, parts: Sequence[StagedPart]) -> None:
+        """Check that the exchange serves trades, if the lake has some. Trades of the past do not all disappear.
+
+        Raises:
+            HistoryRefused: The exchange sent no trade.
+        """
+        rows = self.rows_in_lake()
+        if rows and not any(part.about.rows or part.about.holes or part.about.refused for part in parts):
+            self.folder.discard()
+            raise HistoryRefused(
+                f"The exchange sends no trades of {self._day} any more, but the lake has {rows:,}. They were kept.",
+                "Run again later. If the exchange never serves the day again, the lake has the only copy.",
+                retryable=True,
+            )
 
     def rows_in_lake(self) -> int:
         """Return the number of rows that the lake has of the day."""

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.history.candles.periods import CandleSpan
 from kalshi_pipelines.history.candles.staging import CandlePartFacts
+from kalshi_pipelines.history.partitions import after_begin
 from kalshi_pipelines.lake.datasets import Dataset
 from kalshi_pipelines.settings import Environment
 from kalshi_pipelines.units import SECOND_US
@@ -72,7 +73,7 @@ def begin_day(engine: sa.Engine, environment: Environment, dataset: Dataset, day
     """
     with writing(engine) as connection:
         refuse_another_environment(connection, environment)
-        begun = connection.execute(sa.update(history_partitions).where(*_is(dataset, day)).values(status="reading"))
+        begun = connection.execute(sa.update(history_partitions).where(*_is(dataset, day)).values(after_begin()))
         if not begun.rowcount:
             key = {"dataset": dataset.name, "partition_date": day.isoformat()}
             first = {"status": "reading", "rows": 0, "holes": 0, "proof": "not_checked", "figures": "{}"}
