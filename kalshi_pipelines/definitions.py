@@ -11,6 +11,7 @@ from kalshi_pipelines.defs.contracts import checks as contract_checks
 from kalshi_pipelines.defs.contracts import endpoints as vendor_endpoints
 from kalshi_pipelines.defs.history import assets as history_assets
 from kalshi_pipelines.defs.history import automation as history_automation
+from kalshi_pipelines.defs.history import checks as history_checks
 from kalshi_pipelines.defs.market_data import assets as market_assets
 from kalshi_pipelines.defs.market_data import automation as market_automation
 from kalshi_pipelines.defs.market_data import checks as market_checks
@@ -63,6 +64,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:  # noqa: ANN401  # Dagster a
             *journal_schema.default_checks,
             *contract_checks.default_checks,
             *market_checks.default_checks,
+            *history_checks.default_checks,
             *news_checks.default_checks,
         ],
         jobs=[

@@ -44,6 +44,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         CommandRefused (execution.service.command_context)
         TradesMissing (history.candles.markets)
         BackfillIncomplete (history.errors)
+        HistoryIncomplete (history.errors)
         HistoryInterrupted (history.errors)
         HistoryRefused (history.errors)
         InvalidRange (history.errors)

@@ -23,5 +23,9 @@ class BackfillIncomplete(ExpectedError):
     is_retryable = True
 
 
+class HistoryIncomplete(ExpectedError):
+    """Witnesses say that days of history lack rows, or have wrong ones. The differences are recorded."""
+
+
 class ReadingStopped(Exception):
     """Another thread asked the reading to stop."""

@@ -6,14 +6,19 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from kalshi_pipelines.defs.history.checks import COMPLETE, MOST_SHOWN, result_of
 from kalshi_pipelines.defs.history.reading import guarded_history_inputs, metadata_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.history.backfill import plan_backfill, run_backfill
-from kalshi_pipelines.history.errors import InvalidRange
+from kalshi_pipelines.history.errors import HistoryIncomplete, InvalidRange
 from kalshi_pipelines.history.fees.recording import record_fee_schedule
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
 from kalshi_pipelines.history.kinds import KINDS, kinds_named
 from kalshi_pipelines.history.nightly import plan_upkeep
+from kalshi_pipelines.history.partitions import partitions_of
+from kalshi_pipelines.history.proof.checking import check_new_days
+from kalshi_pipelines.history.proof.residuals import Verdict
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
 
 #: The tag of runs that read history. They may take hours, so they do not wait for the runs that read quotes, and those
 #: do not wait for them. All share one rate budget.
@@ -57,6 +62,32 @@ def keep_up_history(context: dg.OpExecutionContext, warehouse: WarehouseResource
         context.log_event(dg.AssetMaterialization("fee_schedule", metadata=vars(recorded)))
         plan = plan_upkeep(inputs, list(KINDS.values()))
         run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
+        _check_days(context, inputs)
+
+
+def _check_days(context: dg.OpExecutionContext, inputs: HistoryInputs) -> None:
+    """Check closed days without a proof, and show the result on the asset. The run fails if rows are missing."""
+    proofs = check_new_days(inputs)
+    known = partitions_of(inputs.engine, PUBLIC_TRADES.name)
+    found = [(proof.day, residual) for proof in proofs for residual in proof.residuals]
+    result = result_of(known, found[:MOST_SHOWN], proofs)
+    # An op cannot log the result of a check in its own run.
+    context.instance.report_runless_asset_event(
+        dg.AssetCheckEvaluation(
+            asset_key=dg.AssetKey("public_trades"),
+            check_name=COMPLETE,
+            passed=bool(result.passed),
+            severity=result.severity,
+            description=result.description,
+            metadata=result.metadata or {},
+        )
+    )
+    missing = [proof for proof in proofs if proof.verdict is Verdict.MISSING]
+    if missing:
+        raise HistoryIncomplete(
+            f"{len(missing)} checked days of public trades lack rows: {'; '.join(map(str, missing[:5]))}",
+            "See the table history_residuals. Backfill the days again with again: true.",
+        )
 
 
 def _day(text: str) -> dt.date:

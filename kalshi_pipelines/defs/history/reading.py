@@ -14,7 +14,7 @@ from kalshi_pipelines.settings import CandlesOf
 
 _MOST_HOLES: Final = 50
 #: A day of a partitioned asset, or several datasets of it.
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
+Context = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
 
 @contextmanager

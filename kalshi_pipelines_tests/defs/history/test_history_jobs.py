@@ -174,7 +174,7 @@ def test_fee_schedule_and_candlesticks_are_assets(warehouse: WarehouseResource, 
     resources = {"warehouse": warehouse, "exchange": ExchangeResource(sandbox_url=sandbox.url)}
     result = dg.materialize([fee_schedule], resources=resources)
     (event,) = result.asset_materializations_for_node("fee_schedule")
-    assert event.metadata["series_changes"].value == 0
+    assert event.metadata["added"].value == event.metadata["dagster/row_count"].value
     materialize(warehouse, sandbox, partition_key=str(YESTERDAY))
     result = dg.materialize([candlesticks], resources=resources, partition_key=str(BEFORE))
     assert result.success
