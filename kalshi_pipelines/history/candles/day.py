@@ -7,19 +7,25 @@ candlesticks, is listed as not served.
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from kalshi_pipelines.history.candles.markets import CandleMarkets
 from kalshi_pipelines.history.candles.periods import CandleLength, CandleSpan, span_of
 from kalshi_pipelines.history.candles.reading import AskedMarket, CandleReads
 from kalshi_pipelines.history.candles.records import CandleDayRecord, begin_day, record_day, was_closed
 from kalshi_pipelines.history.candles.staging import CandlePart, CandlePartFolder, CandleParts
+from kalshi_pipelines.history.coverage import SETTLES_US
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
+from kalshi_pipelines.history.kept_rows import KeptRows, kept_rows, rows_after
 from kalshi_pipelines.kalshi.errors import KalshiError
 from kalshi_pipelines.lake.closing import close_day
+from kalshi_pipelines.lake.datasets import Dataset
 from kalshi_pipelines.units import DAY_US, SECOND_US, microseconds
 from kalshi_pipelines.warehouse.locks import hold_work_lock
 
@@ -95,12 +101,20 @@ class CandleDayReader:
     def _read_part(self, group: Sequence[AskedMarket], span: CandleSpan, folder: CandlePartFolder) -> CandlePart:
         path = folder.part_of(group, span)
         part = folder.find(path)
-        if part is None:
+        if part is None or not self._is_usable(part, span):
             self.inputs.check_stopping()
-            reads = CandleReads(self.inputs.client.candlesticks, span, self._exchange_is_down)
-            part = folder.write(path, reads.read(group))
+            reads, read_us = (
+                CandleReads(self.inputs.client.candlesticks, span, self._exchange_is_down),
+                self.inputs.clock(),
+            )
+            part = folder.write(path, reads.read(group), read_us)
             self.inputs.meter.count(part.facts.rows, part.facts.requests)
         return part
+
+    def _is_usable(self, part: CandlePart, span: CandleSpan) -> bool:
+        """Return whether late trades cannot have changed the candlesticks of a part since it was read, or hardly."""
+        is_settled = part.facts.read_us >= span.end_s * SECOND_US + SETTLES_US
+        return is_settled or self.inputs.clock() - part.facts.read_us < SETTLES_US
 
     def _exchange_is_down(self) -> bool:
         try:
@@ -119,7 +133,8 @@ class CandleDayReader:
         may_close: bool,
     ) -> DayRead:
         inputs, dataset = self.inputs, length.dataset
-        replaced = inputs.lake.replace_day(inputs.engine, dataset, day, [CandleParts(parts)], _SOURCE)
+        streams: list[Iterable[pa.RecordBatch]] = [CandleParts(parts), *_kept(inputs, dataset, day, span, parts)]
+        replaced = inputs.lake.replace_day(inputs.engine, dataset, day, streams, _SOURCE)
         record = CandleDayRecord(
             span=span,
             rows=replaced.rows,
@@ -153,6 +168,19 @@ class CandleDayReader:
             status == "closed" for status in record.trade_days.values()
         )
         return not record.failed and trades_are_final and self.inputs.clock() >= ended_us + CLOSED_AFTER_US
+
+
+def _kept(
+    inputs: HistoryInputs, dataset: Dataset, day: dt.date, span: CandleSpan, parts: Sequence[CandlePart]
+) -> list[KeptRows]:
+    """Return the rows of the lake about which the exchange said nothing: of a later time, or of silent markets."""
+    kept = rows_after(inputs, dataset, day, span.end_s)
+    silent = {ticker for part in parts for ticker in (*part.facts.failed, *part.facts.not_served)}
+    if silent:
+        for batch in CandleParts(parts):
+            silent.difference_update(pc.unique(batch.column("ticker")).to_pylist())
+        kept += kept_rows(inputs, dataset, day, tickers=silent)
+    return kept
 
 
 def _trades_missing(record: CandleDayRecord) -> Iterator[str]:

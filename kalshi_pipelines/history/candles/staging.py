@@ -19,13 +19,13 @@ from kalshi_pipelines.history.candles.periods import CandleSpan
 from kalshi_pipelines.history.candles.reading import AskedMarket, ReadCandles
 from kalshi_pipelines.history.candles.rows import SCHEMA
 
-_VERSION: Final = "1"
+_VERSION: Final = "2"
 _FACTS: Final = b"facts"
 
 
 @dataclass(frozen=True)
 class CandlePartFacts:
-    """Facts of a part besides its rows. The attributes are those of ``ReadCandles``."""
+    """Facts of a part besides its rows: when it was read, and the attributes of ``ReadCandles``."""
 
     rows: int
     not_served: list[str]
@@ -33,6 +33,7 @@ class CandlePartFacts:
     failed: dict[str, str]
     requests: int
     historical: int
+    read_us: int
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,11 @@ class CandlePartFolder:
             return None
         return CandlePart(path, facts)
 
-    def write(self, path: Path, found: ReadCandles) -> CandlePart:
+    def write(self, path: Path, found: ReadCandles, read_us: int) -> CandlePart:
         """Write a part in one step."""
         rows = sum(batch.num_rows for batch in found.batches)
-        facts = CandlePartFacts(rows, found.not_served, found.empty, found.failed, found.requests, found.historical)
+        known = (found.not_served, found.empty, found.failed, found.requests, found.historical)
+        facts = CandlePartFacts(rows, *known, read_us)
         schema = SCHEMA.with_metadata({_FACTS: json.dumps(asdict(facts))})
         self.folder.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
