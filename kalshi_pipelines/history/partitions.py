@@ -27,6 +27,7 @@ from kalshi_pipelines.warehouse.tables import (
 
 #: The kind of residual that counts refused records of a day.
 REFUSED: Final = "refused records"
+_LOCKS: Final = 64
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,14 @@ class FinishedRead:
     started_us: int = 0
     read_us: int = 0
     pages: int = 0
+
+
+def lock_of_day(dataset: str, day: dt.date) -> str:
+    """Return the name of the work lock that every read and every check of a day holds.
+
+    Days far apart share a lock, so that the number of lock files stays small. Waiting for another day is harmless.
+    """
+    return f"history.{dataset}.{day.toordinal() % _LOCKS:02}"
 
 
 def partition_of(engine: sa.Engine, dataset: str, day: dt.date) -> Partition | None:

@@ -31,6 +31,7 @@ from kalshi_pipelines.history.partitions import (
     begin_read,
     finish_read,
     has_refused,
+    lock_of_day,
     partitions_of,
     windows_read,
 )
@@ -59,7 +60,6 @@ _PART_ROWS: Final = 100_000
 _PART_SECONDS: Final = 20.0
 #: Width of the first window if no day near this one is known.
 _FIRST_WIDTH_US: Final = LONGEST_US // 12
-_LOCKS: Final = 64
 _SOURCE: Final = "public trades of the exchange"
 
 
@@ -130,8 +130,7 @@ def _reading(inputs: HistoryInputs, day: dt.date) -> Iterator["_DayReading"]:
     if now < whole.start_us + SECOND_US:
         raise InvalidRange(f"The day {day} has not begun.", "Choose a day of the past.")
     span = TimeWindow(whole.start_us, min(whole.end_us, now // SECOND_US * SECOND_US))
-    # Days far apart share a lock, so that the number of lock files stays small. Waiting for another day is harmless.
-    with wait_for_work_lock(inputs.engine, f"history.{SUBJECT}.{day.toordinal() % _LOCKS:02}"):
+    with wait_for_work_lock(inputs.engine, lock_of_day(SUBJECT, day)):
         begin_read(inputs.engine, inputs.environment, SUBJECT, day)
         checks = PageChecks(CONTRACTS, inputs.environment, inputs.client.address)
         try:

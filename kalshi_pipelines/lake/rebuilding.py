@@ -19,8 +19,9 @@ from kalshi_pipelines.lake.owner import LAYOUT, Owner, claim, identify_warehouse
 from kalshi_pipelines.lake.parquet import Contents, check_file, lake_id_of
 from kalshi_pipelines.lake.publishing import LAKE_WORK
 from kalshi_pipelines.lake.store import FetchedFile
+from kalshi_pipelines.warehouse.engine import writing
 from kalshi_pipelines.warehouse.locks import wait_for_work_lock
-from kalshi_pipelines.warehouse.tables import DAY_SLOT
+from kalshi_pipelines.warehouse.tables import DAY_SLOT, history_partitions, history_windows
 
 _PATH: Final = re.compile(
     r"(?P<dataset>[a-z0-9_]+)/date=(?P<day>\d{4}-\d\d-\d\d)/(?P=day)(?:T(?P<hour>[01]\d|2[0-3]))?\.parquet"
@@ -68,8 +69,25 @@ def rebuild_manifest(lake: Lake, engine: sa.Engine, *, take_over: bool = False) 
         missing = [file for file in lake_files_of(engine) if file.path not in found]
         for file in missing:
             forget_file(engine, file.slot)
+        for slot in [slot for path in recorded if (slot := _slot(path))] + [file.slot for file in missing]:
+            _open_again(engine, slot)
         gone = tuple(file.path for file in missing if file.sha256 is not None)
         return Rebuilt(tuple(unchanged), tuple(recorded), gone, tuple(problems))
+
+
+def _open_again(engine: sa.Engine, slot: Slot) -> None:
+    """Let the next read of history read a backfilled day as a whole, because its file is lost or another one."""
+    if not DATASETS[slot.dataset].is_backfilled:
+        return
+    key = {"dataset": slot.dataset, "partition_date": slot.day.isoformat()}
+    partition, windows = (
+        sa.and_(*[table.c[name] == value for name, value in key.items()])
+        for table in (history_partitions, history_windows)
+    )
+    opened = {"status": "open", "proof": "not_checked", "checked_us": None}
+    with writing(engine) as connection:
+        connection.execute(sa.update(history_partitions).where(partition).values(opened))
+        connection.execute(sa.delete(history_windows).where(windows, history_windows.c.state == "complete"))
 
 
 def _own(lake: Lake, engine: sa.Engine, unfinished: Path, *, take_over: bool) -> str:

@@ -11,9 +11,16 @@ import sqlalchemy as sa
 from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
 from kalshi_pipelines.history.errors import HistoryRefused
 from kalshi_pipelines.history.inputs import HistoryInputs
+from kalshi_pipelines.history.kinds import PUBLIC_TRADES_KIND
+from kalshi_pipelines.history.nightly import plan_upkeep
 from kalshi_pipelines.history.partitions import partition_of
+from kalshi_pipelines.history.proof.checking import check_day
+from kalshi_pipelines.history.proof.inputs import ProofInputs
 from kalshi_pipelines.history.trades import read_trades, take_new_trades
+from kalshi_pipelines.lake.datasets import PUBLIC_TRADES
+from kalshi_pipelines.lake.rebuilding import rebuild_manifest
 from kalshi_pipelines.units import DAY_US, HOUR_US, SECOND_US
+from kalshi_pipelines.warehouse.locks import AlreadyRunning
 from kalshi_pipelines_tests.support.history.exchange import (
     DAY_END_US,
     DAY_START_US,
@@ -139,3 +146,36 @@ def test_proof_of_a_day_is_void_after_a_kill_behind_its_replacement(
 
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_day_whose_file_is_lost_is_read_again_after_the_manifest_is_rebuilt(
+    exchange: TapeExchange, inputs: HistoryInputs
+) -> None:
+    assert read_trades(inputs, DAY).is_closed
+    for file in inputs.lake.files(inputs.engine, PUBLIC_TRADES):
+        (inputs.work_folder.parent / "lake" / file.path).unlink()
+    rebuild_manifest(inputs.lake, inputs.engine)
+    assert stored(inputs) == []
+    known = partition_of(inputs.engine, "public_trades", DAY)
+    assert known is not None
+    assert (known.status, known.proof) == ("open", "not_checked")
+    (planned,) = plan_upkeep(at(inputs, DAY_END_US + 1), [PUBLIC_TRADES_KIND]).days[:1]
+    assert planned.day == DAY
+    take_new_trades(inputs, DAY)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
+
+
+def test_day_cannot_be_checked_while_it_is_read(exchange: TapeExchange, inputs: HistoryInputs) -> None:
+    read_trades(inputs, DAY)
+    refused: list[bool] = []
+
+    def check(number: int) -> None:
+        if not refused:
+            refused.append(False)
+            with pytest.raises(AlreadyRunning):
+                check_day(ProofInputs.of(inputs), DAY)
+            refused[0] = True
+
+    exchange.before_answer = check
+    read_trades(inputs, DAY)
+    assert refused == [True]

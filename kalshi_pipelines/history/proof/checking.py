@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.history.inputs import HistoryInputs
-from kalshi_pipelines.history.partitions import partitions_of
+from kalshi_pipelines.history.partitions import lock_of_day, partitions_of
 from kalshi_pipelines.history.proof.inputs import ProofInputs
 from kalshi_pipelines.history.proof.proving import prove_day
 from kalshi_pipelines.history.proof.recording import record_proof
@@ -22,7 +22,7 @@ def check_day(inputs: ProofInputs, day: dt.date) -> Proof:
         KalshiError: The exchange is down.
         LakeUnavailable: The lake cannot be read.
     """
-    with hold_work_lock(inputs.engine, f"history {PUBLIC_TRADES.name} {day.isoformat()}"):
+    with hold_work_lock(inputs.engine, lock_of_day(PUBLIC_TRADES.name, day)):
         proof = prove_day(inputs, day)
         record_proof(inputs.engine, proof, inputs.clock())
         return proof
