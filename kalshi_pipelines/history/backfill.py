@@ -1,7 +1,7 @@
 """Backfills: plan the reads of many days, and do them with several workers that share one rate budget.
 
-A backfill can be killed at any point. The next one leaves out the days that are closed, and continues the day that was
-being read. Each day is in the lake as a whole or not at all.
+A backfill can be killed at any point. The next one leaves out the closed days without holes, and continues the day that
+was being read. Each day is in the lake as a whole or not at all.
 """
 
 import datetime as dt
@@ -47,6 +47,11 @@ class PlannedDay:
     requests: int
     last: dt.date | None = None
 
+    @property
+    def number(self) -> int:
+        """Number of days."""
+        return 1 if self.last is None else (self.last - self.day).days + 1
+
     def read(self, inputs: HistoryInputs) -> list[DayRead]:
         """Read the day, and return the result for each dataset."""
         if self.kind.read_span is not None and self.last is not None:
@@ -62,7 +67,7 @@ class Plan:
 
     Attributes:
         days: The days to read.
-        complete: Number of days that are complete already and are left out.
+        complete: Number of days that are closed without holes and are left out.
         tokens: Tokens of the rate budget.
         seconds: Expected time with the planned workers.
         workers: Number of days that are read at the same time.
@@ -73,6 +78,11 @@ class Plan:
     tokens: int
     seconds: float
     workers: int
+
+    @property
+    def number(self) -> int:
+        """Number of days to read."""
+        return sum(each.number for each in self.days)
 
     @property
     def rows(self) -> int:
@@ -87,11 +97,22 @@ class Plan:
     def __str__(self) -> str:
         if not self.days:
             return f"nothing to read: {_days(self.complete)} complete"
-        first, last = min(each.day for each in self.days), max(each.day for each in self.days)
+        first, last = min(each.day for each in self.days), max(each.last or each.day for each in self.days)
         return (
-            f"{_days(len(self.days))} to read from {first} to {last}, {_days(self.complete)} complete; about "
+            f"{self._reads()} to read from {first} to {last}, {_days(self.complete)} complete; about "
             f"{self.rows:,} rows, {self.requests:,} requests, {self.tokens:,} tokens, "
             f"{duration(self.seconds)} with {self.workers} worker{'s' * (self.workers != 1)}"
+        )
+
+    def _reads(self) -> str:
+        """Return the number of days, and that of each kind if there are several."""
+        kinds = dict.fromkeys(each.kind.name for each in self.days)
+        numbers = {name: sum(each.number for each in self.days if each.kind.name == name) for name in kinds}
+        text = _days(self.number)
+        return (
+            f"{text} ({', '.join(f'{number:,} of {name}' for name, number in numbers.items())})"
+            if len(kinds) > 1
+            else text
         )
 
 
@@ -224,6 +245,9 @@ def _actions(
             actions[day] = DayAction.READ
         elif found.status != "closed":
             actions[day] = DayAction.TAKE_NEW
+        elif found.holes:
+            # An old day is closed with its holes at once, and no upkeep tries them: only a person asks for it again.
+            actions[day] = DayAction.READ
     return actions
 
 
@@ -247,23 +271,25 @@ class _Progress:
         """Return the numbers of days, rows and requests so far, the speed, and the time left."""
         seconds = max(time.monotonic() - self.started, 0.001)
         meter = self.inputs.meter
-        text = f"{self.finished:,} of {_days(len(self.plan.days))}, {meter.rows:,} rows, {meter.rows / seconds:,.0f} "
+        text = f"{self.finished:,} of {_days(self.plan.number)}, {meter.rows:,} rows, {meter.rows / seconds:,.0f} "
         text += f"rows/s, {meter.requests / seconds:,.1f} requests/s"
         share = meter.done / max(len(self.plan.days), 1)
         return f"{text}, about {duration(seconds * (1 - share) / share)} left" if 0.005 < share < 1 else text
 
 
-def _ignore(_: DayRead) -> None:
+def _ignore(_: Sequence[DayRead]) -> None:
     return
 
 
-def run_backfill(inputs: HistoryInputs, plan: Plan, when_read: Callable[[DayRead], None] = _ignore) -> list[DayRead]:
+def run_backfill(
+    inputs: HistoryInputs, plan: Plan, when_read: Callable[[Sequence[DayRead]], None] = _ignore
+) -> list[DayRead]:
     """Read the days of a plan. A day that fails does not stop the others, unless several fail in a row.
 
     Args:
         inputs: The exchange, the warehouse and the lake.
         plan: The days.
-        when_read: Is called with the result of each day, in the thread of the caller.
+        when_read: Is called with the results of each day, one for each dataset, in the thread of the caller.
 
     Raises:
         BackfillIncomplete: Some days could not be read. The message names them and the reason.
@@ -277,7 +303,7 @@ def run_backfill(inputs: HistoryInputs, plan: Plan, when_read: Callable[[DayRead
     progress = _Progress(inputs, plan)
     with closing(_outcomes(inputs, plan, progress)) as outcomes:
         for planned, outcome in outcomes:
-            progress.finished += 1
+            progress.finished += planned.number
             if isinstance(outcome, ExpectedError):
                 report(f"{planned.kind.name} {planned.day} failed: {outcome}")
                 failed.append((planned, outcome))
@@ -285,17 +311,18 @@ def run_backfill(inputs: HistoryInputs, plan: Plan, when_read: Callable[[DayRead
                 done += outcome
                 for each in outcome:
                     report(str(each))
-                    when_read(each)
-            progress.tell()
+                when_read(outcome)
+            if progress.finished < plan.number:
+                progress.tell()
     report(progress.line())
-    left = len(plan.days) - progress.finished
+    left = plan.number - progress.finished
     if failed or left:
         named = ", ".join(f"{each.kind.name} {each.day}" for each, _ in failed[:_MOST_NAMED])
         more = f" and {len(failed) - _MOST_NAMED:,} more" if len(failed) > _MOST_NAMED else ""
         tail = f" {left:,} further days were not tried." if left else ""
         raise BackfillIncomplete(
-            f"{len(failed):,} of {_days(len(plan.days))} could not be read: {named}{more}. The first of them: "
-            f"{failed[0][1]}{tail}",
+            f"{sum(each.number for each, _ in failed):,} of {_days(plan.number)} could not be read: {named}{more}. "
+            f"The first of them: {failed[0][1]}{tail}",
             "Run the backfill again: it continues with these days.",
         )
     return done

@@ -129,6 +129,6 @@ class DayRead:
         text = f"{self.dataset} {self.day}: {self.rows:,} rows, {self.added:,} new"
         for number, name in ((self.removed, "removed"), (self.changed, "changed"), (self.refused, "in quarantine")):
             text += f", {number:,} {name}" if number else ""
-        text += f", {len(self.holes)} holes" if self.holes else ""
+        text += f", {len(self.holes)} hole{'s' * (len(self.holes) != 1)}" if self.holes else ""
         text += ", reopened by late rows" if self.is_reopened else ", closed" if self.is_closed else ", open"
         return f"{text}, {self.seconds:,.1f} s"

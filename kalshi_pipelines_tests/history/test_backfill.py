@@ -14,7 +14,7 @@ from kalshi_pipelines.history.kinds import KINDS, kinds_named
 from kalshi_pipelines.history.nightly import plan_upkeep
 from kalshi_pipelines.history.partitions import partitions_of
 from kalshi_pipelines.lake.manifest import lake_hash
-from kalshi_pipelines.units import DAY_US, HOUR_US
+from kalshi_pipelines.units import DAY_US, HOUR_US, SECOND_US
 from kalshi_pipelines_tests.support.history.exchange import (
     DAY_END_US,
     DAY_START_US,
@@ -88,6 +88,21 @@ def test_complete_days_are_left_out_unless_asked_again(exchange: TapeExchange, i
     assert not exchange.windows_asked()
 
 
+def test_second_backfill_tries_the_holes_of_closed_days(exchange: TapeExchange, inputs: HistoryInputs) -> None:
+    start_us = DAY_START_US - 2 * DAY_US
+    (of_day, *_) = (time_of(each) for each in exchange.trades if 0 < time_of(each) - start_us < DAY_US)
+    exchange.poisoned = {of_day // SECOND_US}
+    (day,) = run_backfill(inputs, plan_backfill(inputs, TRADES, DAYS[3], DAYS[3]))
+    assert (len(day.holes), day.is_closed) == (1, True)
+    assert ", 1 hole, closed" in str(day)
+    exchange.poisoned.clear()
+    (day,) = run_backfill(inputs, plan_backfill(inputs, TRADES, DAYS[3], DAYS[3]))
+    assert (day.added, day.holes, day.is_reopened) == (1, (), True)
+    (day,) = run_backfill(inputs, plan_backfill(inputs, TRADES, DAYS[3], DAYS[3]))
+    assert (day.added, day.is_closed) == (0, True)
+    assert not plan_backfill(inputs, TRADES, DAYS[3], DAYS[3]).days
+
+
 def test_estimate_is_near_the_truth_and_costs_few_requests(exchange: TapeExchange, inputs: HistoryInputs) -> None:
     exchange.trades = tape(12_000, DAY_START_US - 5 * DAY_US, DAY_END_US)
     plan = plan_backfill(inputs, TRADES, FIRST, LAST)
@@ -98,6 +113,13 @@ def test_estimate_is_near_the_truth_and_costs_few_requests(exchange: TapeExchang
     exchange.asked.clear()
     run_backfill(inputs, plan)
     assert len(exchange.asked) <= plan.requests * 1.5
+
+
+def test_estimate_of_candlesticks_of_unread_days_follows_that_of_trades(inputs: HistoryInputs) -> None:
+    plan = plan_backfill(inputs, [KINDS["public_trades"], KINDS["candlesticks"]], FIRST, LAST)
+    assert str(plan).startswith("12 days (6 of public_trades, 6 of candlesticks) to read from 2026-11-17 to 2026-11-22")
+    rows = [each.rows for each in plan.days if each.kind.name == "candlesticks"]
+    assert all(number < 1_000 for number in rows), rows
 
 
 def test_estimate_of_days_near_known_ones_needs_no_probe(exchange: TapeExchange, inputs: HistoryInputs) -> None:

@@ -7,7 +7,7 @@ import dagster as dg
 import sqlalchemy as sa
 
 from kalshi_pipelines.defs.contracts.endpoints import endpoint_key
-from kalshi_pipelines.defs.history.reading import history_inputs, metadata_of, summary_of
+from kalshi_pipelines.defs.history.reading import history_inputs, metadata_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_asset
 from kalshi_pipelines.defs.tables import dataset_metadata, table_metadata
@@ -25,6 +25,8 @@ GROUP: Final = "history"
 
 def daily_partitions(kind: HistoryKind) -> dg.DailyPartitionsDefinition:
     """Return the partitions of a kind of history: its days that are over."""
+    # Without a backfill policy, Dagster starts one run for each partition, as `BackfillPolicy.multi_run` does. The
+    # parameter itself is beta in Dagster 1.13, and each start of a program would warn of that.
     return dg.DailyPartitionsDefinition(start_date=FIRST_DAY.isoformat(), timezone=kind.zone.key)
 
 
@@ -51,11 +53,11 @@ def public_trades(
 ) -> dg.MaterializeResult[Any]:
     """Every public trade of the exchange, by UTC day, with block trades and combos marked.
 
-    A run of a partition makes the day in the lake exactly the day of the exchange. A run without a partition takes what
-    is new.
+    A run of a partition makes the day in the lake exactly the day of the exchange. `docs/history.md` shows how to
+    backfill a range. The job `history` adds new days every night.
     """
     reads = list(read_partitions(context, warehouse, exchange, KINDS["public_trades"]))
-    return dg.MaterializeResult(metadata=metadata_of(reads[0]) if len(reads) == 1 else summary_of(reads))
+    return dg.MaterializeResult(metadata=metadata_of(reads))
 
 
 @warehouse_asset(
@@ -75,11 +77,15 @@ def candlesticks(
 ) -> dg.MaterializeResult[Any]:
     """Candlesticks of one minute, one hour and one day, by New York day, of the markets that were traded on the day.
 
-    A run of a partition makes the day in the lake exactly the day of the exchange. A run without a partition takes what
-    is new. Markets that were traded, but for which the exchange has no candlesticks, are listed as not served.
+    They are the datasets `candlesticks_1m`, `candlesticks_1h` and `candlesticks_1d`, which have the same columns.
+    With `KALSHI_CANDLES_OF=open`, all markets that were open on the day are read. The public trades of the day must be
+    read before.
+
+    A run of a partition makes the day in the lake exactly the day of the exchange. The job `history` adds new days
+    every night. Markets that were traded, but for which the exchange has no candlesticks, are listed as not served.
     """
     reads = list(read_partitions(context, warehouse, exchange, KINDS["candlesticks"]))
-    return dg.MaterializeResult(metadata=summary_of(reads))
+    return dg.MaterializeResult(metadata=metadata_of(reads))
 
 
 @warehouse_asset(
@@ -93,7 +99,7 @@ def fee_schedule(
 ) -> dg.MaterializeResult[Any]:
     """Fee changes of series and events as a step function of time, so that a trade has the fees of its own moment.
 
-    A change that the exchange moved or withdrew keeps its row.
+    A change that the exchange moved or withdrew keeps its row. The job `history` reads them every night.
     """
     with history_inputs(context, warehouse, exchange) as inputs:
         recorded = record_fee_schedule(inputs.client, inputs.engine)

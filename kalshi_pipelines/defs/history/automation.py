@@ -1,6 +1,7 @@
 """The job ``backfill_history`` for ranges of days, and the job ``history`` that keeps history up every night."""
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -51,7 +52,7 @@ def read_history(
         if config.estimate_only:
             context.log.info(str(plan))
         else:
-            run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
+            run_backfill(inputs, plan, lambda reads: _materialized(context, inputs, reads))
 
 
 @dg.op(out=dg.Out(dg.Nothing))
@@ -61,7 +62,7 @@ def keep_up_history(context: dg.OpExecutionContext, warehouse: WarehouseResource
         recorded = record_fee_schedule(inputs.client, inputs.engine)
         context.log_event(dg.AssetMaterialization("fee_schedule", metadata=vars(recorded)))
         plan = plan_upkeep(inputs, list(KINDS.values()))
-        run_backfill(inputs, plan, lambda read: _materialized(context, inputs, read))
+        run_backfill(inputs, plan, lambda reads: _materialized(context, inputs, reads))
         _check_days(context, inputs)
 
 
@@ -97,12 +98,14 @@ def _day(text: str) -> dt.date:
         raise InvalidRange(f"{text!r} is not a day.", "Write days as 2026-11-22.") from None
 
 
-def _materialized(context: dg.OpExecutionContext, inputs: HistoryInputs, read: DayRead) -> None:
+def _materialized(context: dg.OpExecutionContext, inputs: HistoryInputs, reads: Sequence[DayRead]) -> None:
     """Show a day that was read on its asset. The present day has no partition, because it is not over."""
-    kind = next((each for each in KINDS.values() if read.dataset in {one.name for one in each.datasets}), None)
-    if kind is None or kind.read_span is not None or read.day >= kind.today(inputs.clock()):
+    kinds = (each for each in KINDS.values() if each.read_span is None)
+    kind = next((each for each in kinds if {one.dataset for one in reads} & {one.name for one in each.datasets}), None)
+    if kind is None or reads[0].day >= kind.today(inputs.clock()):
         return
-    context.log_event(dg.AssetMaterialization(kind.name, partition=read.day.isoformat(), metadata=metadata_of(read)))
+    partition = reads[0].day.isoformat()
+    context.log_event(dg.AssetMaterialization(kind.name, partition=partition, metadata=metadata_of(reads)))
 
 
 @dg.job(

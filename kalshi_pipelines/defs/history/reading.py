@@ -9,10 +9,12 @@ import dagster as dg
 from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
+from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs, work_folder_of
 from kalshi_pipelines.settings import CandlesOf
 
 _MOST_HOLES: Final = 50
+_DATASET_COLUMNS: Final = ("dataset", "rows", "holes", "status", "content_sha256")
 #: A day of a partitioned asset, or several datasets of it.
 Context = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -50,33 +52,56 @@ def guarded_history_inputs(
         yield inputs
 
 
-def metadata_of(read: DayRead) -> dict[str, Any]:
-    """Return the metadata of the materialization of a day."""
+def metadata_of(reads: Sequence[DayRead]) -> dict[str, Any]:
+    """Return the metadata of a materialization: those of a day and its datasets, or a summary of several days."""
+    return _day_metadata(reads) if len({read.day for read in reads}) == 1 else _summary_of(reads)
+
+
+def _day_metadata(reads: Sequence[DayRead]) -> dict[str, Any]:
+    """Return the metadata of one day. Several datasets are summed up, and each has a row in a table."""
+    holes = [f"{read.dataset}: {hole}" if len(reads) > 1 else hole for read in reads for hole in read.holes]
     metadata: dict[str, Any] = {
-        "dagster/partition_row_count": read.rows,
-        "rows_added": read.added,
-        "rows_removed": read.removed,
-        "rows_changed": read.changed,
-        "records_rejected": read.refused,
-        "holes": len(read.holes),
-        "status": "closed" if read.is_closed else "open",
-        "reopened_by_late_rows": read.is_reopened,
-        "seconds": round(read.seconds, 3),
+        "dagster/partition_row_count": sum(read.rows for read in reads),
+        "rows_added": sum(read.added for read in reads),
+        "rows_removed": sum(read.removed for read in reads),
+        "rows_changed": sum(read.changed for read in reads),
+        "records_rejected": sum(read.refused for read in reads),
+        "holes": len(holes),
+        "status": _status_of(reads),
+        "reopened_by_late_rows": any(read.is_reopened for read in reads),
+        "seconds": round(sum(read.seconds for read in reads), 3),
     }
-    if read.content_sha256 is not None:
-        metadata["content_sha256"] = read.content_sha256
-    if read.holes:
-        metadata["hole_list"] = "\n".join(read.holes[:_MOST_HOLES])
+    if len(reads) > 1:
+        metadata["datasets"] = text_table(_DATASET_COLUMNS, [_dataset_row(read) for read in reads])
+    elif reads[0].content_sha256 is not None:
+        metadata["content_sha256"] = reads[0].content_sha256
+    if holes:
+        metadata["hole_list"] = "\n".join(holes[:_MOST_HOLES])
     return metadata
 
 
-def summary_of(reads: Sequence[DayRead]) -> dict[str, Any]:
-    """Return the metadata of a run that read several days."""
+def _status_of(reads: Sequence[DayRead]) -> str:
+    return "closed" if all(read.is_closed for read in reads) else "open"
+
+
+def _dataset_row(read: DayRead) -> dict[str, str]:
+    values = (
+        read.dataset,
+        f"{read.rows:,}",
+        str(len(read.holes)),
+        _status_of([read]),
+        read.content_sha256 or "no file",
+    )
+    return dict(zip(_DATASET_COLUMNS, values, strict=True))
+
+
+def _summary_of(reads: Sequence[DayRead]) -> dict[str, Any]:
+    """Return the metadata of a run that read several days, or none."""
     return {
-        "days": len(reads),
+        "days": len({read.day for read in reads}),
         "rows": sum(read.rows for read in reads),
         "rows_added": sum(read.added for read in reads),
         "records_rejected": sum(read.refused for read in reads),
         "holes": sum(len(read.holes) for read in reads),
-        "days_reopened": ", ".join(str(read.day) for read in reads if read.is_reopened) or "none",
+        "days_reopened": ", ".join(sorted({str(read.day) for read in reads if read.is_reopened})) or "none",
     }

@@ -9,14 +9,12 @@ from kalshi_pipelines.history.candles.markets import CandleMarkets, TradesMissin
 from kalshi_pipelines.history.candles.periods import LENGTHS, requests_of_day
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs
 from kalshi_pipelines.history.partitions import partitions_of
-from kalshi_pipelines.history.trade_estimates import DayEstimate
+from kalshi_pipelines.history.trade_estimates import DayEstimate, estimate_trades
 from kalshi_pipelines.kalshi.history import OVERLAP_US
 from kalshi_pipelines.lake.datasets import CANDLESTICKS_1M, PUBLIC_TRADES
 from kalshi_pipelines.units import microseconds
 
-#: Markets traded on a day of the exchange in 2026, for an estimate of a day of which nothing is known: 12 million
-#: trades in about 40,000 markets.
-USUAL_MARKETS: Final = 40_000
+#: Trades of a market on a day of the exchange in 2026: 12 million trades in about 40,000 markets.
 _TRADES_OF_A_MARKET: Final = 300
 #: Rows of all three lengths, for each market of a day.
 _ROWS_OF_A_MARKET: Final = 70
@@ -52,16 +50,18 @@ def take_new_candles(inputs: HistoryInputs, day: dt.date) -> list[DayRead]:
 
 
 def estimate_candles(inputs: HistoryInputs, days: Sequence[dt.date]) -> dict[dt.date, DayEstimate]:
-    """Return the expected numbers of rows and requests of each day, from the number of its trades if that is known."""
+    """Return the expected numbers of rows and requests of each day, from its number of trades or an estimate of it."""
     if not days:
         return {}
     cutoff_us = microseconds(inputs.client.historical_cutoff().market_settled_ts)
     trades = {each.day: each.rows for each in partitions_of(inputs.engine, PUBLIC_TRADES.name) if each.read_us}
-    return {day: _estimate(day, trades, cutoff_us) for day in days}
+    unread = estimate_trades(inputs, [day for day in days if day not in trades])
+    trades |= {day: size.rows for day, size in unread.items()}
+    return {day: _estimate(day, trades[day], cutoff_us) for day in days}
 
 
-def _estimate(day: dt.date, trades: dict[dt.date, int], cutoff_us: int) -> DayEstimate:
-    markets = USUAL_MARKETS if day not in trades else -(-trades[day] // _TRADES_OF_A_MARKET)
+def _estimate(day: dt.date, trades: int, cutoff_us: int) -> DayEstimate:
+    markets = -(-trades // _TRADES_OF_A_MARKET)
     is_archived = CANDLESTICKS_1M.bounds_of(day)[1] < cutoff_us - OVERLAP_US
     requests = sum(requests_of_day(length, day, markets, markets if is_archived else 0) for length in LENGTHS)
     return DayEstimate(markets * _ROWS_OF_A_MARKET, requests)

@@ -12,7 +12,9 @@ import pytest
 from kalshi_pipelines.definitions import build_defs
 from kalshi_pipelines.defs.history.assets import candlesticks, fee_schedule, public_trades
 from kalshi_pipelines.defs.history.automation import history_schedule
+from kalshi_pipelines.defs.history.reading import metadata_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.history.inputs import DayRead
 from kalshi_pipelines.history.partitions import partitions_of
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
 
@@ -40,15 +42,18 @@ def run(warehouse: WarehouseResource, sandbox: SandboxProcess, job: str, **confi
     return definitions.resolve_job_def(job).execute_in_process(raise_on_error=False, run_config=run_config)
 
 
-def materialized(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]]:
-    found = [
+def materializations(result: dg.ExecuteInProcessResult) -> list[Any]:
+    return [
         event.step_materialization_data.materialization
         for event in result.all_events
         if event.event_type is dg.DagsterEventType.ASSET_MATERIALIZATION
     ]
+
+
+def materialized(result: dg.ExecuteInProcessResult) -> dict[str | None, dict[str, Any]]:
     return {
         each.partition: {name: value.value for name, value in each.metadata.items()}
-        for each in found
+        for each in materializations(result)
         if each.asset_key == dg.AssetKey("public_trades")
     }
 
@@ -153,6 +158,22 @@ def test_candlesticks_of_a_backfill_follow_its_public_trades(
     assert list(stored) == [BEFORE - dt.timedelta(days=1), BEFORE]
     assert all(stored.values())
     assert {each.rows > 0 for each in partitions_of(warehouse.engine, "candlesticks_1h")} == {True}
+    days = [each for each in materializations(result) if each.asset_key == dg.AssetKey("candlesticks")]
+    assert sorted(str(each.partition) for each in days) == sorted(map(str, stored))
+
+
+def test_metadata_of_a_day_cover_all_of_its_datasets() -> None:
+    reads = [
+        DayRead("candlesticks_1d", BEFORE, 2, added=2, holes=("market A",), content_sha256="aa"),
+        DayRead("candlesticks_1m", BEFORE, 40, added=39, is_closed=True, seconds=1.5),
+    ]
+    metadata = metadata_of(reads)
+    assert (metadata["dagster/partition_row_count"], metadata["rows_added"], metadata["holes"]) == (42, 41, 1)
+    assert (metadata["status"], metadata["hole_list"]) == ("open", "candlesticks_1d: market A")
+    assert [dict(each.data) for each in metadata["datasets"].records] == [
+        {"dataset": "candlesticks_1d", "rows": "2", "holes": "1", "status": "open", "content_sha256": "aa"},
+        {"dataset": "candlesticks_1m", "rows": "40", "holes": "0", "status": "closed", "content_sha256": "no file"},
+    ]
 
 
 def test_settled_markets_of_a_range_are_backfilled(
@@ -166,8 +187,10 @@ def test_settled_markets_of_a_range_are_backfilled(
         end=str(BEFORE),
         datasets=["settled_markets"],
     )
-    assert result.success, log_of(result, capfd)
+    log = log_of(result, capfd)
     assert len(partitions_of(warehouse.engine, "settled_markets")) == 89
+    assert f"89 days to read from {TODAY - dt.timedelta(days=90)} to {BEFORE}, 0 days complete" in log
+    assert log.count("89 of 89 days") == 1
 
 
 def test_fee_schedule_and_candlesticks_are_assets(warehouse: WarehouseResource, sandbox: SandboxProcess) -> None:
@@ -178,3 +201,5 @@ def test_fee_schedule_and_candlesticks_are_assets(warehouse: WarehouseResource, 
     materialize(warehouse, sandbox, partition_key=str(YESTERDAY))
     result = dg.materialize([candlesticks], resources=resources, partition_key=str(BEFORE))
     assert result.success
+    (event,) = result.asset_materializations_for_node("candlesticks")
+    assert event.metadata["status"].value == "open"
