@@ -43,6 +43,7 @@ class Archive:
         self.is_down = False
         self.asked: list[str] = []
         self.stops_after: int | None = None
+        self.now = noon(dt.date(2026, 10, 1))
         self.lake = local_lake(folder / "lake")
 
     def market(self, ticker: str, settled: dt.datetime, **values: Any) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class Archive:
             self.lake,
             Environment.SANDBOX,
             self.folder / "work",
-            clock=lambda: microseconds(noon(dt.date(2026, 10, 1))),
+            clock=lambda: microseconds(self.now),
         )
         return SettledBackfill(inputs, first, last).run()
 
@@ -213,6 +214,22 @@ def test_interrupted_range_continues_with_the_series_it_has(archive: Archive, mo
     assert [ticker for ticker, _ in archive.tickers()] == [f"{name}-1" for name in names]
     assert archive.asked == ["S4", "S5"]
     assert not list((archive.folder / "work").rglob("*.arrow"))
+
+
+def test_live_side_is_read_again_if_the_interrupted_read_is_old(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.history.settled.backfill._SERIES_OF_A_CHUNK", 1)
+    day = CUTOFF
+    add_series(archive, "S")
+    archive.live = [archive.market("M-1", noon(day, 10))]
+    archive.now, archive.stops_after = noon(day, 20), 1
+    with pytest.raises(KeyboardInterrupt):
+        archive.run(day, day)
+    archive.live.append(archive.market("M-2", noon(day, 30)))
+    archive.now, archive.stops_after = noon(day + dt.timedelta(days=3)), None
+    archive.run(day, day)
+    assert [ticker for ticker, _ in archive.tickers()] == ["M-1", "M-2"]
 
 
 def test_archive_that_fails_for_ever_is_listed_and_the_others_are_kept(archive: Archive) -> None:

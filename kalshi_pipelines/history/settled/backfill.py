@@ -129,7 +129,8 @@ class SettledBackfill:
 
     def _read(self, folder: ChunkFolder) -> dict[str, str]:
         """Read everything that the chunks do not have yet. Return the series that could not be read, with reasons."""
-        start_us, _ = self._bounds
+        start_us, end_us = self._bounds
+        folder.remove_old(end_us, self.inputs.clock())
         cutoff_us = microseconds(self.inputs.client.historical_cutoff().market_settled_ts)
         done = {ticker for chunk in folder.chunks() for ticker in chunk.facts.series}
         archives = self.series() if start_us < cutoff_us + OVERLAP_US else []
@@ -192,7 +193,8 @@ class SettledBackfill:
         is_empty = not (buffer.rows or buffer.series)
         if is_empty or (buffer.rows < at and len(buffer.series) < _SERIES_OF_A_CHUNK):
             return buffer
-        folder.write(buffer.batches, buffer.series, buffer.refused, requests=buffer.requests, left_out=buffer.left_out)
+        facts = {"requests": buffer.requests, "left_out": buffer.left_out, "read_us": self.inputs.clock()}
+        folder.write(buffer.batches, buffer.series, buffer.refused, **facts)
         buffer.__init__()  # type: ignore[misc]  # the callers hold the same buffer
         return buffer
 

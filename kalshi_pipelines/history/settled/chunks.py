@@ -18,13 +18,14 @@ import pyarrow.compute as pc
 
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.merging import MergeCounts, merge_streams
+from kalshi_pipelines.units import DAY_US, HOUR_US
 
 #: Rows of one chunk. A record has about two kilobytes.
 CHUNK_ROWS: Final = 20_000
 #: Rows of one batch. All chunks of a day are open at the same time when they are merged.
 _BATCH_ROWS: Final = 1_024
 _FACTS: Final = b"facts"
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class ChunkFacts:
         refused: Records that cannot be stored, by ticker, with the reasons.
         requests: The number of requests.
         left_out: The number of markets that upkeep archives.
+        read_us: Time at which the chunk was written, soon after its markets were read.
     """
 
     version: int
@@ -46,6 +48,7 @@ class ChunkFacts:
     refused: dict[str, str] = field(default_factory=dict)
     requests: int = 0
     left_out: int = 0
+    read_us: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,10 +114,11 @@ class ChunkFolder:
         *,
         requests: int,
         left_out: int,
+        read_us: int,
     ) -> SettledChunk:
         """Write a chunk in one step."""
         pieces, positions = _by_day(pa.Table.from_batches(batches, SETTLED_MARKETS.schema))
-        facts = ChunkFacts(_VERSION, list(series), positions, dict(refused), requests, left_out)
+        facts = ChunkFacts(_VERSION, list(series), positions, dict(refused), requests, left_out, read_us)
         schema = SETTLED_MARKETS.schema.with_metadata({_FACTS: json.dumps(asdict(facts))})
         self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in self.folder.glob("*.arrow") if path.stem.isdigit()]
@@ -125,6 +129,14 @@ class ChunkFolder:
                 writer.write_batch(piece.replace_schema_metadata(schema.metadata))
         unfinished.replace(path)
         return SettledChunk(path, facts)
+
+    def remove_old(self, end_us: int, now_us: int) -> None:
+        """Remove chunks that may lack markets by now: those of the range's end, and those before the cutoff moved."""
+        for chunk in self.chunks():
+            age_us = now_us - chunk.facts.read_us
+            was_over = chunk.facts.read_us >= end_us + HOUR_US
+            if age_us >= (DAY_US if was_over else HOUR_US):
+                chunk.path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the chunks of the range."""
