@@ -49,6 +49,7 @@ wrong argument, stay ordinary exceptions and keep their traceback. The whole hie
         HistoryRefused (history.errors)
         InvalidRange (history.errors)
         FeeChangesRefused (history.fees.recording)
+        ReportRefused (history.proof.reports)
         KalshiError (kalshi.errors)
             ApiError (kalshi.errors)
                 Forbidden (kalshi.errors)

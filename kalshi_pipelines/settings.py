@@ -258,6 +258,11 @@ class Settings(PlainSettings):
         description="Markets whose candlesticks are read for a day: `traded` (those that were traded on the day), or "
         "`open` (all that were open, for changes of quotes without trades).",
     )
+    daily_reports: bool = Field(
+        False,
+        description="Also compare public trades of production with the exchange's daily files of trades, which are up "
+        "to hundreds of megabytes a day.",
+    )
     executor: Executor = Field(
         Executor.IN_PROCESS,
         description="Dagster executor: in_process (fastest) or multiprocess (one process per step).",

@@ -67,6 +67,7 @@ class HistoryInputs:
         clock: Returns the present time, in microseconds since 1970 UTC.
         includes_combos: Whether candlesticks and settlements of combos are read, too.
         includes_untraded: Whether candlesticks of all open markets are read, traded or not.
+        daily_reports_url: Address of the exchange's daily files that proofs compare; None if they are not read.
     """
 
     client: KalshiClient
@@ -81,6 +82,7 @@ class HistoryInputs:
     clock: Callable[[], int] = now_us
     includes_combos: bool = False
     includes_untraded: bool = False
+    daily_reports_url: str | None = None
 
     def check_stopping(self) -> None:
         """Raise ReadingStopped if another thread asked every read to stop."""

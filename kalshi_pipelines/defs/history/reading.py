@@ -11,10 +11,12 @@ from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
 from kalshi_pipelines.defs.schema.warehouse import warehouse_at_head
 from kalshi_pipelines.defs.tables import text_table
 from kalshi_pipelines.history.inputs import DayRead, HistoryInputs, work_folder_of
-from kalshi_pipelines.settings import CandlesOf
+from kalshi_pipelines.history.proof.reports import REPORTS_URL
+from kalshi_pipelines.settings import CandlesOf, Environment
 
 _MOST_HOLES: Final = 50
 _DATASET_COLUMNS: Final = ("dataset", "rows", "holes", "status", "content_sha256")
+_PROD: Final = Environment.PROD
 #: A day of a partitioned asset, or several datasets of it.
 Context = dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext
 
@@ -36,6 +38,7 @@ def history_inputs(
             report=context.log.info,
             includes_combos=settings.include_combos,
             includes_untraded=settings.candles_of is CandlesOf.OPEN,
+            daily_reports_url=REPORTS_URL if settings.daily_reports and settings.environment is _PROD else None,
         )
 
 

@@ -38,7 +38,7 @@ class CandleWitness:
 
     Attributes:
         residuals: Every difference.
-        figures: What was compared.
+        figures: Numbers of compared minutes and volumes.
     """
 
     def __init__(self, inputs: ProofInputs, day: dt.date, equal_volumes: set[str]) -> None:
@@ -74,7 +74,7 @@ class CandleWitness:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What was compared, for people."""
+        """Numbers of compared minutes and markets, for people."""
         return {
             "minutes_compared": self._minutes.minutes,
             "minutes_equal_in_some_order_of_ties": self._minutes.ties,

@@ -49,7 +49,7 @@ class Minute:
 
 @dataclass
 class MinuteComparison:
-    """What the comparison of some markets found.
+    """The result of the comparison of some markets.
 
     Attributes:
         minutes: Number of minutes with trades that agree or differ.

@@ -13,6 +13,7 @@ from kalshi_pipelines.history.partitions import REFUSED, partitions_of, windows_
 from kalshi_pipelines.history.proof.candle_witness import CandleWitness
 from kalshi_pipelines.history.proof.inputs import ProofInputs
 from kalshi_pipelines.history.proof.recording import residuals_of
+from kalshi_pipelines.history.proof.reports import ReportRefused, compare_report, sums_in_lake
 from kalshi_pipelines.history.proof.residuals import Proof, Residual, State, verdict_of
 from kalshi_pipelines.history.proof.volumes import VolumeCheck, check_volumes, covered, settled_markets_of
 from kalshi_pipelines.lake.closing import verify_file
@@ -91,7 +92,33 @@ class _Proof:
         self.figures |= witness.figures
         self.residuals += witness.residuals
         self._add_volumes(checks, witness)
-        return is_checked
+        return self._compare_reports(read_days) or is_checked
+
+    def _compare_reports(self, read_days: set[dt.date]) -> bool:
+        """Compare the New York days of the day with the daily files, and return whether all of them were compared."""
+        inputs = self.inputs
+        if inputs.reports is None:
+            return False
+        answers: dict[str, str] = {}
+        for day in (self.day - dt.timedelta(days=1), self.day):
+            if not {day, day + dt.timedelta(days=1)} <= read_days:
+                answers[day.isoformat()] = "the trades of the New York day were not read to their end"
+                continue
+            try:
+                expected = inputs.reports.sums_of(day)
+            except ReportRefused as problem:
+                answers[day.isoformat()] = "refused"
+                kind, text = f"daily report of {day}", problem.problem
+                self.residuals.append(Residual("", kind, State.NOT_SERVED, None, None, text))
+                continue
+            if expected is None:
+                answers[day.isoformat()] = "not published"
+                continue
+            differing = list(compare_report(day, expected, sums_in_lake(inputs.lake, inputs.engine, day)))
+            answers[day.isoformat()] = f"{len(expected)} markets compared, {len(differing)} differ"
+            self.residuals += differing
+        self.figures["daily_reports"] = answers
+        return all("compared" in each for each in answers.values())
 
     def _check_volumes(self, read_days: set[dt.date]) -> list[VolumeCheck]:
         inputs = self.inputs

@@ -33,8 +33,8 @@ class Residual:
         ticker: The market; empty if the whole day differs.
         kind: The witness, and the minute or the value that differs.
         state: The reason, or that something is missing.
-        expected: What the witness says.
-        found: What the lake has.
+        expected: The value of the witness.
+        found: The value of the lake.
         explanation: A sentence for people.
     """
 
@@ -52,13 +52,13 @@ class Residual:
 
 @dataclass(frozen=True)
 class Proof:
-    """What the witnesses say about one UTC day of public trades.
+    """The judgement of the witnesses about one UTC day of public trades.
 
     Attributes:
         day: The day.
         verdict: Whether the day is complete, complete but for explained differences, or lacks something.
         residuals: Every difference.
-        figures: What was compared.
+        figures: Numbers of compared minutes and volumes.
     """
 
     day: dt.date
