@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from kalshi_pipelines.bookkeeping.quarantine import unresolved_keys
-from kalshi_pipelines.history.errors import HistoryRefused
+from kalshi_pipelines.history.errors import HistoryInterrupted, HistoryRefused
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.history.kinds import PUBLIC_TRADES_KIND
 from kalshi_pipelines.history.nightly import plan_upkeep
@@ -179,3 +179,21 @@ def test_day_cannot_be_checked_while_it_is_read(exchange: TapeExchange, inputs: 
     exchange.before_answer = check
     read_trades(inputs, DAY)
     assert refused == [True]
+
+
+@pytest.mark.parametrize("byte", [0, 255])
+def test_part_with_damaged_rows_is_read_again(
+    exchange: TapeExchange, inputs: HistoryInputs, monkeypatch: pytest.MonkeyPatch, byte: int
+) -> None:
+    monkeypatch.setattr("kalshi_pipelines.history.trades._PART_ROWS", 1)
+    exchange.before_answer = lambda number: setattr(exchange, "is_down", number >= 15)
+    with pytest.raises(HistoryInterrupted):
+        read_trades(inputs, DAY)
+    largest = max(inputs.work_folder.rglob("*.arrow"), key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4] = bytes([byte]) * 4
+    largest.write_bytes(content)
+    exchange.before_answer, exchange.is_down = lambda number: None, False
+    read_trades(inputs, DAY)
+    assert stored(inputs) == texts_of_tape(exchange.trades)
