@@ -31,7 +31,7 @@ class CandleDayRecord:
     Attributes:
         span: The span that was read.
         rows: Rows of the day in the lake.
-        parts: What each part of the day says.
+        parts: The report of each part of the day.
         trade_days: The status of the UTC days of public trades that the day needs.
         is_changed: Whether the rows differ from the rows of before.
     """

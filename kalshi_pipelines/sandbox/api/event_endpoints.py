@@ -13,7 +13,7 @@ from kalshi_pipelines.sandbox.api.endpoints import Call, Endpoint, json_array, p
 from kalshi_pipelines.sandbox.api.validation import event_filter, multivariate_event_filter
 from kalshi_pipelines.sandbox.errors import bad_request, not_found
 from kalshi_pipelines.sandbox.exchange import Exchange
-from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange, event_change_row, series_change_row
+from kalshi_pipelines.sandbox.markets.fee_changes import PlannedFees, event_change_row, series_change_row
 from kalshi_pipelines.sandbox.markets.listing import EventFilter
 from kalshi_pipelines.sandbox.markets.rows import EventRow
 from kalshi_pipelines.sandbox.pagination import RowPage, SortKey
@@ -113,7 +113,7 @@ class _EventChange:
     """A fee change of an event in the list of all, the latest first."""
 
     event: EventRow
-    change: FeeChange
+    change: PlannedFees
 
     @property
     def sort_key(self) -> SortKey:

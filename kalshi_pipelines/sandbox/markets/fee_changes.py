@@ -16,7 +16,7 @@ from kalshi_pipelines.sandbox.noise import mixed
 
 
 @dataclass(frozen=True, slots=True)
-class FeeChange:
+class PlannedFees:
     """A change of fees that takes effect at an instant, in microseconds since 1970.
 
     In the changes of an event, ``fee_type`` and ``multiplier`` are None where the override is cleared: from then on,
@@ -37,7 +37,7 @@ def change_id(owner: int, number: int) -> str:
     return str(UUID(int=mixed(owner, number, 51) << 64 | mixed(number, owner, 52), version=4))
 
 
-def in_force(changes: Sequence[FeeChange], at_us: int) -> FeeChange | None:
+def in_force(changes: Sequence[PlannedFees], at_us: int) -> PlannedFees | None:
     """Return the change in force at an instant, or None before the first one. The changes ascend in time."""
     place = bisect_right(changes, at_us, key=_effective)
     return changes[place - 1] if place else None
@@ -50,7 +50,7 @@ def wire_multiplier(multiplier: Decimal | None) -> float | int | None:
     return float(multiplier) if multiplier % 1 else int(multiplier)
 
 
-def series_change_row(series_ticker: str, change: FeeChange) -> dict[str, object]:
+def series_change_row(series_ticker: str, change: PlannedFees) -> dict[str, object]:
     """Return a ``SeriesFeeChange`` object."""
     return {
         "fee_multiplier": wire_multiplier(change.multiplier),
@@ -61,7 +61,7 @@ def series_change_row(series_ticker: str, change: FeeChange) -> dict[str, object
     }
 
 
-def event_change_row(event_ticker: str, series_ticker: str, change: FeeChange) -> dict[str, object]:
+def event_change_row(event_ticker: str, series_ticker: str, change: PlannedFees) -> dict[str, object]:
     """Return an ``EventFeeChange`` object."""
     return {
         "event_ticker": event_ticker,

@@ -12,7 +12,7 @@ from typing import Final
 import orjson
 
 from kalshi_pipelines.sandbox.clock import PriceTime, rfc3339
-from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange, change_id, in_force, wire_multiplier
+from kalshi_pipelines.sandbox.markets.fee_changes import PlannedFees, change_id, in_force, wire_multiplier
 from kalshi_pipelines.sandbox.markets.rows import EventRow, SeriesRow
 from kalshi_pipelines.sandbox.markets.themes import PROHIBITIONS, SECONDARY_RULES, SOURCES, Theme
 from kalshi_pipelines.sandbox.prices import count_text
@@ -54,30 +54,30 @@ class GeneratedSeries(SeriesRow):
         return SOURCES[self.number % len(SOURCES)]
 
     @property
-    def fee_changes(self) -> Sequence[FeeChange]:
+    def fee_changes(self) -> Sequence[PlannedFees]:
         """Past and scheduled changes of the fees of the series, in the order of time."""
         return self._changes
 
-    def fees_at(self, at_us: int) -> FeeChange:
+    def fees_at(self, at_us: int) -> PlannedFees:
         """Return the fees of the series at an instant."""
-        return in_force(self._changes, at_us) or FeeChange("", 0, self.theme.fee_type, self.first_multiplier)
+        return in_force(self._changes, at_us) or PlannedFees("", 0, self.theme.fee_type, self.first_multiplier)
 
     @property
     def first_multiplier(self) -> Decimal:
         """Fee multiplier of the series where no change of its fees is in force."""
         return _HALF if self.number % 17 == 0 else _ONE
 
-    def _planned_changes(self, anchor_us: int) -> Iterator[FeeChange]:
+    def _planned_changes(self, anchor_us: int) -> Iterator[PlannedFees]:
         """Return the changes of some series: two in the past that end at the usual fees, or one in the future."""
         usual = self.first_multiplier
         other = _ONE if usual == _HALF else _HALF
         if self.number % 5 == 2:
-            yield FeeChange(change_id(self.number, 1), anchor_us - 200 * DAY_US, "quadratic", other)
+            yield PlannedFees(change_id(self.number, 1), anchor_us - 200 * DAY_US, "quadratic", other)
             since_us = anchor_us - 30 * DAY_US + self.number % 24 * HOUR_US
-            yield FeeChange(change_id(self.number, 2), since_us, self.theme.fee_type, usual)
+            yield PlannedFees(change_id(self.number, 2), since_us, self.theme.fee_type, usual)
         if self.number % 13 == 5:
             since_us = anchor_us + 3 * DAY_US + self.number % 24 * HOUR_US
-            yield FeeChange(change_id(self.number, 3), since_us, self.theme.fee_type, other)
+            yield PlannedFees(change_id(self.number, 3), since_us, self.theme.fee_type, other)
 
     def secondary_rules(self, paragraphs: int = len(SECONDARY_RULES)) -> str:
         """Return the first paragraphs of the secondary rules text, which all markets of the series share."""
@@ -163,7 +163,7 @@ class GeneratedEvent(EventRow):
         self._now_us = time.clock_us
         self._changes = tuple(self._planned_changes(created_us, close_us))
         self._listed: bytes | None = None
-        self._listed_fees: FeeChange | None = None
+        self._listed_fees: PlannedFees | None = None
         self.has_own_rules = False
         self.paragraphs = len(SECONDARY_RULES)
 
@@ -184,28 +184,28 @@ class GeneratedEvent(EventRow):
         return 1 if self.is_combo else self.series.theme.shard
 
     @property
-    def fee_changes(self) -> Sequence[FeeChange]:
+    def fee_changes(self) -> Sequence[PlannedFees]:
         """Past and scheduled changes of the event's own fees, in the order of time."""
         return self._changes
 
-    def fees_at(self, at_us: int) -> FeeChange | None:
+    def fees_at(self, at_us: int) -> PlannedFees | None:
         """Return the event's own fees at an instant, or None if the fees of its series apply."""
         change = in_force(self._changes, at_us)
         return None if change is None or change.fee_type is None else change
 
-    def _planned_changes(self, created_us: int, close_us: int) -> Iterator[FeeChange]:
+    def _planned_changes(self, created_us: int, close_us: int) -> Iterator[PlannedFees]:
         """Return the changes of some events: own fees from the beginning, or only shortly before the close.
 
         On the real exchange, the fees of a baseball game change at its first pitch.
         """
         if self.number % _EVENTS_PER_OWN_FEES == 0:
-            yield FeeChange(change_id(-self.number, 1), created_us, "quadratic", _HALF)
+            yield PlannedFees(change_id(-self.number, 1), created_us, "quadratic", _HALF)
         elif self.number % _EVENTS_PER_LATE_FEES == 4 and not self.is_combo:
             begins_us = max(created_us, close_us - 3 * HOUR_US)
             multiplier = _ONE if self.series.first_multiplier == _HALF else _HALF
-            yield FeeChange(change_id(-self.number, 1), begins_us, self.series.theme.fee_type, multiplier)
+            yield PlannedFees(change_id(-self.number, 1), begins_us, self.series.theme.fee_type, multiplier)
             if self.number // _EVENTS_PER_LATE_FEES % 2 == 0:
-                yield FeeChange(change_id(-self.number, 2), begins_us + HOUR_US, None, None)
+                yield PlannedFees(change_id(-self.number, 2), begins_us + HOUR_US, None, None)
 
     def members(self, *, alone: bool) -> bytes:
         """Return the event's ``EventData`` object without its braces and without its markets.
@@ -221,7 +221,7 @@ class GeneratedEvent(EventRow):
             self._listed, self._listed_fees = orjson.dumps(self._body(rfc3339(self.updated_us), fees))[1:-1], fees
         return self._listed
 
-    def _body(self, last_updated: str, fees: FeeChange | None) -> dict[str, object]:
+    def _body(self, last_updated: str, fees: PlannedFees | None) -> dict[str, object]:
         body: dict[str, object] = {
             "category": self.series.theme.category,
             "collateral_return_type": "MECNET" if self.exclusive else ("DIRECNET" if self.number % 2 else ""),

@@ -8,7 +8,7 @@ October 2026. The schedule gives no figure for the fee type ``flat``; the sandbo
 from decimal import Decimal
 from typing import Final, cast
 
-from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
+from kalshi_pipelines.sandbox.markets.fee_changes import PlannedFees
 from kalshi_pipelines.sandbox.markets.listing import Catalogue
 from kalshi_pipelines.sandbox.markets.rows import MarketRow
 from kalshi_pipelines.sandbox.trading.events import MarketOpened, MarketStatus
@@ -65,7 +65,7 @@ def _rates(catalogue: Catalogue, market: MarketRow, at_us: int) -> tuple[int, in
     event = catalogue.events.get(market.event_ticker)
     series = catalogue.series.get(market.series_ticker)
     own = None if event is None else event.fees_at(at_us)
-    usual = FeeChange("", 0, "quadratic", Decimal(1)) if series is None else series.fees_at(at_us)
+    usual = PlannedFees("", 0, "quadratic", Decimal(1)) if series is None else series.fees_at(at_us)
     fee_type = (own and own.fee_type) or usual.fee_type or "quadratic"
     multiplier = usual.multiplier if own is None or own.multiplier is None else own.multiplier
     return int(TAKER_RATE * (multiplier or 0)), int(MAKER_RATES.get(fee_type, 0) * (multiplier or 0))

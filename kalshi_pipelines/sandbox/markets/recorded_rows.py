@@ -14,7 +14,7 @@ import orjson
 
 from kalshi_pipelines import units
 from kalshi_pipelines.sandbox.clock import rfc3339
-from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
+from kalshi_pipelines.sandbox.markets.fee_changes import PlannedFees
 from kalshi_pipelines.sandbox.markets.json_spans import members
 from kalshi_pipelines.sandbox.markets.listing import TradeFilter, TradeRow
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket, book_json, quote_members
@@ -204,9 +204,9 @@ class RecordedEvent(EventRow):
             if name != "markets"
         ).encode()
         fee_type, multiplier = value.get("fee_type_override"), value.get("fee_multiplier_override")
-        self._fees: FeeChange | None = None
+        self._fees: PlannedFees | None = None
         if fee_type is not None or multiplier is not None:
-            self._fees = FeeChange("", 0, fee_type, None if multiplier is None else Decimal(str(multiplier)))
+            self._fees = PlannedFees("", 0, fee_type, None if multiplier is None else Decimal(str(multiplier)))
         self.ticker = value["event_ticker"]
         self.series_ticker = value["series_ticker"]
         self.is_combo = self.ticker.startswith(_COMBO_PREFIX)
@@ -215,7 +215,7 @@ class RecordedEvent(EventRow):
         created = newest_market.created_us if newest_market is not None else self.updated_us
         self.sort_key = (-created, self.ticker)
 
-    def fees_at(self, at_us: int) -> FeeChange | None:
+    def fees_at(self, at_us: int) -> PlannedFees | None:
         """Return the recorded fees of the event, or None if it has none of its own."""
         return self._fees
 
@@ -236,9 +236,9 @@ class RecordedSeries(SeriesRow):
         self.tags = tuple(value.get("tags") or ())
         self.updated_us = instant_us(value.get("last_updated_ts"))
         multiplier = Decimal(str(value.get("fee_multiplier", 1)))
-        self._fees = FeeChange("", 0, value.get("fee_type") or "quadratic", multiplier)
+        self._fees = PlannedFees("", 0, value.get("fee_type") or "quadratic", multiplier)
 
-    def fees_at(self, at_us: int) -> FeeChange:
+    def fees_at(self, at_us: int) -> PlannedFees:
         """Return the recorded fees of the series."""
         return self._fees
 

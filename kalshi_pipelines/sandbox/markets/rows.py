@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kalshi_pipelines.sandbox.markets.fee_changes import FeeChange
+from kalshi_pipelines.sandbox.markets.fee_changes import PlannedFees
 from kalshi_pipelines.sandbox.markets.public_data import Figures, OpenedMarket
 from kalshi_pipelines.sandbox.markets.quotes import Level
 from kalshi_pipelines.sandbox.pagination import SortKey
@@ -160,11 +160,11 @@ class EventRow(ABC):
     sort_key: SortKey
 
     @property
-    def fee_changes(self) -> Sequence[FeeChange]:
+    def fee_changes(self) -> Sequence[PlannedFees]:
         """Past and scheduled changes of the event's own fees, in the order of time."""
         return ()
 
-    def fees_at(self, at_us: int) -> FeeChange | None:
+    def fees_at(self, at_us: int) -> PlannedFees | None:
         """Return the event's own fees at an instant, or None if the fees of its series apply."""
         return None
 
@@ -187,12 +187,12 @@ class SeriesRow(ABC):
     updated_us: int
 
     @property
-    def fee_changes(self) -> Sequence[FeeChange]:
+    def fee_changes(self) -> Sequence[PlannedFees]:
         """Past and scheduled changes of the fees of the series, in the order of time."""
         return ()
 
     @abstractmethod
-    def fees_at(self, at_us: int) -> FeeChange:
+    def fees_at(self, at_us: int) -> PlannedFees:
         """Return the fees of the series at an instant."""
 
     @abstractmethod
