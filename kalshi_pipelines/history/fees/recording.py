@@ -33,7 +33,7 @@ class FeeChangesRefused(ExpectedError):
 
 
 @dataclass(frozen=True)
-class FeeChange:
+class FeeChangeVersion:
     """One version of a fee change. The attributes are those of the table ``fee_changes``."""
 
     scope: str
@@ -74,7 +74,7 @@ class RecordedFees:
 
 @dataclass
 class _Listed:
-    changes: list[FeeChange] = field(default_factory=list)
+    changes: list[FeeChangeVersion] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
@@ -106,17 +106,19 @@ def record_fee_schedule(client: KalshiClient, engine: sa.Engine, clock: Callable
     return RecordedFees(len(of_series.changes), len(of_events.changes), added, moved, withdrawn, seen)
 
 
-def _series_change(record: SeriesFeeChange) -> FeeChange:
+def _series_change(record: SeriesFeeChange) -> FeeChangeVersion:
     effective_us, multiplier = microseconds(record.scheduled_ts), _text(record.fee_multiplier)
-    return FeeChange(
+    return FeeChangeVersion(
         "series", record.series_ticker, record.id, None, effective_us, record.fee_type, multiplier, "scheduled"
     )
 
 
-def _event_change(record: EventFeeChange) -> FeeChange:
+def _event_change(record: EventFeeChange) -> FeeChangeVersion:
     effective_us, multiplier = microseconds(record.scheduled_ts), _text(record.fee_multiplier_override)
     ticker, kind = record.event_ticker, record.fee_type_override
-    return FeeChange("event", ticker, record.id, record.series_ticker, effective_us, kind, multiplier, "scheduled")
+    return FeeChangeVersion(
+        "event", ticker, record.id, record.series_ticker, effective_us, kind, multiplier, "scheduled"
+    )
 
 
 def _text(number: Decimal | None) -> str | None:
@@ -127,8 +129,8 @@ def _text(number: Decimal | None) -> str | None:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _listed(pages: Iterable[Page], kind: type, change_of: Callable[..., FeeChange]) -> _Listed:
-    found: dict[tuple[str, str, str], FeeChange] = {}
+def _listed(pages: Iterable[Page], kind: type, change_of: Callable[..., FeeChangeVersion]) -> _Listed:
+    found: dict[tuple[str, str, str], FeeChangeVersion] = {}
     refused: list[str] = []
     for page in pages:
         decoded: DecodedRecords[Any] = decode_records(kind, page.raw_records)
@@ -142,12 +144,12 @@ def _listed(pages: Iterable[Page], kind: type, change_of: Callable[..., FeeChang
     return _Listed(list(found.values()), refused)
 
 
-def _standing(connection: sa.Connection) -> dict[FeeChange, int]:
+def _standing(connection: sa.Connection) -> dict[FeeChangeVersion, int]:
     """Return the versions that stand, with the times at which they were recorded."""
-    names = FeeChange.__dataclass_fields__
+    names = FeeChangeVersion.__dataclass_fields__
     query = sa.select(*(fee_changes.c[name] for name in names), fee_changes.c.recorded_us)
     rows = connection.execute(query.where(fee_changes.c.withdrawn_us.is_(None)))
-    return {FeeChange(*row[:-1]): row[-1] for row in rows}
+    return {FeeChangeVersion(*row[:-1]): row[-1] for row in rows}
 
 
 def _store(connection: sa.Connection, listed: _Listed, recorded_us: int) -> tuple[int, int, int]:
@@ -172,7 +174,7 @@ def _store(connection: sa.Connection, listed: _Listed, recorded_us: int) -> tupl
     return len(new), len(moved), len(withdrawn)
 
 
-def _withdraw(connection: sa.Connection, change: FeeChange, version_us: int, now: int) -> None:
+def _withdraw(connection: sa.Connection, change: FeeChangeVersion, version_us: int, now: int) -> None:
     columns = fee_changes.c
     scope, ticker, change_id = change.key
     which = (columns.scope == scope, columns.ticker == ticker, columns.change_id == change_id)
@@ -180,7 +182,7 @@ def _withdraw(connection: sa.Connection, change: FeeChange, version_us: int, now
     connection.execute(statement.values(withdrawn_us=max(now, version_us)))
 
 
-def _add(connection: sa.Connection, changes: list[FeeChange], recorded_us: int) -> None:
+def _add(connection: sa.Connection, changes: list[FeeChangeVersion], recorded_us: int) -> None:
     rows = [{**vars(change), "recorded_us": recorded_us} for change in changes]
     for first in range(0, len(rows), _ROWS_AT_ONCE):
         connection.execute(sa.insert(fee_changes), rows[first : first + _ROWS_AT_ONCE])
@@ -193,7 +195,7 @@ def _record_seen(engine: sa.Engine, now: int) -> int:
     Otherwise they count from the time at which they were seen.
     """
     schedule = load_fee_schedule(engine)
-    new: list[FeeChange] = []
+    new: list[FeeChangeVersion] = []
     with engine.connect().execution_options(yield_per=_ROWS_AT_ONCE) as connection:
         new += _seen_series(connection, schedule, now)
         new += _seen_events(connection, schedule, now)
@@ -203,12 +205,12 @@ def _record_seen(engine: sa.Engine, now: int) -> int:
     return len(new)
 
 
-def _with_free_id(connection: sa.Connection, change: FeeChange) -> FeeChange:
+def _with_free_id(connection: sa.Connection, change: FeeChangeVersion) -> FeeChangeVersion:
     """Give fees that were seen later an id of their own, so that each stands beside the earlier ones."""
     return change if change.effective_us == ALWAYS_US else replace(change, change_id=f"{SEEN} {change.effective_us}")
 
 
-def _seen_series(connection: sa.Connection, schedule: FeeSchedule, now: int) -> Iterator[FeeChange]:
+def _seen_series(connection: sa.Connection, schedule: FeeSchedule, now: int) -> Iterator[FeeChangeVersion]:
     columns = series.c
     query = sa.select(columns.ticker, columns.fee_type, columns.fee_multiplier, columns.recorded_us)
     for ticker, fee_type, multiplier, seen_us in connection.execute(query.where(~columns.is_placeholder)):
@@ -220,10 +222,10 @@ def _seen_series(connection: sa.Connection, schedule: FeeSchedule, now: int) -> 
         if before and (before[-1].fee_type, before[-1].multiplier) == (fee_type, exact):
             continue
         effective = seen_at if before else ALWAYS_US
-        yield FeeChange("series", ticker, SEEN, None, effective, fee_type, _text(exact), "seen")
+        yield FeeChangeVersion("series", ticker, SEEN, None, effective, fee_type, _text(exact), "seen")
 
 
-def _seen_events(connection: sa.Connection, schedule: FeeSchedule, now: int) -> Iterator[FeeChange]:
+def _seen_events(connection: sa.Connection, schedule: FeeSchedule, now: int) -> Iterator[FeeChangeVersion]:
     columns = events.c
     names = ("event_ticker", "series_ticker", "fee_type_override", "fee_multiplier_override", "recorded_us")
     query = sa.select(*(columns[name] for name in names)).where(~columns.is_placeholder)
@@ -238,4 +240,4 @@ def _seen_events(connection: sa.Connection, schedule: FeeSchedule, now: int) -> 
         known = (before[-1].fee_type, before[-1].multiplier) if before else (None, None)
         if known != (fee_type, exact):
             effective = seen_at if before else ALWAYS_US
-            yield FeeChange("event", ticker, SEEN, series_ticker, effective, fee_type, _text(exact), "seen")
+            yield FeeChangeVersion("event", ticker, SEEN, series_ticker, effective, fee_type, _text(exact), "seen")
