@@ -13,7 +13,7 @@ from kalshi_pipelines.history.errors import HistoryInterrupted, HistoryRefused
 from kalshi_pipelines.history.inputs import HistoryInputs
 from kalshi_pipelines.history.kinds import PUBLIC_TRADES_KIND
 from kalshi_pipelines.history.nightly import plan_upkeep
-from kalshi_pipelines.history.partitions import partition_of
+from kalshi_pipelines.history.partitions import begin_read, partition_of
 from kalshi_pipelines.history.proof.checking import check_day
 from kalshi_pipelines.history.proof.inputs import ProofInputs
 from kalshi_pipelines.history.trades import read_trades, take_new_trades
@@ -197,3 +197,11 @@ def test_part_with_damaged_rows_is_read_again(
     exchange.before_answer, exchange.is_down = lambda number: None, False
     read_trades(inputs, DAY)
     assert stored(inputs) == texts_of_tape(exchange.trades)
+
+
+def test_upkeep_reads_a_recent_day_that_was_never_begun(inputs: HistoryInputs) -> None:
+    for number in (-30, -2, 0):
+        begin_read(inputs.engine, inputs.environment, "public_trades", DAY + dt.timedelta(days=number))
+    plan = plan_upkeep(at(inputs, DAY_END_US - 1), [PUBLIC_TRADES_KIND])
+    assert [(each.day - DAY).days for each in plan.days if each.day > DAY - dt.timedelta(days=8)][-3:] == [-2, -1, 0]
+    assert DAY - dt.timedelta(days=20) not in {each.day for each in plan.days}
