@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from kalshi_pipelines.lake.closing import verify_lake
 from kalshi_pipelines.lake.manifest import lake_hash
-from kalshi_pipelines_tests.tools.history_trial.__main__ import faults_of, run_all
+from kalshi_pipelines_tests.tools.history_trial.__main__ import faults_of, find_holes, run_all
 from kalshi_pipelines_tests.tools.history_trial.filled import fill_lake
 from kalshi_pipelines_tests.tools.history_trial.holes import (
     PLANTS,
@@ -87,6 +87,10 @@ def test_each_planted_hole_is_a_hole_and_is_put_back(tmp_path: Path) -> None:
         "a dropped minute",
         "a day not served",
     ]
+
+
+def test_proof_finds_each_planted_hole_and_none_in_complete_days(tmp_path: Path) -> None:
+    assert find_holes(tmp_path, TapeOptions(days=3, trades=1_500), len(PLANTS)) == []
 
 
 def differs_from_the_manifest(made: CompleteLake, day: dt.date) -> bool:
