@@ -1,15 +1,19 @@
 """The job ``backfill_history`` for ranges of days, and the job ``history`` that keeps history up every night."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import dagster as dg
 from pydantic import Field
 
+from kalshi_pipelines.defs.failures import report_expected_failures
 from kalshi_pipelines.defs.history.checks import COMPLETE, MOST_SHOWN, result_of
 from kalshi_pipelines.defs.history.reading import guarded_history_inputs, metadata_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.defs.schema.warehouse import migrate_first
+from kalshi_pipelines.errors import ExpectedError
 from kalshi_pipelines.history.backfill import plan_backfill, run_backfill
 from kalshi_pipelines.history.errors import HistoryIncomplete, InvalidRange
 from kalshi_pipelines.history.fees.recording import record_fee_schedule
@@ -39,12 +43,13 @@ class BackfillConfig(dg.Config):
     again: bool = Field(False, description="Also read days again that are complete.")
 
 
-@dg.op(out=dg.Out(dg.Nothing))
+@dg.op(ins={"schema": dg.In(dg.Nothing)})
 def read_history(
     context: dg.OpExecutionContext, config: BackfillConfig, warehouse: WarehouseResource, exchange: ExchangeResource
-) -> None:
-    """Read a range of days, or only estimate the effort."""
-    with guarded_history_inputs(context, warehouse, exchange) as inputs:
+) -> list[str]:
+    """Read a range of days, or only estimate the effort. Return a sentence for each problem."""
+    problems: list[str] = []
+    with guarded_history_inputs(context, warehouse, exchange) as inputs, _collect(context, problems):
         kinds = kinds_named(config.datasets)
         start = _day(config.start)
         end = _day(config.end) if config.end else min(each.today(inputs.clock()) for each in kinds) - dt.timedelta(1)
@@ -53,17 +58,48 @@ def read_history(
             context.log.info(str(plan))
         else:
             run_backfill(inputs, plan, lambda reads: _materialized(context, inputs, reads))
+    return problems
+
+
+@dg.op(ins={"schema": dg.In(dg.Nothing)})
+def keep_up_history(
+    context: dg.OpExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource
+) -> list[str]:
+    """Record fee changes, take what is new, and check closed days. Return a sentence for each problem.
+
+    Each step is done even if the step before it failed.
+    """
+    problems: list[str] = []
+    with guarded_history_inputs(context, warehouse, exchange) as inputs:
+        with _collect(context, problems):
+            recorded = record_fee_schedule(inputs.client, inputs.engine)
+            context.log_event(dg.AssetMaterialization("fee_schedule", metadata=vars(recorded)))
+        with _collect(context, problems):
+            plan = plan_upkeep(inputs, list(KINDS.values()))
+            run_backfill(inputs, plan, lambda reads: _materialized(context, inputs, reads))
+        with _collect(context, problems):
+            _check_days(context, inputs)
+    return problems
 
 
 @dg.op(out=dg.Out(dg.Nothing))
-def keep_up_history(context: dg.OpExecutionContext, warehouse: WarehouseResource, exchange: ExchangeResource) -> None:
-    """Record fee changes, take what is new of the kinds of history that were backfilled, and close complete days."""
-    with guarded_history_inputs(context, warehouse, exchange) as inputs:
-        recorded = record_fee_schedule(inputs.client, inputs.engine)
-        context.log_event(dg.AssetMaterialization("fee_schedule", metadata=vars(recorded)))
-        plan = plan_upkeep(inputs, list(KINDS.values()))
-        run_backfill(inputs, plan, lambda reads: _materialized(context, inputs, reads))
-        _check_days(context, inputs)
+def require_no_problems(context: dg.OpExecutionContext, problems: list[str]) -> None:
+    """Fail if the reading of history had problems.
+
+    This is an op of its own, because Dagster forgets the materializations that a failed op has logged.
+    """
+    with report_expected_failures(context.log):
+        if problems:
+            raise HistoryIncomplete(" ".join(problems), "Days that were read are in the lake. Run the job again.")
+
+
+@contextmanager
+def _collect(context: dg.OpExecutionContext, problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except ExpectedError as error:
+        context.log.warning(str(error))
+        problems.append(str(error))
 
 
 def _check_days(context: dg.OpExecutionContext, inputs: HistoryInputs) -> None:
@@ -115,7 +151,7 @@ def _materialized(context: dg.OpExecutionContext, inputs: HistoryInputs, reads: 
 )
 def backfill_history() -> None:
     """Backfill a range of days."""
-    read_history()
+    require_no_problems(read_history(migrate_first()))
 
 
 @dg.job(
@@ -125,7 +161,7 @@ def backfill_history() -> None:
 )
 def history() -> None:
     """Do the nightly upkeep of history."""
-    keep_up_history()
+    require_no_problems(keep_up_history(migrate_first()))
 
 
 @dg.schedule(

@@ -25,7 +25,7 @@ from kalshi_pipelines.warehouse.adoption.report import AdoptionReport
 from kalshi_pipelines.warehouse.engine import WarehouseUnavailable, explain_failures, place_of
 from kalshi_pipelines.warehouse.inspection import CannotBeUpgraded
 from kalshi_pipelines.warehouse.migrations import MIGRATE_COMMAND, require_head
-from kalshi_pipelines.warehouse.upgrade import inspect_database, migrate
+from kalshi_pipelines.warehouse.upgrade import UpgradeReport, inspect_database, migrate
 
 AT_HEAD: Final = "at_head"
 
@@ -34,11 +34,7 @@ AT_HEAD: Final = "at_head"
 @dg.op(name="migrate_to_head")
 def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[Any]:
     """Upgrade the warehouse to the schema of this code. Does nothing if the warehouse has that schema."""
-    with report_expected_failures(context.log):
-        settings = warehouse.settings
-        report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
-        context.log.info(str(report))
-        moved = _move_history(context, warehouse)
+    report, moved = _upgrade(context, warehouse)
     return dg.MaterializeResult(
         metadata={
             "before": str(report.before),
@@ -51,6 +47,20 @@ def migrate_schema(context: dg.OpExecutionContext, warehouse: WarehouseResource)
         },
         data_version=dg.DataVersion(report.after),
     )
+
+
+@dg.op(out=dg.Out(dg.Nothing))
+def migrate_first(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> None:
+    """Upgrade the warehouse before the other ops of a job that has no assets."""
+    _upgrade(context, warehouse)
+
+
+def _upgrade(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> tuple[UpgradeReport, str]:
+    with report_expected_failures(context.log):
+        settings = warehouse.settings
+        report = migrate(warehouse.engine, settings.environment, context.log.info, settings.adopt_database)
+        context.log.info(str(report))
+        return report, _move_history(context, warehouse)
 
 
 def _move_history(context: dg.OpExecutionContext, warehouse: WarehouseResource) -> str:

@@ -10,10 +10,12 @@ import dagster as dg
 import pytest
 
 from kalshi_pipelines.definitions import build_defs
+from kalshi_pipelines.defs.history import automation
 from kalshi_pipelines.defs.history.assets import candlesticks, fee_schedule, public_trades
 from kalshi_pipelines.defs.history.automation import history_schedule
 from kalshi_pipelines.defs.history.reading import metadata_of
 from kalshi_pipelines.defs.resources import ExchangeResource, WarehouseResource
+from kalshi_pipelines.history.errors import HistoryIncomplete
 from kalshi_pipelines.history.inputs import DayRead
 from kalshi_pipelines.history.partitions import partitions_of
 from kalshi_pipelines.sandbox.process import SandboxOptions, SandboxProcess, running_sandbox
@@ -112,6 +114,24 @@ def test_upkeep_follows_a_backfill(warehouse: WarehouseResource, sandbox: Sandbo
     run(warehouse, sandbox, "backfill_history", start=str(BEFORE), end=str(BEFORE), datasets=["public_trades"])
     assert sorted(map(str, materialized(run(warehouse, sandbox, "history")))) == [str(BEFORE), str(YESTERDAY)]
     assert sorted(each.day for each in partitions_of(warehouse.engine, "public_trades")) == [BEFORE, YESTERDAY, TODAY]
+
+
+def test_upkeep_without_the_list_of_fees_reads_trades_and_fails(
+    warehouse: WarehouseResource, sandbox: SandboxProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise HistoryIncomplete("The list of fees cannot be read.", "Run again.")
+
+    run(warehouse, sandbox, "backfill_history", start=str(BEFORE), end=str(BEFORE), datasets=["public_trades"])
+    monkeypatch.setattr(automation, "record_fee_schedule", refuse)
+    result = run(warehouse, sandbox, "history")
+    assert not result.success
+    assert sorted(map(str, materialized(result))) == [str(BEFORE), str(YESTERDAY)]
+
+
+def test_estimate_migrates_a_new_warehouse_first(sandbox: SandboxProcess, tmp_path: Path) -> None:
+    warehouse = WarehouseResource(data_dir=str(tmp_path))
+    assert run(warehouse, sandbox, "backfill_history", start=str(BEFORE), estimate_only=True).success
 
 
 def materialize(warehouse: WarehouseResource, sandbox: SandboxProcess, **options: Any) -> dg.ExecuteInProcessResult:
