@@ -6,7 +6,6 @@ continues with the parts that it has, and a part for another question is never u
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,12 +14,12 @@ from typing import Final
 
 import pyarrow as pa
 
+from kalshi_pipelines.history.arrow_files import read_about, read_arrow_batches, write_arrow_file
 from kalshi_pipelines.history.candles.periods import CandleSpan
 from kalshi_pipelines.history.candles.reading import AskedMarket, ReadCandles
 from kalshi_pipelines.history.candles.rows import SCHEMA
 
-_VERSION: Final = "2"
-_FACTS: Final = b"facts"
+_VERSION: Final = "3"
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,7 @@ class CandlePart:
     facts: CandlePartFacts
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        with pa.memory_map(str(self.path)) as source, pa.ipc.open_file(source) as reader:
-            for number in range(reader.num_record_batches):
-                yield reader.get_batch(number)
+        return read_arrow_batches(self.path)
 
 
 @dataclass(frozen=True)
@@ -78,13 +75,15 @@ class CandlePartFolder:
         return self.folder / f"{hashlib.sha256(json.dumps(question).encode()).hexdigest()[:32]}.arrow"
 
     def find(self, path: Path) -> CandlePart | None:
-        """Return a part, or None if it does not exist, or cannot be read, or had markets that could not be read."""
+        """Return a part, or None if it does not exist, or is damaged, or had markets that could not be read."""
+        about = read_about(path, SCHEMA)
+        if about is None:
+            return None
         try:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                facts = CandlePartFacts(**json.loads(reader.schema.metadata[_FACTS]))
-                if not reader.schema.equals(SCHEMA) or facts.failed:
-                    return None
-        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+            facts = CandlePartFacts(**json.loads(about))
+        except (TypeError, ValueError):
+            return None
+        if facts.failed:
             return None
         return CandlePart(path, facts)
 
@@ -93,13 +92,8 @@ class CandlePartFolder:
         rows = sum(batch.num_rows for batch in found.batches)
         known = (found.not_served, found.empty, found.failed, found.requests, found.historical)
         facts = CandlePartFacts(rows, *known, read_us)
-        schema = SCHEMA.with_metadata({_FACTS: json.dumps(asdict(facts))})
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        with pa.OSFile(str(unfinished), "wb") as target, pa.ipc.new_file(target, schema) as writer:
-            for batch in pa.Table.from_batches(found.batches, SCHEMA).combine_chunks().to_batches():
-                writer.write_batch(batch.replace_schema_metadata(schema.metadata))
-        unfinished.replace(path)
+        table = pa.Table.from_batches(found.batches, SCHEMA).combine_chunks()
+        write_arrow_file(path, SCHEMA, table.to_batches(), json.dumps(asdict(facts)).encode())
         return CandlePart(path, facts)
 
     def remove(self) -> None:

@@ -6,7 +6,6 @@ series it completes. A series that a chunk holds in part is read again after an 
 
 import datetime as dt
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from kalshi_pipelines.history.arrow_files import read_about, read_arrow_batches, write_arrow_file
 from kalshi_pipelines.lake.datasets import SETTLED_MARKETS
 from kalshi_pipelines.lake.merging import MergeCounts, merge_streams
 from kalshi_pipelines.units import DAY_US, HOUR_US
@@ -24,8 +24,7 @@ from kalshi_pipelines.units import DAY_US, HOUR_US
 CHUNK_ROWS: Final = 20_000
 #: Rows of one batch. All chunks of a day are open at the same time when they are merged.
 _BATCH_ROWS: Final = 1_024
-_FACTS: Final = b"facts"
-_VERSION: Final = 2
+_VERSION: Final = 3
 
 
 @dataclass(frozen=True)
@@ -60,9 +59,7 @@ class SettledChunk:
 
     def of_day(self, day: dt.date) -> Iterator[pa.RecordBatch]:
         """Yield the markets that settled on a day, by ticker."""
-        with pa.memory_map(str(self.path)) as source, pa.ipc.open_file(source) as reader:
-            for number in self.facts.batches.get(day.isoformat(), ()):
-                yield reader.get_batch(number)
+        return read_arrow_batches(self.path, self.facts.batches.get(day.isoformat(), ()))
 
 
 @dataclass(frozen=True)
@@ -93,16 +90,15 @@ class ChunkFolder:
     folder: Path
 
     def chunks(self) -> list[SettledChunk]:
-        """Return the complete chunks. Files that cannot be read are ignored, and their series are read again."""
+        """Return the complete chunks. Damaged files are ignored, and their series are read again."""
         found = []
         for path in sorted(self.folder.glob("*.arrow")):
+            about = read_about(path, SETTLED_MARKETS.schema)
             try:
-                with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                    facts = ChunkFacts(**json.loads(reader.schema.metadata[_FACTS]))
-                    fits = reader.schema.equals(SETTLED_MARKETS.schema) and facts.version == _VERSION
-            except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
-                continue
-            if fits:
+                facts = None if about is None else ChunkFacts(**json.loads(about))
+            except (TypeError, ValueError):
+                facts = None
+            if facts is not None and facts.version == _VERSION:
                 found.append(SettledChunk(path, facts))
         return found
 
@@ -119,15 +115,9 @@ class ChunkFolder:
         """Write a chunk in one step."""
         pieces, positions = _by_day(pa.Table.from_batches(batches, SETTLED_MARKETS.schema))
         facts = ChunkFacts(_VERSION, list(series), positions, dict(refused), requests, left_out, read_us)
-        schema = SETTLED_MARKETS.schema.with_metadata({_FACTS: json.dumps(asdict(facts))})
-        self.folder.mkdir(parents=True, exist_ok=True)
         numbers = [int(path.stem) for path in self.folder.glob("*.arrow") if path.stem.isdigit()]
         path = self.folder / f"{max(numbers, default=0) + 1:08}.arrow"
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        with pa.OSFile(str(unfinished), "wb") as target, pa.ipc.new_file(target, schema) as writer:
-            for piece in pieces:
-                writer.write_batch(piece.replace_schema_metadata(schema.metadata))
-        unfinished.replace(path)
+        write_arrow_file(path, SETTLED_MARKETS.schema, pieces, json.dumps(asdict(facts)).encode())
         return SettledChunk(path, facts)
 
     def remove_old(self, end_us: int, now_us: int) -> None:
