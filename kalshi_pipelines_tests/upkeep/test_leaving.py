@@ -146,9 +146,9 @@ def test_market_with_a_reason_to_stay_stays(
     if table is tables.news_article_markets:
         insert(inputs.engine, tables.news_articles, {})
     insert(inputs.engine, table, values)
-    (told,) = remove_settled(inputs)
-    assert (told.removed, told.kept) == (1, 1)
-    assert told.note == f"older markets that stay: 1 {reason}"
+    (reported,) = remove_settled(inputs)
+    assert (reported.removed, reported.kept) == (1, 1)
+    assert reported.note == f"older markets that stay: 1 {reason}"
     for each in OF_MARKETS:
         assert keys(inputs.engine, each) == ["KEPT"], each.name
 
@@ -157,8 +157,8 @@ def test_market_that_the_journal_names_stays(inputs: UpkeepInputs, archived: Any
     add_settled(inputs.engine, "GONE", 31)
     add_settled(inputs.engine, "KEPT", 31)
     named = frozenset({"KEPT", "ANOTHER", 'O\'Neil "quoted"'})
-    (told,) = remove_settled(replace(inputs, protected=lambda: named))
-    assert told.note == "older markets that stay: 1 proposed on"
+    (reported,) = remove_settled(replace(inputs, protected=lambda: named))
+    assert reported.note == "older markets that stay: 1 proposed on"
     assert keys(inputs.engine, tables.markets) == ["KEPT"]
 
 
@@ -175,9 +175,9 @@ def test_no_market_leaves_if_the_journal_cannot_be_read(inputs: UpkeepInputs) ->
 def test_market_with_history_rows_waits_until_they_have_left(inputs: UpkeepInputs) -> None:
     add_settled(inputs.engine, "KEPT", 31)
     add_history(inputs.engine, "KEPT", [days_ago(32)])
-    (told,) = remove_settled(inputs)
-    assert (told.removed, told.kept) == (0, 1)
-    assert "history rows" in told.note
+    (reported,) = remove_settled(inputs)
+    assert (reported.removed, reported.kept) == (0, 1)
+    assert "history rows" in reported.note
 
 
 def test_live_market_with_an_old_settlement_stays(inputs: UpkeepInputs) -> None:
@@ -233,9 +233,9 @@ def test_dry_run_counts_the_same_and_changes_nothing(inputs: UpkeepInputs, tmp_p
     add_event(inputs.engine, "PAST")
     dry = replace(inputs, is_dry_run=True)
     tasks = (archive_settled, remove_settled, remove_past_events, remove_unused_texts)
-    told = [task(dry)[0] for task in tasks]
-    assert [each.removed for each in told] == [0, 1, 1, 0]
-    assert told[0].note == "1 would be archived"
+    reported = [task(dry)[0] for task in tasks]
+    assert [each.removed for each in reported] == [0, 1, 1, 0]
+    assert reported[0].note == "1 would be archived"
     assert not (tmp_path / "lake").exists()
     assert keys(inputs.engine, tables.markets) == ["GONE"]
 
@@ -288,9 +288,9 @@ def test_text_that_no_market_refers_to_leaves(inputs: UpkeepInputs) -> None:
     with writing(inputs.engine) as connection:
         connection.execute(sa.insert(tables.rule_texts).values(text_digest=b"unused", text="Old rules."))
     with hold_work_lock(inputs.engine, "markets"):
-        (told,) = remove_unused_texts(inputs)
-        assert (told.removed, told.kept) == (0, 3)
-        assert "being read" in told.note
+        (reported,) = remove_unused_texts(inputs)
+        assert (reported.removed, reported.kept) == (0, 3)
+        assert "being read" in reported.note
     assert counts(remove_unused_texts(inputs), "shared texts of markets") == (1, 2)
     assert keys(inputs.engine, tables.rule_texts) == [b"ranges", b"text"]
 
@@ -319,7 +319,7 @@ def test_record_changed_after_the_clock_went_back_replaces_the_older_one(
     update(inputs.engine, tables.markets, "A", expiration_value="42", recorded_us=back)
     update(inputs.engine, tables.quotes, "A", observed_us=back)
     update(inputs.engine, tables.settlements, "A", recorded_us=back)
-    (told,) = (archive_settled if settled_days_ago == 5 else remove_settled)(inputs)
-    assert "1 had a time before that of its older record, because the clock of this computer went back" in told.note
+    (reported,) = (archive_settled if settled_days_ago == 5 else remove_settled)(inputs)
+    assert "1 had a time before that of its older record, because the clock of this computer went back" in reported.note
     assert archived()["A"]["expiration_value"] == "42"
     assert keys(inputs.engine, tables.markets) == (["A"] if settled_days_ago == 5 else [])

@@ -73,15 +73,17 @@ def test_second_upkeep_finds_nothing_to_remove(inputs: UpkeepInputs) -> None:
 def test_dry_run_changes_no_file_and_foretells_what_leaves(place: Place, inputs: UpkeepInputs) -> None:
     inputs.engine.dispose()
     before, state = files_of(place), place.state()
-    told = maintain(replace(inputs, is_dry_run=True))
+    reported = maintain(replace(inputs, is_dry_run=True))
     inputs.engine.dispose()
     assert files_of(place) == before
     assert place.state() == state
-    assert "Dry run, nothing is changed." in str(told)
+    assert "Dry run, nothing is changed." in str(reported)
     done = maintain(inputs)
     # In the dry run, old quotes are not in the lake yet, and a market waits for its history rows.
-    assert counts(list(told.removals), "settled markets")[0] == 5
-    assert counts(list(told.removals), "records in quarantine") == counts(list(done.removals), "records in quarantine")
+    assert counts(list(reported.removals), "settled markets")[0] == 5
+    assert counts(list(reported.removals), "records in quarantine") == counts(
+        list(done.removals), "records in quarantine"
+    )
 
 
 def test_failed_task_is_reported_and_the_others_run(inputs: UpkeepInputs) -> None:

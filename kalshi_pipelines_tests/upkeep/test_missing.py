@@ -78,8 +78,8 @@ def test_missing_market_with_a_reason_to_stay_stays(
     if table is tables.news_article_markets:
         insert(inputs.engine, tables.news_articles, {})
     insert(inputs.engine, table, values)
-    (told,) = remove_missing(inputs)
-    assert (told.removed, told.kept, told.note) == (0, 1, f"older markets that stay: 1 {reason}")
+    (reported,) = remove_missing(inputs)
+    assert (reported.removed, reported.kept, reported.note) == (0, 1, f"older markets that stay: 1 {reason}")
     assert keys(inputs.engine, tables.markets) == ["KEPT"]
 
 

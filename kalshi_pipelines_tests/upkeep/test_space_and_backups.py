@@ -68,8 +68,8 @@ def test_older_file_is_rewritten_once_and_shrinks_page_by_page_afterwards(sqlite
     grow(sqlite_engine)
     forget_incremental(sqlite_engine)
     shrink(sqlite_engine)
-    (told,) = release_space(upkeep_inputs(sqlite_engine, is_dry_run=True))
-    assert "rewritten once" in told.note
+    (reported,) = release_space(upkeep_inputs(sqlite_engine, is_dry_run=True))
+    assert "rewritten once" in reported.note
     large = size(sqlite_engine)
     (done,) = release_space(upkeep_inputs(sqlite_engine))
     assert done.note == ""

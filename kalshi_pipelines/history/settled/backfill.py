@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -69,11 +69,9 @@ class _Buffer:
             self.batches.append(found.rows)
             self.rows += found.rows.num_rows
 
-    def take(self) -> "_Buffer":
-        """Return everything, and become empty."""
-        taken = replace(self)
+    def clear(self) -> None:
+        """Remove everything, because it is in a chunk now."""
         vars(self).update(vars(_Buffer()))
-        return taken
 
 
 @dataclass(frozen=True)
@@ -188,15 +186,14 @@ class SettledBackfill:
             if found.settled_us and max(found.settled_us) < start_us:
                 return
 
-    def _flush(self, buffer: _Buffer, folder: ChunkFolder, *, at: int) -> _Buffer:
-        """Write a chunk if there is enough for one, and return the buffer to go on with."""
+    def _flush(self, buffer: _Buffer, folder: ChunkFolder, *, at: int) -> None:
+        """Write the buffer to a chunk and clear it, if it has at least ``at`` rows or many complete series."""
         is_empty = not (buffer.rows or buffer.series)
         if is_empty or (buffer.rows < at and len(buffer.series) < _SERIES_OF_A_CHUNK):
-            return buffer
+            return
         facts = {"requests": buffer.requests, "left_out": buffer.left_out, "read_us": self.inputs.clock()}
         folder.write(buffer.batches, buffer.series, buffer.refused, **facts)
-        buffer.__init__()  # type: ignore[misc]  # the callers hold the same buffer
-        return buffer
+        buffer.clear()
 
     def _exchange_is_down(self) -> bool:
         try:
